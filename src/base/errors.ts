@@ -1,0 +1,147 @@
+/**
+ * Every way Kvasir can fail, as data: message template (`{fact}` is filled from the facts), HTTP status,
+ * the OpenAI error `type`, and a hint that says what to do next. Grouped by the part that raises it.
+ */
+export const ERRORS = {
+  // any part
+  KV_INTERNAL: { message: '{reason}', status: 500, hint: 'This is a defect of Kvasir: please report it.' },
+  KV_INTERRUPTED: { message: 'interrupted by {signal}', status: 500, hint: 'Run the command again.' },
+
+  // settings and command line
+  KV_SETTING_INVALID: { message: '{setting}: {value} {reason}', status: 400, hint: '{mend}' },
+  KV_SETTING_UNKNOWN: { message: 'unknown setting {setting}', status: 400, hint: '{mend}' },
+  KV_USAGE: { message: '{reason}', status: 400, hint: '{mend}' },
+
+  // files and sockets
+  KV_FILE_UNREADABLE: {
+    message: 'cannot read {path}: {reason}',
+    status: 500,
+    hint: 'Check that the file exists and is readable.',
+  },
+  KV_FILE_MALFORMED: { message: '{path}: {reason}', status: 400, hint: '{mend}' },
+  KV_PORT_BUSY: {
+    message: 'port {port} on {host} is already in use',
+    status: 500,
+    hint: 'Choose another with {flag}, or 0 for any free port.',
+  },
+  KV_OPTIONAL_MISSING: {
+    message: 'the optional package {name} could not be loaded: {reason}',
+    status: 500,
+    hint: 'It is needed for {feature}; run npm install with optional dependencies.',
+  },
+
+  // OpenAI requests
+  KV_REQUEST_INVALID: { message: 'Validation: {reason}', status: 400, hint: '{mend}' },
+  KV_ROUTE_UNKNOWN: {
+    message: 'no route for {method} {path}',
+    status: 404,
+    hint: 'See /openapi.json for what is served here.',
+  },
+  KV_METHOD_NOT_ALLOWED: {
+    message: '{method} is not allowed on {path}',
+    status: 405,
+    hint: 'Use {allowed}.',
+  },
+  KV_MODEL_UNKNOWN: {
+    message: 'the model {model} does not exist',
+    status: 404,
+    hint: 'Served models: {served}.',
+  },
+  KV_CONTEXT_LENGTH: {
+    message:
+      "This model's maximum context length is {limit} tokens, but {requested} were requested ({prompt} in the prompt, {output} to generate)",
+    status: 400,
+    hint: 'Shorten the prompt or lower max_tokens.',
+  },
+  KV_BODY_TOO_LARGE: {
+    message: 'the request body exceeds {limit} bytes',
+    status: 413,
+    hint: 'Send a smaller body or raise --max-body-bytes.',
+  },
+  KV_UNAUTHORIZED: {
+    message: 'missing or unknown API key',
+    status: 401,
+    hint: 'Send Authorization: Bearer <key>.',
+  },
+
+  // routing and engines
+  KV_NO_WORKERS: {
+    message: 'no worker can serve model {model}: {reason}',
+    status: 503,
+    hint: 'Start a worker, or wait until one is ready.',
+  },
+  KV_OVERLOADED: {
+    message: 'all eligible workers are overloaded: {reason}',
+    status: 529,
+    hint: 'Retry later, add workers, or raise the busy thresholds.',
+  },
+  KV_WORKER_UNKNOWN: {
+    message: 'worker {worker} is not known',
+    status: 400,
+    hint: 'Known workers: {known}.',
+  },
+  KV_ENGINE_UNREACHABLE: {
+    message: 'engine {url} cannot be reached: {reason}',
+    status: 503,
+    hint: 'Check that it runs and that the address is right.',
+  },
+  KV_ENGINE_BROKE_OFF: {
+    message: 'engine {url} ended its answer early: {reason}',
+    status: 502,
+    hint: 'Retry; look at the log of the engine.',
+  },
+  KV_ENGINE_REJECTED: {
+    message: 'request rejected: {reason}',
+    status: 400,
+    hint: 'Send a shorter prompt or give the engine more KV blocks.',
+  },
+} as const satisfies Record<string, ErrorSpec>;
+
+interface ErrorSpec {
+  readonly message: string;
+  /** HTTP status at a server's edge; a command exits 2 for KV_USAGE and KV_SETTING_*, else 1. */
+  readonly status: number;
+  readonly hint: string;
+}
+
+export type ErrorCode = keyof typeof ERRORS;
+export type Facts = Readonly<Record<string, string | number | bigint | boolean | undefined>>;
+
+/** The only error class: `code` names a row of {@link ERRORS}, `facts` fill its message and hint. */
+export class KvasirError extends Error {
+  readonly code: ErrorCode;
+  readonly status: number;
+  readonly hint: string;
+  readonly facts: Facts;
+
+  constructor(code: ErrorCode, facts: Facts = {}, cause?: unknown) {
+    const spec: ErrorSpec = ERRORS[code];
+    super(fill(spec.message, facts), cause === undefined ? undefined : { cause });
+    this.name = 'KvasirError';
+    this.code = code;
+    this.status = spec.status;
+    this.hint = fill(spec.hint, facts);
+    this.facts = facts;
+  }
+}
+
+/** Makes the error of a code, to be thrown: `throw fail('KV_NO_WORKERS', { model, reason })`. */
+export function fail(code: ErrorCode, facts: Facts = {}, cause?: unknown): KvasirError {
+  return new KvasirError(code, facts, cause);
+}
+
+/** The only normaliser of thrown values: anything becomes a {@link KvasirError}, its cause kept. */
+export function toError(thrown: unknown): KvasirError {
+  if (thrown instanceof KvasirError) return thrown;
+  const reason = thrown instanceof Error ? thrown.message : String(thrown);
+  return new KvasirError('KV_INTERNAL', { reason }, thrown);
+}
+
+/** Exit code of a command that failed so: 2 for wrong usage, else 1. */
+export function exitCode(error: KvasirError): 1 | 2 {
+  return error.code === 'KV_USAGE' || error.code.startsWith('KV_SETTING_') ? 2 : 1;
+}
+
+function fill(template: string, facts: Facts): string {
+  return template.replace(/\{(\w+)\}/g, (_, name: string) => String(facts[name] ?? ''));
+}

@@ -1,0 +1,28 @@
+#!/usr/bin/env node
+import { closestVerb, VERBS } from './verbs.ts';
+
+const [first = '', second = ''] = process.argv.slice(2);
+const verb = VERBS[`${first} ${second}`] ? `${first} ${second}` : first;
+const entry = VERBS[verb];
+
+if (entry !== undefined) {
+  const [{ runCommand }, command] = await Promise.all([import('../commands/command-line.ts'), entry.load()]);
+  process.exitCode = await runCommand(command, process.argv.slice(2 + verb.split(' ').length));
+} else if (['', '-h', '--help', 'help'].includes(first)) {
+  const rows = Object.entries(VERBS).map(([name, { summary }]) => `  ${name.padEnd(16)}${summary}`);
+  process.stdout.write(
+    `kvasir: route, observe, profile and size KV-cache-aware LLM serving\n\nUsage: kvasir COMMAND [flags]\n\n${rows.join('\n')}\n\nkvasir COMMAND --help shows its flags.\n`,
+  );
+} else if (['-V', '--version', 'version'].includes(first)) {
+  const { readFileSync } = await import('node:fs');
+  const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
+  process.stdout.write(`${manifest.version}\n`);
+} else {
+  const near = closestVerb(first);
+  process.stderr.write(
+    `error: unknown command ${JSON.stringify(process.argv.slice(2).join(' '))}\n  ${near ? `Did you mean kvasir ${near}? ` : ''}kvasir --help lists the commands.\n`,
+  );
+  process.exitCode = 2;
+}

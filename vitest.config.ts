@@ -1,0 +1,34 @@
+import { defineConfig } from 'vitest/config';
+
+const shared = { globals: false, testTimeout: 30_000, hookTimeout: 60_000 };
+
+/** Unit tests share a thread's module graph (no module state in `src/`); tests that start processes get forks. */
+export default defineConfig({
+  test: {
+    reporters: ['default', './test/support/closing-line-reporter.ts'],
+    passWithNoTests: false,
+    projects: [
+      {
+        test: {
+          ...shared,
+          name: 'unit',
+          include: ['src/**/*.test.ts', 'test/*.test.ts', 'test/golden/**/*.test.ts'],
+          pool: 'threads',
+          isolate: false,
+        },
+      },
+      {
+        test: {
+          ...shared,
+          name: 'e2e',
+          include: ['test/e2e/**/*.test.ts', 'test/real/**/*.test.ts'],
+          pool: 'forks',
+          isolate: true,
+          testTimeout: 120_000,
+          // Each of these starts whole processes; two at a time fit two cores.
+          maxWorkers: 2,
+        },
+      },
+    ],
+  },
+});
