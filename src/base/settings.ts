@@ -100,7 +100,7 @@ export function flagName(name: string): string {
 
 /** `httpPort` -> `http-port`, the key in a configuration file. */
 export function yamlKey(name: string): string {
-  return name.replace(/[A-Z]|(?<=[a-z])\d+/g, (part) => (/\d/.test(part) ? part : `-${part.toLowerCase()}`));
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
 export function envName(name: string, row: SettingRow<unknown>): string {
