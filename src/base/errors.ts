@@ -7,6 +7,13 @@ export const ERRORS = {
   KV_INTERNAL: { message: '{reason}', status: 500, hint: 'This is a defect of Kvasir: please report it.' },
   KV_INTERRUPTED: { message: 'interrupted by {signal}', status: 500, hint: 'Run the command again.' },
 
+  // kernels
+  KV_MEMORY_EXHAUSTED: {
+    message: 'kernel memory of {sizeBytes} bytes cannot grow to {neededBytes}',
+    status: 500,
+    hint: 'Give the process more memory, or less to hold.',
+  },
+
   // settings and command line
   KV_SETTING_INVALID: { message: '{setting}: {value} {reason}', status: 400, hint: '{mend}' },
   KV_SETTING_UNKNOWN: { message: 'unknown setting {setting}', status: 400, hint: '{mend}' },
