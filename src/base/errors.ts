@@ -50,7 +50,7 @@ export const ERRORS = {
     hint: 'Use {allowed}.',
   },
   KV_MODEL_UNKNOWN: {
-    message: 'the model {model} does not exist',
+    message: 'The model `{model}` does not exist.',
     status: 404,
     hint: 'Served models: {served}.',
   },

@@ -1,0 +1,121 @@
+import { z } from 'zod';
+import { fail } from '../../base/errors.ts';
+
+const MAX_TOKEN_ID = 2 ** 32 - 1;
+
+const tokenId = z.int().min(0).max(MAX_TOKEN_ID);
+const part = z.looseObject({ type: z.string(), text: z.string().optional() });
+const message = z.looseObject({
+  role: z.string().min(1),
+  content: z.union([z.string(), z.array(part), z.null()]).optional(),
+});
+/** A u64 as a JSON integer, or as decimal text where it exceeds 2^53. */
+const instanceId = z.union([z.int().min(0).transform(String), z.string().regex(/^\d{1,20}$/)]);
+
+const agentHints = z.strictObject({
+  priority: z.int().optional(),
+  strict_priority: z.int().min(0).optional(),
+  osl: z.int().min(0).optional(),
+  speculative_prefill: z.boolean().optional(),
+  latency_sensitivity: z.number().optional(),
+});
+
+const nvext = z.looseObject({
+  agent_hints: agentHints.nullish(),
+  cache_salt: z.string().nullish(),
+  backend_instance_id: instanceId.nullish(),
+  decode_worker_id: instanceId.nullish(),
+  prefill_worker_id: instanceId.nullish(),
+  dp_rank: z.int().min(0).nullish(),
+  prefill_dp_rank: z.int().min(0).nullish(),
+});
+
+const shared = {
+  model: z.string().min(1),
+  stream: z.boolean().nullish(),
+  stream_options: z
+    .looseObject({ include_usage: z.boolean().nullish(), continuous_usage_stats: z.boolean().nullish() })
+    .nullish(),
+  max_tokens: z.int().min(1).nullish(),
+  min_tokens: z.int().min(0).nullish(),
+  n: z.int().min(1).max(128).nullish(),
+  temperature: z.number().min(0).max(2).nullish(),
+  top_p: z.number().gt(0).max(1).nullish(),
+  stop: z.union([z.string(), z.array(z.string())]).nullish(),
+  seed: z.number().nullish(),
+  ignore_eos: z.boolean().nullish(),
+  priority: z.int().nullish(),
+  cache_salt: z.string().nullish(),
+  kv_transfer_params: z.record(z.string(), z.unknown()).nullish(),
+  nvext: nvext.nullish(),
+};
+
+export const chatRequestSchema = z.looseObject({
+  ...shared,
+  messages: z.array(message).min(1),
+  max_completion_tokens: z.int().min(1).nullish(),
+  tools: z.array(z.unknown()).nullish(),
+  add_generation_prompt: z.boolean().nullish(),
+  chat_template_kwargs: z.record(z.string(), z.unknown()).nullish(),
+});
+
+export const completionRequestSchema = z.looseObject({
+  ...shared,
+  prompt: z.union([
+    z.string(),
+    z.array(z.string()).min(1),
+    z.array(tokenId).min(1),
+    z.array(z.array(tokenId).min(1)).min(1),
+  ]),
+  echo: z.boolean().nullish(),
+});
+
+export type ChatRequest = z.infer<typeof chatRequestSchema>;
+export type CompletionRequest = z.infer<typeof completionRequestSchema>;
+/** Extensions of a request for the router (`nvext` in the body). */
+export type RequestExtensions = z.infer<typeof nvext>;
+
+/** Checks a parsed body; what is not named by the schema is kept. Throws `KV_REQUEST_INVALID`. */
+export function parseChatRequest(body: unknown): ChatRequest {
+  return parse(chatRequestSchema, body);
+}
+
+export function parseCompletionRequest(body: unknown): CompletionRequest {
+  return parse(completionRequestSchema, body);
+}
+
+/** The most tokens that the request lets the engine generate, if it says so. */
+export function requestedMaxTokens(request: ChatRequest | CompletionRequest): number | undefined {
+  return (request.max_completion_tokens as number | null | undefined) ?? request.max_tokens ?? undefined;
+}
+
+function parse<T>(schema: z.ZodType<T>, body: unknown): T {
+  const result = schema.safeParse(body);
+  if (result.success) return result.data;
+  const issue = deepest(result.error.issues);
+  const param = issue.path.join('.');
+  throw fail('KV_REQUEST_INVALID', {
+    param: param === '' ? undefined : param,
+    reason: `${param === '' ? 'body' : param}: ${issue.message}${received(body, issue.path)}`,
+    mend: 'See /openapi.json for the fields and their types.',
+  });
+}
+
+/** Of a failed union, the branch that got furthest tells most. */
+function deepest(issues: readonly z.core.$ZodIssue[]): { path: PropertyKey[]; message: string } {
+  const issue = issues[0];
+  if (issue === undefined) return { path: [], message: 'is not valid' };
+  if (issue.code !== 'invalid_union') return issue;
+  const inner = issue.errors.map(deepest).sort((a, b) => b.path.length - a.path.length)[0];
+  if (inner === undefined || inner.path.length === 0)
+    return { path: issue.path, message: 'has a wrong type' };
+  return { path: [...issue.path, ...inner.path], message: inner.message };
+}
+
+function received(body: unknown, path: readonly PropertyKey[]): string {
+  let value: unknown = body;
+  for (const key of path) value = (value as Record<PropertyKey, unknown> | undefined)?.[key];
+  if (value === undefined) return '';
+  const shown = JSON.stringify(value) ?? String(value);
+  return ` (got ${shown.length > 60 ? `${shown.slice(0, 57)}...` : shown})`;
+}

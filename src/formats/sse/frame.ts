@@ -1,0 +1,7 @@
+/** The frame of one event whose data is a single line. */
+export function sseFrame(data: string): string {
+  return `data: ${data}\n\n`;
+}
+
+/** The event that ends every OpenAI stream, also after an error. */
+export const SSE_DONE = sseFrame('[DONE]');
