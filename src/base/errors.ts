@@ -26,6 +26,13 @@ export const ERRORS = {
     hint: 'Check that the file exists and is readable.',
   },
   KV_FILE_MALFORMED: { message: '{path}: {reason}', status: 400, hint: '{mend}' },
+  KV_TRACE_MALFORMED: { message: '{source}, line {line}: {reason}', status: 400, hint: '{mend}' },
+  KV_TRACE_UNIT: {
+    message:
+      '{source}: the unit of its times is doubtful: {rows} rows over {span} make {asSeconds} requests/s in seconds, {asMs} in milliseconds',
+    status: 400,
+    hint: 'Name the unit: --time-unit s or --time-unit ms.',
+  },
   KV_PORT_BUSY: {
     message: 'port {port} on {host} is already in use',
     status: 500,
