@@ -38,6 +38,11 @@ export const ERRORS = {
     status: 500,
     hint: 'Choose another with {flag}, or 0 for any free port.',
   },
+  KV_LISTEN_FAILED: {
+    message: 'cannot listen on port {port} of {host}: {reason}',
+    status: 500,
+    hint: 'Choose another address with --host or another port with {flag}.',
+  },
   KV_OPTIONAL_MISSING: {
     message: 'the optional package {name} could not be loaded: {reason}',
     status: 500,
@@ -66,6 +71,11 @@ export const ERRORS = {
       "This model's maximum context length is {limit} tokens, but {requested} were requested ({prompt} in the prompt, {output} to generate)",
     status: 400,
     hint: 'Shorten the prompt or lower max_tokens.',
+  },
+  KV_MEDIA_TYPE: {
+    message: 'the content type {type} is not supported',
+    status: 415,
+    hint: 'Send Content-Type: application/json.',
   },
   KV_BODY_TOO_LARGE: {
     message: 'the request body exceeds {limit} bytes',
