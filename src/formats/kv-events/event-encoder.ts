@@ -78,7 +78,10 @@ export class EventEncoder {
 
   #tokens(event: BlockStored, tokens: Uint32Array): void {
     const { lookaheadTokenId } = event;
-    if (lookaheadTokenId === undefined) return this.#writer.u32s(tokens);
+    if (lookaheadTokenId === undefined) {
+      this.#writer.u32s(tokens);
+      return;
+    }
     this.#writer.array(tokens.length);
     for (let i = 0; i < tokens.length; i++) {
       this.#writer.array(2);
@@ -94,16 +97,12 @@ export class EventEncoder {
   }
 
   #hash(hash: bigint): void {
-    switch (this.#dialect.hashes) {
-      case 'unsigned':
-        return this.#writer.bigint(hash);
-      case 'signed':
-        return this.#writer.bigint(BigInt.asIntN(64, hash));
-      case 'wide':
-        return this.#writer.wideU64(hash);
-      case 'bytes':
-        return this.#writer.bytes(digestOf(hash));
-    }
+    const writer = this.#writer;
+    const { hashes } = this.#dialect;
+    if (hashes === 'unsigned') writer.bigint(hash);
+    else if (hashes === 'signed') writer.bigint(BigInt.asIntN(64, hash));
+    else if (hashes === 'wide') writer.wideU64(hash);
+    else writer.bytes(digestOf(hash));
   }
 }
 

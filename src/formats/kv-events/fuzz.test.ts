@@ -99,7 +99,10 @@ class PayloadMaker {
   }
 
   #event(): void {
-    if (this.#random.nextInt(3) === 0) return this.#store();
+    if (this.#random.nextInt(3) === 0) {
+      this.#store();
+      return;
+    }
     const length = this.#random.nextInt(16);
     const positional = this.#random.nextInt(2) === 1;
     positional ? this.#writer.array(1 + length) : this.#writer.map(length);
@@ -113,37 +116,25 @@ class PayloadMaker {
   #value(depth: number): void {
     const writer = this.#writer;
     const random = this.#random;
-    switch (random.nextInt(depth > 0 ? 9 : 7)) {
-      case 0:
-        return writer.nil();
-      case 1:
-        return writer.int(random.nextInt(40) - 8);
-      case 2:
-        return writer.bigint((BigInt(random.nextU32()) << 32n) - BigInt(random.nextInt(2)) * 2n ** 63n);
-      case 3:
-        return writer.string(NAMES[random.nextInt(NAMES.length)]!);
-      case 4:
-        return writer.bytes(this.#noise(random.nextInt(40)));
-      case 5:
-        return writer.float64(random.next() - 0.5);
-      case 6:
-        return writer.u32s(
-          new Uint32Array(random.nextInt(9)).map(() => random.nextU32() >>> random.nextInt(32)),
-        );
-      case 7: {
-        const length = random.nextInt(5);
-        writer.array(length);
-        for (let i = 0; i < length; i++) this.#value(depth - 1);
-        return;
-      }
-      default: {
-        const length = random.nextInt(3);
-        writer.map(length);
-        for (let i = 0; i < length; i++) {
-          writer.string(NAMES[random.nextInt(NAMES.length)]!);
-          this.#value(depth - 1);
-        }
-      }
+    const choice = random.nextInt(depth > 0 ? 9 : 7);
+    if (choice === 0) writer.nil();
+    else if (choice === 1) writer.int(random.nextInt(40) - 8);
+    else if (choice === 2)
+      writer.bigint((BigInt(random.nextU32()) << 32n) - BigInt(random.nextInt(2)) * 2n ** 63n);
+    else if (choice === 3) writer.string(NAMES[random.nextInt(NAMES.length)]!);
+    else if (choice === 4) writer.bytes(this.#noise(random.nextInt(40)));
+    else if (choice === 5) writer.float64(random.next() - 0.5);
+    else if (choice === 6)
+      writer.u32s(new Uint32Array(random.nextInt(9)).map(() => random.nextU32() >>> random.nextInt(32)));
+    else this.#nested(choice === 7, random.nextInt(5), depth - 1);
+  }
+
+  #nested(array: boolean, length: number, depth: number): void {
+    const writer = this.#writer;
+    array ? writer.array(length) : writer.map(length);
+    for (let i = 0; i < length; i++) {
+      if (!array) writer.string(NAMES[this.#random.nextInt(NAMES.length)]!);
+      this.#value(depth);
     }
   }
 }

@@ -57,7 +57,10 @@ export class MsgpackWriter {
   /** An integer from -2^63 to 2^64 - 1. */
   bigint(value: bigint): void {
     const number = Number(value);
-    if (Number.isSafeInteger(number)) return this.int(number);
+    if (Number.isSafeInteger(number)) {
+      this.int(number);
+      return;
+    }
     this.#reserve(9);
     this.#bytes[this.#length] = value < 0n ? 0xd3 : 0xcf;
     this.#view.setBigUint64(this.#length + 1, BigInt.asUintN(64, value));
@@ -100,10 +103,12 @@ export class MsgpackWriter {
   }
 
   #uint(value: number): void {
-    if (value < 0x80) return this.#byte(value);
     this.#reserve(9);
     const at = this.#length;
-    if (value <= 0xff) {
+    if (value < 0x80) {
+      this.#bytes[at] = value;
+      this.#length += 1;
+    } else if (value <= 0xff) {
       this.#bytes[at] = 0xcc;
       this.#bytes[at + 1] = value;
       this.#length += 2;
