@@ -1,0 +1,116 @@
+import { describe, expect, test } from 'vitest';
+import kvLogs from '../../test/golden/sla/kv_log.json' with { type: 'json' };
+import golden from '../../test/golden/sla/recommend.json' with { type: 'json' };
+import ranges from '../../test/golden/sla/sweep_ranges.json' with { type: 'json' };
+import type { BackendName } from '../formats/deployment/backend.ts';
+import { kvCapacityFromLog, vllmCapacityFromConcurrency } from './kv-capacity.ts';
+import { recommend, recommendationLines } from './recommendation.ts';
+import { paretoFront, selectCandidate } from './selection.ts';
+import { decodeIsls, denseGpuCounts, inFlightCounts, moeGpuCounts, prefillIsls } from './sweep-ranges.ts';
+
+describe('the selection', () => {
+  test.each(golden.cases)(
+    'follows the rule for TTFT $in.ttft_ms and ITL $in.itl_ms',
+    ({ in: given, out }) => {
+      const prefill = given.prefill.rows.map(([gpus, latencyMs, tokensPerSPerGpu]) => ({
+        gpus: gpus!,
+        latencyMs: latencyMs!,
+        tokensPerSPerGpu: tokensPerSPerGpu!,
+      }));
+      const decode = given.decode.rows.map(
+        ([gpus, latencyMs, tokensPerSPerGpu, concurrency, maxKvTokens]) => ({
+          gpus: gpus!,
+          latencyMs: latencyMs!,
+          tokensPerSPerGpu: tokensPerSPerGpu!,
+          concurrency: concurrency!,
+          maxKvTokens: maxKvTokens!,
+        }),
+      );
+      const prefillChoice = selectCandidate(prefill, given.ttft_ms)!;
+      const decodeChoice = selectCandidate(decode, given.itl_ms)!;
+      expect(prefill.indexOf(prefillChoice.chosen)).toBe(out.prefill_index);
+      expect(decode.indexOf(decodeChoice.chosen)).toBe(out.decode_index);
+      expect([prefillChoice.met, decodeChoice.met]).toEqual([out.ttft_met, out.itl_met]);
+      const target = {
+        islTokens: given.isl,
+        oslTokens: given.osl,
+        ttftMs: given.ttft_ms,
+        itlMs: given.itl_ms,
+      };
+      const result = recommend(target, prefillChoice, decodeChoice);
+      expect(result.prefillQueue).toEqual({ upper: out.queue_upper, lower: out.queue_lower });
+      expect(result.decodeKv).toEqual({ upper: out.kv_upper, lower: out.kv_lower });
+      expect(result.kvUtilisation).toBe(out.kv_utilisation);
+      const suggested = (lines: string[]): string[] => lines.filter((line) => line.startsWith('Suggested'));
+      expect(
+        suggested(recommendationLines(result, { style: 'mapping', prefill: 'tp', decode: 'tp' })),
+      ).toEqual(out.lines_tp_wording);
+      const byGpus = suggested(recommendationLines(result, { style: 'gpus' }));
+      expect(byGpus.filter((line) => line.includes('GPUs'))).toEqual(out.lines_gpu_wording);
+    },
+  );
+
+  test('has nothing to choose from nothing', () => {
+    expect(selectCandidate([], 10)).toBeUndefined();
+  });
+
+  test('keeps on the Pareto front only what nothing beats', () => {
+    const at = (latencyMs: number, tokensPerSPerGpu: number) => ({ gpus: 1, latencyMs, tokensPerSPerGpu });
+    const front = paretoFront([at(3, 5), at(1, 2), at(2, 1), at(2, 4), at(4, 5), at(Number.NaN, 9)]);
+    expect(front.map(({ latencyMs }) => latencyMs)).toEqual([1, 2, 3]);
+  });
+});
+
+describe('the sweep ranges', () => {
+  test.each(ranges.num_request.rows)(
+    'of requests in flight: %j ranks, %j at most',
+    (attentionDp, engineMax, granularity, _old, fixed) => {
+      expect(inFlightCounts(attentionDp as number, engineMax as number, granularity as number)).toEqual(
+        fixed,
+      );
+    },
+  );
+
+  test.each(ranges.prefill_isl.rows)(
+    'of prefill lengths: context %j, granularity %j',
+    (maxContext, granularity, plain, forTemplate) => {
+      expect(prefillIsls(maxContext as number, granularity as number)).toEqual(plain);
+      if (Array.isArray(forTemplate))
+        expect(prefillIsls(maxContext as number, granularity as number, true)).toEqual(forTemplate);
+      else
+        expect(() => prefillIsls(maxContext as number, granularity as number, true)).toThrow(
+          'leaves no room',
+        );
+    },
+  );
+
+  test.each(ranges.decode_isl.rows)(
+    'of decode lengths: context %j, granularity %j',
+    (maxContext, granularity, expected) => {
+      if (Array.isArray(expected)) expect(decodeIsls(maxContext, granularity)).toEqual(expected);
+      else expect(() => decodeIsls(maxContext, granularity)).toThrow('leaves no room');
+    },
+  );
+
+  test('of GPUs: powers of two for dense models, multiples of a node for MoE', () => {
+    expect(denseGpuCounts(1, 8)).toEqual([1, 2, 4, 8]);
+    expect(denseGpuCounts(3, 20)).toEqual([4, 8, 16]);
+    expect(() => denseGpuCounts(5, 7)).toThrow('5..7 holds no power of two');
+    expect(moeGpuCounts(8, 16, 8)).toEqual([8, 16]);
+  });
+});
+
+describe('the KV capacity', () => {
+  test.each(kvLogs.cases)(
+    'of $backend is read from $log',
+    ({ backend, log, attention_dp_size, ...expected }) => {
+      const reference = expected.v0_9_and_later ?? expected.after_pr_7988 ?? expected.v0_6;
+      const found = kvCapacityFromLog(backend as BackendName, log, attention_dp_size);
+      if (/no match|nothing here|\(extra\)/.test(log)) expect(found).toBeUndefined();
+      else if (log.includes('945,104')) {
+        expect(found).toBe(945_104);
+        expect(vllmCapacityFromConcurrency(log)).toBe(reference);
+      } else expect(found).toBe(reference);
+    },
+  );
+});
