@@ -84,7 +84,7 @@ describe('the sweep ranges', () => {
     },
   );
 
-  test.each(ranges.decode_isl.rows)(
+  test.each(ranges.decode_isl.rows as [number, number, number[] | string][])(
     'of decode lengths: context %j, granularity %j',
     (maxContext, granularity, expected) => {
       if (Array.isArray(expected)) expect(decodeIsls(maxContext, granularity)).toEqual(expected);
