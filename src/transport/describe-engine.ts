@@ -1,0 +1,78 @@
+import { fail } from '../base/errors.ts';
+import { type ModelCard, readModelList } from '../formats/openai/model-card.ts';
+import { bareInstance, type EngineKind, type WorkerInstance } from './discovery.ts';
+import type { EngineSpec } from './engine-spec.ts';
+import type { HttpClient } from './http-client.ts';
+
+interface LookOptions {
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+}
+
+/** SGLang answers `/health` by generating a token; others of its kinds cost nothing. */
+const CHEAP_HEALTH: readonly EngineKind[] = ['vllm', 'trtllm', 'kvasir'];
+
+/**
+ * Asks an engine what the spec leaves out: models and context length of `/v1/models`, and the facts that Kvasir
+ * workers add there. What the spec says wins. Throws if the engine is not ready to answer requests.
+ */
+export async function describeEngine(
+  client: HttpClient,
+  spec: EngineSpec,
+  workerId: string,
+  look: LookOptions,
+): Promise<WorkerInstance> {
+  const { status, body } = await client.json(`${spec.url}/v1/models`, look);
+  if (status !== 200) throw unready(spec, `/v1/models answered ${status}`);
+  const cards = readModelList(body);
+  if (cards.length === 0 && spec.model === undefined) throw unready(spec, '/v1/models lists no model');
+  const kind = spec.kind ?? kindOf(cards);
+  if (CHEAP_HEALTH.includes(kind)) {
+    const health = await client.json(`${spec.url}/health`, look);
+    if (health.status !== 200) throw unready(spec, `/health answered ${health.status}`);
+  }
+  const base =
+    cards.find((card) => card.id === spec.model) ??
+    cards.find((card) => card.parent === undefined) ??
+    cards[0];
+  const facts = base?.engine ?? {};
+  const kvEvents = spec.kvEvents ?? reachable(facts.kvEvents, spec.url);
+  return {
+    ...bareInstance(workerId, spec.url),
+    models: modelNames(cards, spec.model),
+    kind,
+    role: spec.role ?? facts.role ?? 'both',
+    blockSize: spec.blockSize ?? facts.blockSize,
+    dpSize: spec.dpSize ?? facts.dpSize ?? 1,
+    kvEvents,
+    replay: spec.replay ?? reachable(facts.replay, spec.url),
+    snapshot: facts.snapshot === undefined ? undefined : new URL(facts.snapshot, `${spec.url}/`).href,
+    totalKvBlocks: facts.totalKvBlocks,
+    maxNumSeqs: facts.maxNumSeqs,
+    maxNumBatchedTokens: facts.maxNumBatchedTokens,
+    contextLength: base?.contextLength,
+    tokenizer: spec.tokenizer ?? facts.tokenizer,
+  };
+}
+
+function kindOf(cards: readonly ModelCard[]): EngineKind {
+  const owners = cards.map((card) => card.ownedBy.toLowerCase());
+  const known: readonly EngineKind[] = ['kvasir', 'vllm', 'sglang', 'trtllm'];
+  return known.find((kind) => owners.some((owner) => owner.includes(kind))) ?? 'openai';
+}
+
+/** The given name first: the spec may name one of several, or give a name to an engine that lists none. */
+function modelNames(cards: readonly ModelCard[], given: string | undefined): string[] {
+  const listed = cards.map((card) => card.id);
+  return given === undefined ? listed : [given, ...listed.filter((name) => name !== given)];
+}
+
+/** An address as seen from here: a worker that binds to all interfaces is reached at its HTTP host. */
+function reachable(address: string | undefined, url: string): string | undefined {
+  const host = new URL(url).hostname;
+  return address?.replace(/^tcp:\/\/(\*|0\.0\.0\.0|\[::\]):/, `tcp://${host}:`);
+}
+
+function unready(spec: EngineSpec, reason: string): Error {
+  return fail('KV_ENGINE_UNREACHABLE', { url: spec.url, reason });
+}

@@ -1,0 +1,169 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import { RealClock } from '../base/clock.ts';
+import { SILENT_LOG } from '../base/log.ts';
+import { type ModelCard, modelList } from '../formats/openai/model-card.ts';
+import { bareInstance, type DiscoveryChange } from './discovery.ts';
+import { MemoryDiscovery } from './discovery-memory.ts';
+import { StaticDiscovery } from './discovery-static.ts';
+import { type EngineSpec, parseEngineSpec } from './engine-spec.ts';
+import { HttpClient } from './http-client.ts';
+import { HttpServer } from './http-server.ts';
+
+const cleanups: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+async function until(condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + 5000;
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error('the condition did not come true in 5 s');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+const CARD: ModelCard = {
+  id: 'm',
+  ownedBy: 'vllm',
+  contextLength: 4096,
+  parent: undefined,
+  engine: undefined,
+};
+
+interface EngineState {
+  cards: ModelCard[];
+  health: number;
+  /** How often it was asked for its models. */
+  looks?: number;
+}
+
+/** A server that answers as an engine; its state may be changed while it runs. */
+async function startEngine(state: EngineState, port = 0): Promise<HttpServer> {
+  const server = new HttpServer({ host: '127.0.0.1', port, portFlag: '--http-port', log: SILENT_LOG });
+  server.app.get('/v1/models', async () => {
+    state.looks = (state.looks ?? 0) + 1;
+    return modelList(state.cards.map((card) => ({ ...card, created: 1 })));
+  });
+  server.app.get('/health', async (_request, reply) => reply.code(state.health).send());
+  await server.start();
+  cleanups.push(() => server.stop(0));
+  return server;
+}
+
+function discover(engines: readonly EngineSpec[]): {
+  changes: DiscoveryChange[];
+  discovery: StaticDiscovery;
+} {
+  const client = new HttpClient();
+  const discovery = new StaticDiscovery({
+    engines,
+    client,
+    clock: new RealClock(),
+    log: SILENT_LOG,
+    workerIdOf: (url) => `id-of-${url}`,
+    probeIntervalMs: 20,
+  });
+  const changes: DiscoveryChange[] = [];
+  discovery.watch((change) => changes.push(change));
+  discovery.start();
+  cleanups.push(
+    () => client.stop(),
+    () => discovery.stop(),
+  );
+  return { changes, discovery };
+}
+
+describe('static discovery', () => {
+  test('asks an engine for what the spec leaves out', async () => {
+    const lora = { ...CARD, id: 'm-lora', parent: 'm' };
+    const { url } = await startEngine({ cards: [lora, CARD], health: 200 });
+    const { changes } = discover([parseEngineSpec(`${url},block-size=16,kv-events=tcp://h:5557`)]);
+    await until(() => changes.length > 0);
+    expect(changes).toEqual([
+      {
+        kind: 'added',
+        instance: {
+          ...bareInstance(`id-of-${url}`, url),
+          models: ['m-lora', 'm'],
+          kind: 'vllm',
+          blockSize: 16,
+          kvEvents: 'tcp://h:5557',
+          contextLength: 4096,
+        },
+      },
+    ]);
+  });
+
+  test('takes the facts of a Kvasir worker, and what the spec says before them', async () => {
+    const engine = {
+      blockSize: 64,
+      dpSize: 2,
+      role: 'decode',
+      kvEvents: 'tcp://0.0.0.0:5557',
+      replay: 'tcp://127.0.0.1:6557',
+      snapshot: '/kv/snapshot',
+      totalKvBlocks: 1000,
+      maxNumSeqs: 64,
+      maxNumBatchedTokens: 8192,
+      tokenizer: 'byte',
+    } as const;
+    const { url } = await startEngine({ cards: [{ ...CARD, ownedBy: 'kvasir', engine }], health: 200 });
+    const { changes } = discover([parseEngineSpec(`${url},block-size=32,model=alias`)]);
+    await until(() => changes.length > 0);
+    expect(changes[0]?.instance).toEqual({
+      ...bareInstance(`id-of-${url}`, url),
+      ...engine,
+      models: ['alias', 'm'],
+      kind: 'kvasir',
+      blockSize: 32,
+      kvEvents: 'tcp://127.0.0.1:5557',
+      snapshot: `${url}/kv/snapshot`,
+      contextLength: 4096,
+    });
+  });
+
+  test('waits for an engine that starts late, tells changes, and gives up one that dies', async () => {
+    const state: EngineState & { looks: number } = { cards: [], health: 503, looks: 0 };
+    const server = await startEngine(state);
+    const { changes, discovery } = discover([parseEngineSpec(server.url)]);
+    await until(() => state.looks >= 2);
+    expect(changes).toEqual([]);
+    state.cards = [CARD];
+    const before = state.looks;
+    discovery.suspect(`id-of-${server.url}`);
+    await until(() => state.looks >= before + 3);
+    expect(changes).toEqual([]);
+    state.health = 200;
+    await until(() => changes.length === 1);
+    state.cards = [CARD, { ...CARD, id: 'm2' }];
+    await until(() => changes.length === 2);
+    await server.stop(0);
+    await until(() => changes.length === 3);
+    await startEngine(state, Number(new URL(server.url).port));
+    await until(() => changes.length === 4);
+    expect(changes.map(({ kind, instance }) => [kind, instance.models])).toEqual([
+      ['added', ['m']],
+      ['changed', ['m', 'm2']],
+      ['removed', ['m', 'm2']],
+      ['added', ['m', 'm2']],
+    ]);
+  });
+});
+
+describe('memory discovery', () => {
+  test('tells a late listener what is there, and each change once', async () => {
+    const discovery = new MemoryDiscovery();
+    const a = bareInstance('1', 'http://a');
+    discovery.put(a);
+    const changes: string[] = [];
+    const stop = discovery.watch(({ kind, instance }) => changes.push(`${kind} ${instance.workerId}`));
+    discovery.put({ ...a });
+    discovery.put({ ...a, blockSize: 16 });
+    discovery.put(bareInstance('2', 'http://b'));
+    expect(discovery.remove('1')).toBe(true);
+    expect(discovery.remove('1')).toBe(false);
+    stop();
+    discovery.remove('2');
+    expect(changes).toEqual(['added 1', 'changed 1', 'added 2', 'removed 1']);
+  });
+});

@@ -1,0 +1,71 @@
+import type { EngineRole } from '../formats/openai/model-card.ts';
+
+export type EngineKind = 'vllm' | 'sglang' | 'trtllm' | 'kvasir' | 'openai';
+
+/** One engine that answers requests, with what is known of it; unknown facts are undefined. */
+export interface WorkerInstance {
+  /** u64 as decimal text. */
+  readonly workerId: string;
+  /** Base URL of its OpenAI API, without `/v1` and without a trailing slash. */
+  readonly url: string;
+  /** Names it answers to; LoRA adapters follow the base model. */
+  readonly models: readonly string[];
+  readonly kind: EngineKind;
+  readonly role: EngineRole;
+  /** Tokens per KV block. */
+  readonly blockSize: number | undefined;
+  /** Data-parallel ranks, numbered from 0. */
+  readonly dpSize: number;
+  /** Address of rank 0's KV event publisher; `bind+` before it asks the consumer to bind. */
+  readonly kvEvents: string | undefined;
+  readonly replay: string | undefined;
+  /** URL that answers with all blocks held now. */
+  readonly snapshot: string | undefined;
+  /** Per rank. */
+  readonly totalKvBlocks: number | undefined;
+  readonly maxNumSeqs: number | undefined;
+  readonly maxNumBatchedTokens: number | undefined;
+  /** Longest prompt and answer together, in tokens. */
+  readonly contextLength: number | undefined;
+  /** `byte`, or the path of a tokenizer. */
+  readonly tokenizer: string | undefined;
+}
+
+/** `removed` carries the instance as it was last known. */
+export interface DiscoveryChange {
+  readonly kind: 'added' | 'changed' | 'removed';
+  readonly instance: WorkerInstance;
+}
+
+export type DiscoveryListener = (change: DiscoveryChange) => void;
+
+/** Tells which workers are ready. An instance's id never changes; when facts do, `changed` carries all of them. */
+export interface Discovery {
+  /** Reports the ready instances as added at once, then every change; returns what ends it. */
+  watch(listener: DiscoveryListener): () => void;
+  /** A request to this worker failed: look at it now instead of at the next turn. */
+  suspect?(workerId: string): void;
+  /** Ends all looking; listeners hear no more. */
+  stop(): Promise<void>;
+}
+
+/** A worker about which nothing but its address is known. */
+export function bareInstance(workerId: string, url: string): WorkerInstance {
+  return {
+    workerId,
+    url,
+    models: [],
+    kind: 'openai',
+    role: 'both',
+    blockSize: undefined,
+    dpSize: 1,
+    kvEvents: undefined,
+    replay: undefined,
+    snapshot: undefined,
+    totalKvBlocks: undefined,
+    maxNumSeqs: undefined,
+    maxNumBatchedTokens: undefined,
+    contextLength: undefined,
+    tokenizer: undefined,
+  };
+}

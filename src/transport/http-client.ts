@@ -1,0 +1,113 @@
+import { Pool } from 'undici';
+import { fail, toError } from '../base/errors.ts';
+
+export interface HttpClientOptions {
+  /** How long a connection may take to be made; 5 s unless given. */
+  readonly connectTimeoutMs?: number;
+}
+
+export interface JsonAnswer {
+  readonly status: number;
+  /** Undefined when the body is empty or no JSON. */
+  readonly body: unknown;
+}
+
+export interface JsonRequest {
+  readonly method?: 'GET' | 'POST' | 'DELETE';
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+  /** Largest answer; 16 MiB unless given. */
+  readonly maxBytes?: number;
+}
+
+const DEFAULT_CONNECT_TIMEOUT_MS = 5000;
+const DEFAULT_MAX_BYTES = 16 * 1024 * 1024;
+
+/** Owns the connections to other servers: one pool for each origin, closed together. */
+export class HttpClient {
+  readonly #pools = new Map<string, Pool>();
+  readonly #connectTimeoutMs: number;
+
+  constructor(options: HttpClientOptions = {}) {
+    this.#connectTimeoutMs = options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS;
+  }
+
+  /** The pool of the URL's origin, made when first asked for. */
+  pool(url: string): Pool {
+    const { origin } = new URL(url);
+    let pool = this.#pools.get(origin);
+    if (pool === undefined) {
+      // The relay sets its own time limits on headers and on silence.
+      const limits = { headersTimeout: 0, bodyTimeout: 0 };
+      pool = new Pool(origin, { ...limits, connect: { timeout: this.#connectTimeoutMs, noDelay: true } });
+      this.#pools.set(origin, pool);
+    }
+    return pool;
+  }
+
+  /** One exchange of JSON. Any status is an answer; throws `KV_ENGINE_UNREACHABLE` when there is none. */
+  async json(url: string, request: JsonRequest): Promise<JsonAnswer> {
+    const { pathname, search } = new URL(url);
+    const timeout = AbortSignal.timeout(request.timeoutMs);
+    const signal = request.signal === undefined ? timeout : AbortSignal.any([timeout, request.signal]);
+    try {
+      const { statusCode, body } = await this.pool(url).request({
+        path: pathname + search,
+        method: request.method ?? 'GET',
+        headers: {
+          ...(request.body !== undefined && { 'content-type': 'application/json' }),
+          ...request.headers,
+        },
+        body: request.body === undefined ? null : JSON.stringify(request.body),
+        signal,
+      });
+      const pieces: Buffer[] = [];
+      let size = 0;
+      for await (const piece of body as AsyncIterable<Buffer>) {
+        size += piece.length;
+        if (size > (request.maxBytes ?? DEFAULT_MAX_BYTES)) throw new Error('its answer is too large');
+        pieces.push(piece);
+      }
+      return { status: statusCode, body: parseJson(Buffer.concat(pieces).toString('utf8')) };
+    } catch (cause) {
+      if (request.signal?.aborted === true) throw request.signal.reason;
+      const reason = timeout.aborted ? `no answer within ${request.timeoutMs} ms` : describe(cause);
+      throw fail('KV_ENGINE_UNREACHABLE', { url, reason }, cause);
+    }
+  }
+
+  /** Drops the pool of an origin that is gone; what is under way on it ends first. */
+  forget(url: string): void {
+    const { origin } = new URL(url);
+    const pool = this.#pools.get(origin);
+    this.#pools.delete(origin);
+    void pool?.close().catch(() => pool.destroy());
+  }
+
+  /** Closes every connection, cutting off what is under way. */
+  async stop(): Promise<void> {
+    const pools = [...this.#pools.values()];
+    this.#pools.clear();
+    await Promise.all(pools.map((pool) => pool.destroy()));
+  }
+}
+
+/** What went wrong with a connection, in a few words. */
+export function describe(cause: unknown): string {
+  const { code, message } = cause as { code?: string; message?: string };
+  if (code === 'ECONNREFUSED') return 'connection refused';
+  if (code === 'UND_ERR_CONNECT_TIMEOUT') return 'connecting took too long';
+  if (code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE')
+    return 'it closed the connection';
+  return message === undefined || message === '' ? toError(cause).message : message;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
