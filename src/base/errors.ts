@@ -19,6 +19,14 @@ export const ERRORS = {
   KV_SETTING_UNKNOWN: { message: 'unknown setting {setting}', status: 400, hint: '{mend}' },
   KV_USAGE: { message: '{reason}', status: 400, hint: '{mend}' },
 
+  // metrics
+  KV_METRIC_INVALID: { message: 'metric {name}: {reason}', status: 500, hint: '{mend}' },
+  KV_EXPOSITION_MALFORMED: {
+    message: 'metrics text, line {line}: {reason}',
+    status: 502,
+    hint: 'Check with promtool check metrics what the endpoint serves.',
+  },
+
   // files and sockets
   KV_FILE_UNREADABLE: {
     message: 'cannot read {path}: {reason}',

@@ -1,0 +1,38 @@
+import type { Counter } from './counter.ts';
+import type { Gauge } from './gauge.ts';
+import type { Histogram } from './histogram.ts';
+import { EVENT_LOOP } from './names-frontend.ts';
+import { THREAD } from './names-kvasir.ts';
+import type { ProcessMetrics } from './process-metrics.ts';
+
+/** Sleep of the canary whose lateness is the event loop's delay. */
+export const CANARY_SLEEP_MS = 10;
+const STALL_MS = 5;
+
+/** How busy the JavaScript thread is; fed by whoever may look at real time. */
+export class EventLoopMetrics {
+  readonly #delay: Histogram;
+  readonly #stalls: Counter;
+  readonly #busyPerMille: Gauge;
+  readonly #busy: Gauge;
+
+  constructor({ service }: ProcessMetrics) {
+    this.#delay = service.histogram(EVENT_LOOP.delaySeconds).with();
+    this.#stalls = service.counter(EVENT_LOOP.stallTotal).with();
+    this.#busyPerMille = service.gauge(EVENT_LOOP.busyRatio).with({ worker: '0' });
+    this.#busy = service.gauge(THREAD.busyRatio).with();
+  }
+
+  /** A sleep of {@link CANARY_SLEEP_MS} took so long. */
+  slept(elapsedMs: number): void {
+    const lateMs = Math.max(0, elapsedMs - CANARY_SLEEP_MS);
+    this.#delay.observe(lateMs / 1000);
+    if (lateMs > STALL_MS) this.#stalls.inc();
+  }
+
+  /** Share of the time since the last call in which the loop was busy, 0..1. */
+  setBusy(ratio: number): void {
+    this.#busy.set(ratio);
+    this.#busyPerMille.set(Math.round(ratio * 1000));
+  }
+}

@@ -1,0 +1,109 @@
+import { linearBuckets } from './buckets.ts';
+import { counter, gauge, histogram } from './spec.ts';
+
+/** What the metrics themselves could not do. */
+export const SELF = {
+  problemsTotal: counter(
+    'kvasir_metrics_problems_total',
+    'Parts of an exposition that were left out or mended, by reason',
+    ['reason'],
+  ),
+  droppedValuesTotal: counter(
+    'kvasir_metrics_dropped_values_total',
+    'Values refused because they were not finite, or negative for a counter',
+    ['family'],
+  ),
+  refusedSeriesTotal: counter(
+    'kvasir_metrics_refused_series_total',
+    'Lookups of a new series refused because the family was full',
+    ['family'],
+  ),
+} as const;
+
+/** How well the router foresees what engines find in their caches. */
+export const PREDICTION = {
+  predictedTokensTotal: counter(
+    'kvasir_router_predicted_cached_tokens_total',
+    'Prompt tokens that the router expected the chosen worker to have cached',
+  ),
+  reportedTokensTotal: counter(
+    'kvasir_router_reported_cached_tokens_total',
+    'Prompt tokens that the chosen worker reported as cached, for the same requests',
+  ),
+  errorRatio: histogram(
+    'kvasir_router_prediction_error_ratio',
+    'Distance of predicted from reported cached tokens as a fraction of the prompt (0.0-1.0)',
+    linearBuckets(0, 0.05, 21),
+  ),
+  anomaliesTotal: counter(
+    'kvasir_router_hit_rate_anomalies_total',
+    'Predictions of more cached blocks than the prompt has',
+  ),
+} as const;
+
+/** The index of cached blocks and the event streams that feed it. */
+export const INDEX = {
+  memoryBytes: gauge('kvasir_index_memory_bytes', 'Memory that the block index holds'),
+  blocks: gauge('kvasir_index_blocks', 'Distinct blocks that the index holds'),
+  residents: gauge('kvasir_index_resident_blocks', 'Pairs of block and rank that the index holds'),
+  evictedTotal: counter(
+    'kvasir_index_evicted_blocks_total',
+    'Blocks evicted to stay within the memory limit',
+  ),
+  rankState: gauge('kvasir_index_rank_state', 'State of the event stream of a rank (1 = in this state)', [
+    'worker',
+    'dp_rank',
+    'state',
+  ]),
+  rankEventAgeSeconds: gauge(
+    'kvasir_index_rank_event_age_seconds',
+    'Time since the last event of a rank, at the time of the scrape',
+    ['worker', 'dp_rank'],
+  ),
+  eventGapsTotal: counter(
+    'kvasir_index_event_gaps_total',
+    'Breaks in the sequence of a rank’s event batches',
+    ['worker', 'dp_rank'],
+  ),
+  missedBatchesTotal: counter(
+    'kvasir_index_missed_batches_total',
+    'Event batches of a rank that the gaps left out',
+    ['worker', 'dp_rank'],
+  ),
+  rejectedEventsTotal: counter('kvasir_index_rejected_events_total', 'Events of a rank that were refused', [
+    'worker',
+    'dp_rank',
+    'reason',
+  ]),
+  recoveriesTotal: counter(
+    'kvasir_index_recoveries_total',
+    'Attempts to refill a rank after a gap, by outcome',
+    ['source', 'outcome'],
+  ),
+} as const;
+
+/** Twins, with the right type or a finer view, of inherited families. */
+export const FRONTEND_OWN = {
+  disconnectsTotal: counter(
+    'kvasir_frontend_client_disconnects_total',
+    'Clients that left before their answer ended',
+  ),
+  modelOverflowTotal: counter(
+    'kvasir_frontend_model_overflow_total',
+    'Models beyond the limit of models with series of their own',
+  ),
+  chunkGapSeconds: histogram(
+    'kvasir_frontend_chunk_gap_seconds',
+    'Time between chunks of an answer as they arrive, not divided by their tokens',
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
+    ['model'],
+  ),
+} as const;
+
+/** The JavaScript thread. */
+export const THREAD = {
+  busyRatio: gauge(
+    'kvasir_event_loop_utilization_ratio',
+    'Share of time in which the event loop was busy (0.0-1.0)',
+  ),
+} as const;
