@@ -1,0 +1,150 @@
+import { readChunk } from '../openai/answer-chunk.ts';
+import type { Usage } from '../openai/usage.ts';
+
+export interface SplitterOptions {
+  /** Keeps the chunk that only reports usage from the client, who did not ask for it. */
+  readonly stripUsage: boolean;
+}
+
+const NEWLINE = 10;
+const RETURN = 13;
+const QUOTE = 34;
+const NOTHING = Buffer.alloc(0);
+/** How much of the end of an ordinary event must agree for a later one to count as ordinary. */
+const TAIL_BYTES = 8;
+/** Larger events than this are passed on unread. */
+const MAX_EVENT_BYTES = 4 * 1024 * 1024;
+const TEXT_FIELD = /"(?:content|text|reasoning_content|reasoning)": ?"(?!")/;
+
+/**
+ * Follows the server-sent answer of an engine while its bytes pass through: counts tokens, keeps usage, notices
+ * errors and the end. Whole events leave in the order and with the bytes they came in.
+ *
+ * Chunks of one answer differ only in their text, so once a chunk with text has been parsed, a later event
+ * that begins and ends with the same bytes is one token and is not parsed; every other event is.
+ */
+export class RelaySplitter {
+  readonly #stripUsage: boolean;
+  #carry: Buffer = NOTHING;
+  #head: Buffer | undefined;
+  #tail: Buffer = NOTHING;
+
+  /** Events seen, the usage chunk and `[DONE]` included. */
+  events = 0;
+  /** Generated tokens, as far as the events tell: a chunk that does not say otherwise is one. */
+  tokens = 0;
+  /** Tokens of the first event that had any. */
+  firstTokens = 0;
+  /** The last usage reported. */
+  usage: Usage | undefined;
+  /** The message of an error that the engine sent in its stream. */
+  error: string | undefined;
+  /** Whether `[DONE]` was seen. */
+  done = false;
+
+  constructor(options: SplitterOptions) {
+    this.#stripUsage = options.stripUsage;
+  }
+
+  /** Takes the next bytes and gives those that may go on; the argument itself if it holds whole events only. */
+  push(bytes: Buffer): Buffer {
+    const input = this.#carry.length === 0 ? bytes : Buffer.concat([this.#carry, bytes]);
+    let kept: Buffer[] | undefined;
+    let keepFrom = 0;
+    let start = 0;
+    while (start < input.length) {
+      const ordinary = this.#ordinaryEnd(input, start);
+      const end = ordinary === -1 ? eventEnd(input, start) : ordinary;
+      if (end === -1) break;
+      this.events++;
+      if (ordinary !== -1) this.#count(1);
+      else if (!this.#read(input, start, end)) {
+        kept ??= [];
+        kept.push(input.subarray(keepFrom, start));
+        keepFrom = end;
+      }
+      start = end;
+    }
+    this.#keep(input, start);
+    if (kept !== undefined) return Buffer.concat([...kept, input.subarray(keepFrom, start)]);
+    return start === input.length ? input : input.subarray(0, start);
+  }
+
+  /** The bytes of an unfinished event, after the last push. */
+  rest(): Buffer {
+    const rest = this.#carry;
+    this.#carry = NOTHING;
+    return rest;
+  }
+
+  /** Keeps what follows the last whole event; a copy, as it would pin the whole read of the socket. */
+  #keep(input: Buffer, from: number): void {
+    if (from === input.length) this.#carry = NOTHING;
+    else this.#carry = Buffer.from(input.subarray(from));
+  }
+
+  /** End of the event if it looks like the chunks with text before it, else -1. */
+  #ordinaryEnd(input: Buffer, start: number): number {
+    const head = this.#head;
+    if (head === undefined) return -1;
+    const textAt = start + head.length;
+    if (input.length < textAt + 2 || input[textAt] === QUOTE) return -1;
+    if (input.compare(head, 0, head.length, start, textAt) !== 0) return -1;
+    const newline = input.indexOf(NEWLINE, textAt);
+    if (newline === -1 || input[newline + 1] !== NEWLINE) return -1;
+    const tail = this.#tail;
+    const tailAt = newline - tail.length;
+    if (tailAt <= textAt) return -1;
+    for (let i = 0; i < tail.length; i++) if (input[tailAt + i] !== tail[i]) return -1;
+    return newline + 2;
+  }
+
+  /** Parses one event; false if it must not reach the client. */
+  #read(input: Buffer, start: number, end: number): boolean {
+    const data = eventData(input.toString('utf8', start, end));
+    if (data === '[DONE]') {
+      this.done = true;
+      return true;
+    }
+    const chunk = readChunk(data);
+    if (chunk === undefined) return true;
+    if (chunk.error !== undefined) this.error = chunk.error;
+    if (chunk.usage !== undefined) this.usage = chunk.usage;
+    const counted = chunk.usage !== undefined && chunk.choices > 0 ? chunk.usage.completionTokens : 0;
+    if (counted > this.tokens) this.#count(counted - this.tokens);
+    else if (counted === 0) this.#count(chunk.tokens);
+    if (chunk.tokens === 1 && chunk.choices === 1 && chunk.usage === undefined)
+      this.#learn(input, start, end);
+    return !(this.#stripUsage && chunk.usage !== undefined && chunk.choices === 0);
+  }
+
+  #learn(input: Buffer, start: number, end: number): void {
+    const text = input.toString('latin1', start, end);
+    const field = TEXT_FIELD.exec(text);
+    if (field === null || !text.endsWith('\n\n') || text.indexOf('\n') !== text.length - 2) return;
+    this.#head = Buffer.from(input.subarray(start, start + field.index + field[0].length));
+    this.#tail = Buffer.from(input.subarray(Math.max(start, end - 2 - TAIL_BYTES), end - 2));
+  }
+
+  #count(tokens: number): void {
+    if (this.tokens === 0) this.firstTokens = tokens;
+    this.tokens += tokens;
+  }
+}
+
+/** Just after the blank line that ends the event beginning at `start`; -1 if it is not complete. */
+function eventEnd(input: Buffer, start: number): number {
+  let newline = input.indexOf(NEWLINE, start);
+  while (newline !== -1) {
+    if (input[newline + 1] === NEWLINE) return newline + 2;
+    if (input[newline + 1] === RETURN && input[newline + 2] === NEWLINE) return newline + 3;
+    newline = input.indexOf(NEWLINE, newline + 1);
+  }
+  return input.length - start > MAX_EVENT_BYTES ? input.length : -1;
+}
+
+/** The data lines of an event, joined. */
+function eventData(event: string): string {
+  const lines = event.split(/\r?\n/).filter((line) => line.startsWith('data:'));
+  return lines.map((line) => line.slice(line[5] === ' ' ? 6 : 5)).join('\n');
+}
