@@ -73,7 +73,7 @@ export class HttpClient {
       return { status: statusCode, body: parseJson(Buffer.concat(pieces).toString('utf8')) };
     } catch (cause) {
       if (request.signal?.aborted === true) throw request.signal.reason;
-      const reason = timeout.aborted ? `no answer within ${request.timeoutMs} ms` : describe(cause);
+      const reason = timeout.aborted ? `no answer within ${request.timeoutMs} ms` : connectionProblem(cause);
       throw fail('KV_ENGINE_UNREACHABLE', { url, reason }, cause);
     }
   }
@@ -95,7 +95,7 @@ export class HttpClient {
 }
 
 /** What went wrong with a connection, in a few words. */
-export function describe(cause: unknown): string {
+export function connectionProblem(cause: unknown): string {
   const { code, message } = cause as { code?: string; message?: string };
   if (code === 'ECONNREFUSED') return 'connection refused';
   if (code === 'UND_ERR_CONNECT_TIMEOUT') return 'connecting took too long';
