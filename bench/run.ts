@@ -1,0 +1,49 @@
+/** `npm run bench [-- NAME…] [--quick] [--json]`: runs the benches; exit 1 when one misses its floor, 2 on misuse. */
+import { parseArgs } from 'node:util';
+import { toError } from '../src/base/errors.ts';
+import { type Bench, judge, rounded, type Verdict } from './harness.ts';
+
+/** All benches in the order in which they run; each module is loaded when its turn comes. */
+const BENCHES: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>> = {
+  hash: () => import('./hash.ts'),
+};
+
+function usage(reason: string): never {
+  console.error(`${reason}\nusage: npm run bench [-- NAME…] [--quick] [--json]`);
+  console.error(`benches: ${Object.keys(BENCHES).join(', ')}`);
+  process.exit(2);
+}
+
+function parse(): { readonly names: readonly string[]; readonly quick: boolean; readonly json: boolean } {
+  try {
+    const { values, positionals } = parseArgs({
+      allowPositionals: true,
+      options: { quick: { type: 'boolean', default: false }, json: { type: 'boolean', default: false } },
+    });
+    return { names: positionals, quick: values.quick, json: values.json };
+  } catch (thrown) {
+    return usage(toError(thrown).message);
+  }
+}
+
+function describe({ bench, value, unit, baseline, ratio, floor, ok, details }: Verdict): string {
+  const floorText = floor === null ? '' : `, floor ${floor}`;
+  const figures = Object.entries(details).map(([name, figure]) => `\n    ${name}: ${figure}`);
+  return (
+    `${ok ? 'ok    ' : 'MISSED'}  ${bench}  ${rounded(value)} ${unit} against ${rounded(baseline)}: ` +
+    `ratio ${rounded(ratio)}${floorText}${figures.join('')}`
+  );
+}
+
+const { names, quick, json } = parse();
+const unknown = names.find((name) => BENCHES[name] === undefined);
+if (unknown !== undefined) usage(`no bench is named ${unknown}`);
+let missed = 0;
+for (const [name, load] of Object.entries(BENCHES)) {
+  if (names.length > 0 && !names.includes(name)) continue;
+  const { bench } = await load();
+  const verdict = await judge(name, bench, { quick });
+  if (!verdict.ok) missed += 1;
+  console.log(json ? JSON.stringify(verdict) : describe(verdict));
+}
+process.exitCode = missed > 0 ? 1 : 0;
