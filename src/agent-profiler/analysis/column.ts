@@ -1,0 +1,96 @@
+/** A growing column of doubles, 8 bytes each, outside the JavaScript heap. */
+export class Column {
+  #values = new Float64Array(64);
+  #length = 0;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  push(value: number): void {
+    if (this.#length === this.#values.length) {
+      const grown = new Float64Array(this.#length * 2);
+      grown.set(this.#values);
+      this.#values = grown;
+    }
+    this.#values[this.#length++] = value;
+  }
+
+  at(index: number): number {
+    return this.#values[index]!;
+  }
+
+  set(index: number, value: number): void {
+    this.#values[index] = value;
+  }
+
+  /** A view of what is there now; stale after the next push. */
+  view(): Float64Array {
+    return this.#values.subarray(0, this.#length);
+  }
+
+  ascending(): Float64Array {
+    return this.view().slice().sort();
+  }
+}
+
+/** Names to small numbers and back. */
+export class Names {
+  readonly #ids = new Map<string, number>();
+  readonly #names: string[] = [];
+
+  get size(): number {
+    return this.#names.length;
+  }
+
+  id(name: string): number {
+    let id = this.#ids.get(name);
+    if (id === undefined) {
+      id = this.#names.length;
+      this.#ids.set(name, id);
+      this.#names.push(name);
+    }
+    return id;
+  }
+
+  name(id: number): string {
+    return this.#names[id]!;
+  }
+}
+
+/** Order of Unicode code points, which is not that of UTF-16 units beyond the basic plane. */
+export function byCodePoint(a: string, b: string): number {
+  const shorter = Math.min(a.length, b.length);
+  for (let i = 0; i < shorter; i++) {
+    const [x, y] = [a.charCodeAt(i), b.charCodeAt(i)];
+    if (x === y) continue;
+    // Surrogates stand for points above every other unit.
+    const [xHigh, yHigh] = [x >= 0xd800 && x < 0xe000, y >= 0xd800 && y < 0xe000];
+    return xHigh === yHigh ? x - y : xHigh ? 1 : -1;
+  }
+  return a.length - b.length;
+}
+
+export function codePoints(text: string): number {
+  let count = text.length;
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit >= 0xd800 && unit < 0xdc00) {
+      const next = text.charCodeAt(i + 1);
+      if (next >= 0xdc00 && next < 0xe000) {
+        count--;
+        i++;
+      }
+    }
+  }
+  return count;
+}
+
+/** The first `limit` code points. */
+export function cutCodePoints(text: string, limit: number): string {
+  if (text.length <= limit) return text;
+  let units = 0;
+  for (let points = 0; points < limit && units < text.length; points++)
+    units += text.codePointAt(units)! > 0xffff ? 2 : 1;
+  return text.slice(0, units);
+}

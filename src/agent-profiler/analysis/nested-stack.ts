@@ -1,0 +1,214 @@
+import type { Trace } from '../input/event.ts';
+import { Column, Names } from './column.ts';
+import { childLists, type OperationType, type Span, type TreeRule, traceSpans } from './span-tree.ts';
+import { Timeline, timeWeightedPercentile } from './timeline.ts';
+
+/** One node of the call trees, as workflow_profiling_metrics.json has it. */
+export interface NodeMetrics {
+  readonly uuid: string;
+  readonly operation_type: OperationType;
+  readonly operation_name: string;
+  readonly start_time: number;
+  readonly end_time: number;
+  readonly duration: number;
+  readonly self_time: number;
+  readonly subtree_time: number;
+  readonly concurrency_midpoint: number;
+  readonly bottleneck_score: number;
+}
+
+/** A node with its place; `depth` counts from 0 at a root. */
+export interface PlacedNode extends NodeMetrics {
+  readonly request: number;
+  readonly depth: number;
+  readonly unfinished: boolean;
+}
+
+const TYPES: readonly OperationType[] = ['LLM', 'TOOL', 'FUNCTION'];
+const TOP = 5;
+
+/** Call trees of all requests, kept as columns in depth-first order: some 80 bytes a node and its UUID. */
+export class NestedStackCollector {
+  readonly #rule: TreeRule;
+  readonly #names = new Names();
+  readonly #uuids: string[] = [];
+  readonly #columns = {
+    request: new Column(),
+    depth: new Column(),
+    type: new Column(),
+    name: new Column(),
+    start: new Column(),
+    end: new Column(),
+    self: new Column(),
+    subtree: new Column(),
+    open: new Column(),
+  };
+
+  constructor(rule: TreeRule) {
+    this.#rule = rule;
+  }
+
+  add(trace: Trace): void {
+    const spans = traceSpans(trace, this.#rule, true);
+    const { roots, children } = childLists(spans);
+    const order: number[] = [];
+    const depths = new Int32Array(spans.length);
+    const todo = roots.reverse();
+    while (todo.length > 0) {
+      const at = todo.pop()!;
+      order.push(at);
+      const below = children[at]!;
+      for (let i = below.length - 1; i >= 0; i--) {
+        depths[below[i]!] = depths[at]! + 1;
+        todo.push(below[i]!);
+      }
+    }
+    const { self, subtree } = times(spans, children, order);
+    for (const at of order) this.#push(trace.index, depths[at]!, spans[at]!, self[at]!, subtree[at]!);
+  }
+
+  finish(): NestedStack {
+    return new NestedStack(this.#uuids, this.#names, this.#columns, this.#rule);
+  }
+
+  #push(request: number, depth: number, span: Span, self: number, subtree: number): void {
+    const columns = this.#columns;
+    this.#uuids.push(span.uuid);
+    columns.request.push(request);
+    columns.depth.push(depth);
+    columns.type.push(TYPES.indexOf(span.type));
+    columns.name.push(this.#names.id(span.name));
+    columns.start.push(span.startS);
+    columns.end.push(span.endS);
+    columns.self.push(self);
+    columns.subtree.push(subtree);
+    columns.open.push(span.open ? 1 : 0);
+  }
+}
+
+/** Self time: duration less the union of the children's intervals; subtree time: self and all below. */
+function times(spans: readonly Span[], children: readonly number[][], preorder: readonly number[]) {
+  const self = new Float64Array(spans.length);
+  const subtree = new Float64Array(spans.length);
+  for (let i = preorder.length - 1; i >= 0; i--) {
+    const at = preorder[i]!;
+    const { startS, endS } = spans[at]!;
+    let coveredS = 0;
+    let reachedS = startS;
+    let belowS = 0;
+    // Children stand in order of their starts, so their union needs one pass.
+    for (const child of children[at]!) {
+      belowS += subtree[child]!;
+      const fromS = Math.max(reachedS, spans[child]!.startS);
+      const toS = Math.min(endS, spans[child]!.endS);
+      if (toS > fromS) coveredS += toS - fromS;
+      reachedS = Math.max(reachedS, toS);
+    }
+    self[at] = Math.max(0, endS - startS - coveredS);
+    subtree[at] = self[at]! + belowS;
+  }
+  return { self, subtree };
+}
+
+type NodeColumns = Readonly<
+  Record<'request' | 'depth' | 'type' | 'name' | 'start' | 'end' | 'self' | 'subtree' | 'open', Column>
+>;
+
+/** Call trees with the timeline over all their nodes. Nodes are made on demand. */
+export class NestedStack {
+  readonly timeline: Timeline;
+  readonly percentiles: Readonly<Record<'p50' | 'p90' | 'p95' | 'p99', number>>;
+  readonly #uuids: readonly string[];
+  readonly #names: Names;
+  readonly #columns: NodeColumns;
+  readonly #rule: TreeRule;
+
+  constructor(uuids: readonly string[], names: Names, columns: NodeColumns, rule: TreeRule) {
+    this.#uuids = uuids;
+    this.#names = names;
+    this.#columns = columns;
+    this.#rule = rule;
+    this.timeline = Timeline.of(columns.start.view(), columns.end.view());
+    const distribution = this.timeline.distribution();
+    const at = (p: number): number => timeWeightedPercentile(distribution, p);
+    this.percentiles = { p50: at(50), p90: at(90), p95: at(95), p99: at(99) };
+  }
+
+  get size(): number {
+    return this.#uuids.length;
+  }
+
+  /** A node by its place in depth-first order. */
+  node(i: number): PlacedNode {
+    const { request, depth, type, name, start, end, self, subtree, open } = this.#columns;
+    const [startS, endS] = [start.at(i), end.at(i)];
+    return {
+      ...{
+        uuid: this.#uuids[i]!,
+        operation_type: TYPES[type.at(i)]!,
+        operation_name: this.#names.name(name.at(i)),
+      },
+      ...{
+        start_time: startS,
+        end_time: endS,
+        duration: endS - startS,
+        self_time: self.at(i),
+        subtree_time: subtree.at(i),
+      },
+      concurrency_midpoint: this.timeline.levelAt(startS + (endS - startS) / 2),
+      bottleneck_score: subtree.at(i),
+      ...{ request: request.at(i), depth: depth.at(i), unfinished: open.at(i) === 1 },
+    };
+  }
+
+  /** The nodes under unique keys: the UUID, and for one seen before the later (stack) or UUID#request. */
+  *keyed(): Generator<readonly [key: string, node: PlacedNode]> {
+    const last = new Map<string, number>();
+    for (const [i, uuid] of this.#uuids.entries()) last.set(uuid, i);
+    const repeats = last.size < this.#uuids.length;
+    const seen = new Set<string>();
+    for (const [i, uuid] of this.#uuids.entries()) {
+      if (!repeats) yield [uuid, this.node(i)];
+      else if (this.#rule === 'stack') {
+        if (!seen.has(uuid)) yield [uuid, this.node(last.get(uuid)!)];
+        seen.add(uuid);
+      } else {
+        let key = seen.has(uuid) ? `${uuid}#${this.#columns.request.at(i)}` : uuid;
+        while (seen.has(key)) key += '+';
+        seen.add(key);
+        yield [key, this.node(i)];
+      }
+    }
+  }
+
+  /** The nodes of the highest scores, first come first among equals. */
+  top(limit = TOP): readonly PlacedNode[] {
+    const best: { readonly i: number; readonly score: number }[] = [];
+    const wanted = this.#rule === 'stack' ? this.#distinct() : undefined;
+    for (let i = 0; i < this.size; i++) {
+      if (wanted !== undefined && !wanted.has(i)) continue;
+      const score = this.#columns.subtree.at(i);
+      if (best.length === limit && score <= best.at(-1)!.score) continue;
+      const place = best.findIndex((other) => other.score < score);
+      best.splice(place < 0 ? best.length : place, 0, { i, score });
+      if (best.length > limit) best.pop();
+    }
+    return best.map(({ i }) => this.node(i));
+  }
+
+  #distinct(): ReadonlySet<number> | undefined {
+    const last = new Map<string, number>();
+    for (const [i, uuid] of this.#uuids.entries()) last.set(uuid, i);
+    return last.size === this.#uuids.length ? undefined : new Set(last.values());
+  }
+}
+
+/** A node as the metrics file has it. */
+export function nodeMetrics({
+  request: _request,
+  depth: _depth,
+  unfinished: _unfinished,
+  ...metrics
+}: PlacedNode): NodeMetrics {
+  return metrics;
+}
