@@ -34,6 +34,16 @@ export class Column {
   }
 }
 
+/** The value of a key, made and kept when there is none yet. */
+export function getOrMake<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  let value = map.get(key);
+  if (value === undefined) {
+    value = make();
+    map.set(key, value);
+  }
+  return value;
+}
+
 /** Names to small numbers and back. */
 export class Names {
   readonly #ids = new Map<string, number>();

@@ -1,3 +1,5 @@
+import { getOrMake } from './column.ts';
+
 const WINDOW = 32;
 const BASE = 0x01000193;
 
@@ -11,9 +13,7 @@ export function containedTexts(texts: readonly Buffer[]): readonly boolean[] {
   for (const [i, text] of texts.entries()) {
     if (text.length === 0) continue;
     const window = Math.min(WINDOW, text.length);
-    const group = byWindow.get(window);
-    if (group === undefined) byWindow.set(window, [i]);
-    else group.push(i);
+    getOrMake(byWindow, window, () => []).push(i);
   }
   for (const [window, members] of byWindow) markContained(texts, members, window, inside);
   return inside;
@@ -32,11 +32,8 @@ function markContained(
     const text = texts[i]!;
     const hash = hashOf(text, text.length - window, text.length);
     filter[hash & 0xffff] = 1;
-    let lengths = tails.get(hash);
-    if (lengths === undefined) tails.set(hash, (lengths = new Map()));
-    const same = lengths.get(text.length);
-    if (same === undefined) lengths.set(text.length, [i]);
-    else same.push(i);
+    const lengths = getOrMake(tails, hash, () => new Map<number, number[]>());
+    getOrMake(lengths, text.length, () => []).push(i);
   }
   let top = 1;
   for (let i = 1; i < window; i++) top = Math.imul(top, BASE);

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { expectClose, golden, goldenTraces, traceOf } from '../../../test/support/golden-traces.ts';
 import type { Trace } from '../input/event.ts';
+import { getOrMake } from './column.ts';
 import { type CallRows, PromptPrefixCollector } from './prompt-prefixes.ts';
 
 function collect(traces: readonly Trace[], rows: CallRows, minFrequency: number) {
@@ -20,8 +21,7 @@ function slowPrefixes(texts: readonly string[], minFrequency: number) {
   for (const text of points) {
     let node = root as SlowNode;
     for (const point of text) {
-      let child = node.children.get(point);
-      if (child === undefined) node.children.set(point, (child = { children: new Map(), count: 0 }));
+      const child: SlowNode = getOrMake(node.children, point, () => ({ children: new Map(), count: 0 }));
       child.count++;
       node = child;
     }

@@ -1,6 +1,6 @@
 import type { Trace } from '../input/event.ts';
 import { llmName } from '../output/flat-table.ts';
-import { byCodePoint } from './column.ts';
+import { byCodePoint, getOrMake } from './column.ts';
 import { containedTexts } from './contained.ts';
 import { type RadixNode, RadixTree, utf8Points } from './radix-tree.ts';
 
@@ -42,9 +42,7 @@ export class PromptPrefixCollector {
 
   /** The prompts of a model as a tree. */
   tree(name: string): RadixTree {
-    let tree = this.#trees.get(name);
-    if (tree === undefined) this.#trees.set(name, (tree = new RadixTree()));
-    return tree;
+    return getOrMake(this.#trees, name, () => new RadixTree());
   }
 
   /** Models by code point, each with its prefixes of at least `minFrequency` of its calls, longest first. */

@@ -1,6 +1,6 @@
 import { byTime, type Trace, type TraceEvent } from '../input/event.ts';
 import { llmName, toolName } from '../output/flat-table.ts';
-import { byCodePoint, Column, Names } from './column.ts';
+import { byCodePoint, Column, getOrMake, Names } from './column.ts';
 import { mean, percentile } from './confidence.ts';
 
 /** Statistics of one model or tool, as workflow_profiling_metrics.json has them. */
@@ -54,18 +54,18 @@ export class SimpleStackCollector {
   finish(): readonly OperationStats[] {
     const rest = [...this.#open].sort(([a], [b]) => byCodePoint(a, b)).map(([, call]) => call);
     this.#flush(rest);
-    const groups = new Map<string, { type: 'LLM' | 'TOOL'; nameId: number; durations: Column }>();
+    const groups = new Map<
+      string,
+      { readonly type: 'LLM' | 'TOOL'; readonly nameId: number; readonly durations: Column }
+    >();
     const byName = new Map<number, number[]>();
     for (let i = 0; i < this.#types.length; i++) {
-      const type = this.#types.at(i) === 0 ? 'LLM' : 'TOOL';
+      const type: 'LLM' | 'TOOL' = this.#types.at(i) === 0 ? 'LLM' : 'TOOL';
       const nameId = this.#nameIds.at(i);
       const key = `${type}:${nameId}`;
-      let group = groups.get(key);
-      if (group === undefined) groups.set(key, (group = { type, nameId, durations: new Column() }));
+      const group = getOrMake(groups, key, () => ({ type, nameId, durations: new Column() }));
       group.durations.push(this.#ends.at(i) - this.#starts.at(i));
-      const calls = byName.get(nameId);
-      if (calls === undefined) byName.set(nameId, [i]);
-      else calls.push(i);
+      getOrMake(byName, nameId, () => []).push(i);
     }
     const concurrency = new Map([...byName].map(([nameId, calls]) => [nameId, this.#maxConcurrency(calls)]));
     const stats = [...groups.values()].map(({ type, nameId, durations }) => {

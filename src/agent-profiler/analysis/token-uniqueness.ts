@@ -1,6 +1,6 @@
 import { byTime, type Trace } from '../input/event.ts';
 import { llmName } from '../output/flat-table.ts';
-import { byCodePoint, Column } from './column.ts';
+import { byCodePoint, Column, getOrMake } from './column.ts';
 import { type Percentiles, percentiles } from './confidence.ts';
 
 /** New words of each prompt compared with the previous prompt to the same model in the same request. */
@@ -30,9 +30,7 @@ export class TokenUniquenessCollector {
   }
 
   #column(name: string): Column {
-    let column = this.#samples.get(name);
-    if (column === undefined) this.#samples.set(name, (column = new Column()));
-    return column;
+    return getOrMake(this.#samples, name, () => new Column());
   }
 }
 

@@ -144,7 +144,10 @@ export class TraceReader implements ScanHandler {
   #trajectory(value: Json, line: number): void {
     this.#flushLoose();
     const trajectory = ('steps' in value ? value : value.trajectory) as Trajectory | null;
-    if (trajectory === null) return this.#emit([]);
+    if (trajectory === null) {
+      this.#emit([]);
+      return;
+    }
     if (!Array.isArray(trajectory?.steps)) {
       this.#onFault({ line, reason: 'a trajectory without steps' });
       return;
