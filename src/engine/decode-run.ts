@@ -1,0 +1,55 @@
+import type { EngineSettings } from './engine-settings.ts';
+import type { Sequence } from './sequence.ts';
+import { decodeNs } from './timing.ts';
+
+/** Consecutive passes that did nothing but emit one token for each of `sequences`. */
+export interface DecodeRun {
+  readonly sequences: readonly Sequence[];
+  /** Start of the first pass in ns, then the end of each. */
+  readonly times: readonly number[];
+}
+
+/**
+ * Advances running requests by all the plain decode passes that start before `horizonNs`; undefined if fewer than
+ * two lie ahead. Costs O(requests + passes) instead of their product; times are still summed pass by pass.
+ */
+export function decodeRun(
+  settings: EngineSettings,
+  running: readonly Sequence[],
+  nowNs: number,
+  horizonNs: number,
+): DecodeRun | undefined {
+  const limit = plainPasses(settings, running);
+  if (limit < 2) return undefined;
+  let contextTokens = 0;
+  for (const sequence of running) contextTokens += sequence.length;
+  const times = [nowNs];
+  let endNs = nowNs;
+  while (times.length <= limit && endNs < horizonNs) {
+    endNs += decodeNs(settings, running.length, contextTokens);
+    contextTokens += running.length;
+    times.push(endNs);
+  }
+  const passes = times.length - 1;
+  for (const sequence of running) {
+    sequence.computed += passes;
+    sequence.generated += passes;
+    sequence.outputsGiven += passes;
+  }
+  return { sequences: running, times };
+}
+
+/** How many of the next passes neither take, fill nor free a block, nor end a request. */
+function plainPasses(settings: EngineSettings, running: readonly Sequence[]): number {
+  const { blockSize, maxModelLen, maxNumBatchedTokens, workerType } = settings;
+  if (running.length === 0 || running.length > maxNumBatchedTokens || workerType === 'prefill') return 0;
+  let passes = Number.POSITIVE_INFINITY;
+  for (const { computed, length, maxOutputTokens, generated } of running) {
+    if (computed !== length - 1) return 0;
+    const inBlock = computed % blockSize;
+    const untilBoundary = inBlock === 0 ? 0 : blockSize - 1 - inBlock;
+    const untilEnd = Math.min(maxOutputTokens - generated, (maxModelLen ?? passes) - length) - 1;
+    passes = Math.min(passes, untilBoundary, untilEnd);
+  }
+  return passes;
+}

@@ -1,0 +1,69 @@
+import { type HeldBlock, storedEvents } from './cache-snapshot.ts';
+import type { EngineSettings } from './engine-settings.ts';
+import type { RankEvent } from './pass.ts';
+import type { RankSnapshot } from './scheduler.ts';
+import type { Sequence } from './sequence.ts';
+
+/** Numbers one rank's cache changes, holds those of the pass under way and, where asked, what they add up to. */
+export class EventLog {
+  readonly enabled: boolean;
+  readonly events: RankEvent[] = [];
+  #nextId = 0;
+  readonly #withTokens: boolean;
+  readonly #blockSize: number;
+  readonly #held: Map<bigint, HeldBlock> | undefined;
+
+  constructor(settings: EngineSettings, snapshots: boolean) {
+    this.enabled = settings.emitKvEvents && settings.enablePrefixCaching;
+    this.#withTokens = settings.emitKvTokenIds;
+    this.#blockSize = settings.blockSize;
+    if (snapshots && this.enabled) this.#held = new Map();
+  }
+
+  /** Forgets the events of the pass before. */
+  startPass(): void {
+    this.events.length = 0;
+  }
+
+  /** Blocks `from` to `to` (excluded) of a sequence became visible. */
+  stored(sequence: Sequence, from: number, to: number): void {
+    if (!this.enabled) return;
+    const blockHashes = new BigUint64Array(to - from);
+    const localHashes = new BigUint64Array(to - from);
+    for (let block = from; block < to; block++) {
+      blockHashes[block - from] = sequence.blockHash(block);
+      localHashes[block - from] = sequence.localHash(block);
+    }
+    const parentHash = from === 0 ? undefined : sequence.blockHash(from - 1);
+    const tokenIds = this.#withTokens
+      ? sequence.tokens(from * this.#blockSize, to * this.#blockSize)
+      : undefined;
+    this.events.push({
+      id: this.#nextId++,
+      event: { kind: 'stored', parentHash, blockHashes, localHashes },
+      tokenIds,
+    });
+    for (let i = 0; i < blockHashes.length; i++) {
+      this.#held?.set(blockHashes[i]!, {
+        blockHash: blockHashes[i]!,
+        localHash: localHashes[i]!,
+        parentHash: i === 0 ? parentHash : blockHashes[i - 1],
+        tokenIds: tokenIds?.subarray(i * this.#blockSize, (i + 1) * this.#blockSize),
+      });
+    }
+  }
+
+  /** Hashes lost their last copy. */
+  removed(hashes: readonly bigint[]): void {
+    if (!this.enabled || hashes.length === 0) return;
+    const blockHashes = BigUint64Array.from(hashes);
+    this.events.push({ id: this.#nextId++, event: { kind: 'removed', blockHashes }, tokenIds: undefined });
+    for (const hash of hashes) this.#held?.delete(hash);
+  }
+
+  /** What all events so far leave, as stored events. */
+  snapshot(): RankSnapshot {
+    const lastEventId = this.#nextId - 1;
+    return { events: storedEvents(this.#held?.values() ?? [], lastEventId), lastEventId };
+  }
+}

@@ -1,0 +1,101 @@
+import { BlockPool } from './block-pool.ts';
+import type { EngineSettings } from './engine-settings.ts';
+import type { EventLog } from './event-log.ts';
+import type { Sequence } from './sequence.ts';
+
+/** The pool of one rank as its sequences use it: prefix lookup, growth, visibility, release; logs what changes. */
+export class KvCache {
+  readonly pool: BlockPool;
+  readonly #blockSize: number;
+  readonly #caching: boolean;
+  readonly #log: EventLog;
+
+  constructor(settings: EngineSettings, log: EventLog) {
+    this.pool = new BlockPool(settings.numGpuBlocks);
+    this.#blockSize = settings.blockSize;
+    this.#caching = settings.enablePrefixCaching;
+    this.#log = log;
+  }
+
+  /** Slots of the visible leading blocks of a sequence, at most `limit`; does not hold them. */
+  findPrefix(sequence: Sequence, limit: number): number[] {
+    const slots: number[] = [];
+    if (!this.#caching) return slots;
+    const { promptWords, promptBlocks } = sequence;
+    for (let block = 0; block < limit; block++) {
+      let slot: number;
+      if (block < promptBlocks) slot = this.pool.find(promptWords[2 * block]!, promptWords[2 * block + 1]!);
+      else {
+        const hash = sequence.blockHash(block);
+        slot = this.pool.find(low(hash), high(hash));
+      }
+      if (slot < 0) break;
+      slots.push(slot);
+    }
+    return slots;
+  }
+
+  /** Starts a sequence on a cached prefix. */
+  adopt(sequence: Sequence, slots: readonly number[]): void {
+    for (const slot of slots) {
+      this.pool.hold(slot);
+      sequence.slots.push(slot);
+    }
+    sequence.published = slots.length;
+    sequence.computed = slots.length * this.#blockSize;
+  }
+
+  /** Adds blocks to a sequence, evicting what free room lacks; the caller has seen that they are available. */
+  grow(sequence: Sequence, count: number): void {
+    this.makeRoom(count);
+    for (let i = 0; i < count; i++) sequence.slots.push(this.pool.take());
+  }
+
+  makeRoom(count: number): void {
+    if (count <= this.pool.free) return;
+    const removed: bigint[] = [];
+    this.pool.makeRoom(count, (slot, wasLast) => {
+      if (wasLast && this.#log.enabled) removed.push(this.pool.hashOf(slot));
+    });
+    this.#log.removed(removed);
+  }
+
+  /** Shows the blocks that a sequence has filled. Copies of blocks that are visible already are not told. */
+  publish(sequence: Sequence): void {
+    if (!this.#caching) return;
+    const full = Math.floor(sequence.computed / this.#blockSize);
+    if (full <= sequence.published) return;
+    let runStart = sequence.published;
+    for (let block = sequence.published; block < full; block++) {
+      if (this.#publishBlock(sequence, block)) continue;
+      if (block > runStart) this.#log.stored(sequence, runStart, block);
+      runStart = block + 1;
+    }
+    if (full > runStart) this.#log.stored(sequence, runStart, full);
+    sequence.published = full;
+  }
+
+  /** Gives back all blocks, tail first, so that the least useful are evicted first; the sequence starts over. */
+  release(sequence: Sequence): void {
+    for (let i = sequence.slots.length - 1; i >= 0; i--) this.pool.release(sequence.slots[i]!);
+    sequence.slots.length = 0;
+    sequence.published = 0;
+    sequence.computed = 0;
+  }
+
+  #publishBlock(sequence: Sequence, block: number): boolean {
+    const slot = sequence.slots[block]!;
+    if (block < sequence.promptBlocks)
+      return this.pool.publish(slot, sequence.promptWords[2 * block]!, sequence.promptWords[2 * block + 1]!);
+    const hash = sequence.blockHash(block);
+    return this.pool.publish(slot, low(hash), high(hash));
+  }
+}
+
+function low(hash: bigint): number {
+  return Number(hash & 0xffffffffn);
+}
+
+function high(hash: bigint): number {
+  return Number(hash >> 32n);
+}

@@ -1,0 +1,371 @@
+import { batchDurationNs } from './batch-duration.ts';
+import type { BlockPool } from './block-pool.ts';
+import { BurstSampler } from './burst-sampler.ts';
+import { type DecodeRun, decodeRun } from './decode-run.ts';
+import type { EngineSettings } from './engine-settings.ts';
+import { EventLog } from './event-log.ts';
+import { forwardPass } from './forward-pass.ts';
+import { KvCache } from './kv-cache.ts';
+import type { ForwardPass, Pass, PressureState, RankMetrics } from './pass.ts';
+import type { EngineRequest } from './prompt.ts';
+import type { RankParts, RankSnapshot, Scheduler } from './scheduler.ts';
+import { type BlockSource, Sequence } from './sequence.ts';
+import { WaitingQueue } from './waiting-queue.ts';
+
+type Scheduled = 'scheduled' | 'blocked' | 'preempted-itself';
+
+/**
+ * Continuous batching as in vLLM: running requests first, in order of admission, then waiting ones while the
+ * token budget, the running cap and the pool allow. Also TensorRT-LLM's guaranteed-no-evict mode, which differs
+ * in admission only.
+ */
+export class VllmScheduler implements Scheduler {
+  readonly #settings: EngineSettings;
+  readonly #cache: KvCache;
+  readonly #pool: BlockPool;
+  readonly #source: BlockSource;
+  readonly #log: EventLog;
+  readonly #bursts: BurstSampler | undefined;
+  readonly #running: Sequence[] = [];
+  readonly #waiting = new WaitingQueue();
+  /** What the pass under way scheduled, in order. */
+  readonly #batch: Sequence[] = [];
+  readonly #pass: Pass;
+  #budget = 0;
+  #preemptedInPass = false;
+  #preemptions = 0;
+  #queriedTokens = 0;
+  #hitTokens = 0;
+  /** Pool version at which the waiting head last found no room. */
+  #noRoomAt = -1;
+
+  constructor(parts: RankParts) {
+    const { settings } = parts;
+    this.#settings = settings;
+    this.#source = {
+      hashed: settings.enablePrefixCaching,
+      hasher: parts.hasher,
+      blockSize: settings.blockSize,
+      answer: parts.answer,
+    };
+    this.#log = new EventLog(settings, parts.snapshots);
+    this.#cache = new KvCache(settings, this.#log);
+    this.#pool = this.#cache.pool;
+    if (settings.speculative !== undefined)
+      this.#bursts = new BurstSampler(settings.speculative, parts.stream);
+    this.#pass = {
+      startNs: 0,
+      endNs: 0,
+      admissions: [],
+      pressure: [],
+      outputs: [],
+      events: this.#log.events,
+    };
+  }
+
+  get hasWork(): boolean {
+    return this.#running.length > 0 || this.#waiting.size > 0;
+  }
+
+  submit(request: EngineRequest): Sequence {
+    const sequence = new Sequence(request, this.#outputLimit(request), this.#source);
+    this.#waiting.push(sequence);
+    return sequence;
+  }
+
+  cancel(sequence: Sequence): boolean {
+    const at = this.#running.indexOf(sequence);
+    if (at >= 0) this.#running.splice(at, 1);
+    else if (!this.#waiting.remove(sequence)) return false;
+    this.#cache.release(sequence);
+    sequence.state = 'finished';
+    this.#noRoomAt = -1;
+    return true;
+  }
+
+  pass(nowNs: number): Pass {
+    this.#startPass(nowNs);
+    this.#scheduleRunning();
+    if (!this.#preemptedInPass) this.#admit();
+    this.#reserveBursts();
+    this.#pass.endNs = nowNs + batchDurationNs(this.#settings, this.#batch);
+    this.#emit();
+    return this.#pass;
+  }
+
+  decodeRun(nowNs: number, horizonNs: number): DecodeRun | undefined {
+    if (this.#bursts !== undefined || this.#mayAdmit()) return undefined;
+    return decodeRun(this.#settings, this.#running, nowNs, horizonNs);
+  }
+
+  metrics(): RankMetrics {
+    const pool = this.#pool;
+    return {
+      activeBlocks: pool.used,
+      totalBlocks: pool.total,
+      runningRequests: this.#running.length,
+      waitingRequests: this.#waiting.size,
+      preemptionsTotal: this.#preemptions,
+      usedBlocks: pool.used,
+      cachedBlocks: pool.cached,
+      freeBlocks: pool.free,
+      queriedTokensTotal: this.#queriedTokens,
+      hitTokensTotal: this.#hitTokens,
+      passHitTokens: 0,
+      passQueriedTokens: 0,
+    };
+  }
+
+  forwardPass(): ForwardPass {
+    return forwardPass(this.#batch, this.#waiting, (this.#pass.endNs - this.#pass.startNs) / 1e6);
+  }
+
+  snapshot(): RankSnapshot {
+    return this.#log.snapshot();
+  }
+
+  #outputLimit({ prompt, maxOutputTokens, plannedTokens }: EngineRequest): number {
+    const limit = plannedTokens?.length ?? maxOutputTokens;
+    if (this.#settings.backend !== 'trtllm') return limit;
+    const { numGpuBlocks, blockSize } = this.#settings;
+    return Math.min(limit, Math.max(0, numGpuBlocks * blockSize - prompt.length));
+  }
+
+  #startPass(nowNs: number): void {
+    const pass = this.#pass;
+    pass.startNs = nowNs;
+    pass.admissions.length = 0;
+    pass.pressure.length = 0;
+    pass.outputs.length = 0;
+    this.#log.startPass();
+    this.#batch.length = 0;
+    this.#budget = this.#settings.maxNumBatchedTokens;
+    this.#preemptedInPass = false;
+  }
+
+  #scheduleRunning(): void {
+    let i = 0;
+    while (i < this.#running.length && this.#budget > 0) {
+      const sequence = this.#running[i]!;
+      const outcome = this.#schedule(sequence);
+      if (outcome === 'blocked') return;
+      // A preempted older request moves this one forward; if it was itself preempted the next took its place.
+      if (outcome === 'scheduled')
+        i = this.#running[i] === sequence ? i + 1 : this.#running.indexOf(sequence) + 1;
+      else i = Math.min(i, this.#running.length);
+    }
+  }
+
+  /** Gives a running request as many tokens as the budget allows, and blocks for them. */
+  #schedule(sequence: Sequence): Scheduled {
+    const { blockSize, enableChunkedPrefill } = this.#settings;
+    const promptLeft = sequence.promptLength - sequence.computed;
+    if (!enableChunkedPrefill && promptLeft > 0 && promptLeft > this.#budget) return 'blocked';
+    const desired = Math.min(sequence.length - sequence.computed, this.#budget);
+    const blocks = Math.ceil((sequence.computed + desired) / blockSize);
+    if (blocks > sequence.slots.length && !this.#allocate(sequence, blocks)) return 'preempted-itself';
+    this.#commit(sequence, desired);
+    return 'scheduled';
+  }
+
+  /** Extends a sequence to `blocks` blocks, preempting until there is room; false if it was preempted itself. */
+  #allocate(sequence: Sequence, blocks: number): boolean {
+    const lacking = blocks - sequence.slots.length;
+    while (this.#pool.available < lacking) {
+      const victim = this.#settings.preemptionMode === 'lifo' ? this.#running.at(-1)! : this.#running[0]!;
+      this.#preempt(victim, lacking);
+      if (victim === sequence) return false;
+    }
+    this.#cache.grow(sequence, lacking);
+    return true;
+  }
+
+  /** Counts tokens as computed in this pass and shows the blocks that they fill. */
+  #commit(sequence: Sequence, tokens: number): void {
+    sequence.passTokens = tokens;
+    sequence.passComputedBefore = sequence.computed;
+    sequence.passLength = sequence.length;
+    sequence.computed += tokens;
+    this.#budget -= tokens;
+    this.#batch.push(sequence);
+    this.#cache.publish(sequence);
+  }
+
+  #preempt(victim: Sequence, required: number): void {
+    const before = this.#pressureState();
+    const activeBlocks = victim.slots.length;
+    const available = this.#pool.available;
+    this.#running.splice(this.#running.indexOf(victim), 1);
+    const scheduledAt = this.#batch.indexOf(victim);
+    if (scheduledAt >= 0) {
+      this.#batch.splice(scheduledAt, 1);
+      this.#budget += victim.passTokens;
+    }
+    this.#cache.release(victim);
+    victim.state = 'preempted';
+    this.#waiting.pushFront(victim);
+    this.#preemptions++;
+    this.#preemptedInPass = true;
+    this.#pass.pressure.push({
+      kind: 'vllm_preemption',
+      requestId: victim.id,
+      before,
+      after: this.#pressureState(),
+      requestActiveBlocksBefore: activeBlocks,
+      logicalAvailableBlocksBefore: available,
+      requiredBlocksBefore: required,
+    });
+  }
+
+  #pressureState(): PressureState {
+    return {
+      runningRequests: this.#running.length,
+      waitingRequests: this.#waiting.size,
+      activeBlocks: this.#pool.used,
+    };
+  }
+
+  #admit(): void {
+    while (this.#budget > 0 && this.#running.length < this.#settings.maxNumSeqs) {
+      const sequence = this.#waiting.first;
+      if (sequence === undefined) return;
+      if (this.#cannotFit(sequence)) this.#endUnserved(sequence);
+      else if (this.#noRoomAt === this.#pool.version || !this.#admitOne(sequence)) return;
+    }
+  }
+
+  /** Whether even an empty engine could not run it. */
+  #cannotFit(sequence: Sequence): boolean {
+    const { maxModelLen, numGpuBlocks, blockSize, backend, enableChunkedPrefill, maxNumBatchedTokens } =
+      this.#settings;
+    if (maxModelLen !== undefined && sequence.promptLength >= maxModelLen) return true;
+    if (!enableChunkedPrefill && sequence.promptLength > maxNumBatchedTokens) return true;
+    if (backend === 'trtllm') return sequence.promptLength >= numGpuBlocks * blockSize;
+    return Math.ceil(sequence.length / blockSize) > numGpuBlocks;
+  }
+
+  /** Ends the waiting head: a fresh request is rejected, one that outgrew the pool keeps the answer it has. */
+  #endUnserved(sequence: Sequence): void {
+    this.#waiting.shift();
+    const rejected = sequence.state === 'waiting';
+    sequence.state = 'finished';
+    this.#pass.outputs.push({
+      sequence,
+      first: sequence.generated,
+      count: 0,
+      completed: true,
+      rejected,
+      cachedTokens: undefined,
+    });
+  }
+
+  /** Admits the waiting head if its tokens and blocks fit; false if it has to wait. */
+  #admitOne(sequence: Sequence): boolean {
+    const { blockSize, enableChunkedPrefill } = this.#settings;
+    const hits = this.#findPrefix(sequence);
+    const held = hits.filter((slot) => this.#pool.isHeld(slot)).length;
+    if (this.#footprint(sequence) - held > this.#roomForAdmission()) {
+      this.#noRoomAt = this.#pool.version;
+      return false;
+    }
+    const reused = hits.length * blockSize;
+    const promptLeft = sequence.promptLength - reused;
+    if (!enableChunkedPrefill && promptLeft > 0 && promptLeft > this.#budget) return false;
+    this.#waiting.shift();
+    this.#running.push(sequence);
+    this.#cache.adopt(sequence, hits);
+    sequence.state = 'running';
+    sequence.cachedTokens ??= reused;
+    this.#queriedTokens += sequence.length;
+    this.#hitTokens += reused;
+    this.#pass.admissions.push({ sequence, reusedTokens: reused });
+    return this.#schedule(sequence) === 'scheduled';
+  }
+
+  /** Slots of the cached leading blocks that admission may reuse. */
+  #findPrefix(sequence: Sequence): number[] {
+    const slots = this.#cache.findPrefix(sequence, this.#reusableBlocks(sequence));
+    // Draft tokens need the last block computed anew.
+    if (this.#bursts !== undefined && slots.length > 0) slots.pop();
+    return slots;
+  }
+
+  /** vLLM computes at least the last known token again; TensorRT-LLM does not. */
+  #reusableBlocks(sequence: Sequence): number {
+    const { backend, blockSize } = this.#settings;
+    return Math.floor((backend === 'trtllm' ? sequence.length : sequence.length - 1) / blockSize);
+  }
+
+  /** Blocks that admission must be able to give: all known tokens, or all to completion where none is evicted. */
+  #footprint(sequence: Sequence): number {
+    const { backend, blockSize } = this.#settings;
+    const tokens = backend === 'trtllm' ? sequence.promptLength + sequence.maxOutputTokens : sequence.length;
+    return Math.ceil(tokens / blockSize);
+  }
+
+  #roomForAdmission(): number {
+    const room = this.#pool.available;
+    if (this.#settings.backend !== 'trtllm') return room;
+    let promised = 0;
+    for (const sequence of this.#running) promised += this.#footprint(sequence) - sequence.slots.length;
+    return room - promised;
+  }
+
+  /** Room for the tokens that a speculative pass may yield. */
+  #reserveBursts(): void {
+    const { speculative, blockSize } = this.#settings;
+    if (speculative === undefined) return;
+    for (const sequence of [...this.#batch]) {
+      // It may have been preempted for one before it.
+      if (sequence.state !== 'running' || sequence.computed < sequence.length) continue;
+      const remaining = sequence.maxOutputTokens - sequence.generated;
+      const tokens = sequence.length + Math.min(speculative.draftTokens + 1, remaining);
+      const blocks = Math.ceil(tokens / blockSize);
+      if (blocks > sequence.slots.length) this.#allocate(sequence, blocks);
+    }
+  }
+
+  #emit(): void {
+    let finished = 0;
+    for (const sequence of this.#batch) {
+      if (sequence.computed < sequence.length) continue;
+      if (this.#emitFor(sequence)) finished++;
+    }
+    if (finished === 0) return;
+    let kept = 0;
+    for (const sequence of this.#running) if (sequence.state === 'running') this.#running[kept++] = sequence;
+    this.#running.length = kept;
+  }
+
+  /** Emits the token or burst of a request whose tokens are all computed; true if that completes it. */
+  #emitFor(sequence: Sequence): boolean {
+    const remaining = sequence.maxOutputTokens - sequence.generated;
+    const fits = (this.#settings.maxModelLen ?? Number.POSITIVE_INFINITY) - sequence.length;
+    const burst = this.#bursts === undefined || remaining === 0 ? 1 : this.#bursts.next();
+    const count = Math.min(burst, remaining, fits);
+    const first = sequence.generated;
+    sequence.generated += count;
+    if (count > 1) {
+      sequence.computed = sequence.length - 1;
+      this.#cache.publish(sequence);
+    }
+    const completed = count === remaining || count === fits;
+    this.#pass.outputs.push({
+      sequence,
+      first,
+      count,
+      completed,
+      rejected: false,
+      cachedTokens: sequence.outputsGiven++ === 0 ? sequence.cachedTokens : undefined,
+    });
+    if (!completed) return false;
+    sequence.state = 'finished';
+    this.#cache.release(sequence);
+    return true;
+  }
+
+  #mayAdmit(): boolean {
+    if (this.#waiting.size === 0 || this.#running.length >= this.#settings.maxNumSeqs) return false;
+    return this.#noRoomAt !== this.#pool.version;
+  }
+}
