@@ -1,0 +1,216 @@
+import { createHash } from 'node:crypto';
+import { toError } from '../base/errors.ts';
+import type { WorkerRole } from '../formats/deployment/deployment.ts';
+import { percentileLinear } from '../math/percentile.ts';
+import { meanHalfWidth } from '../math/student-t.ts';
+import { mean, summarize } from '../math/summary.ts';
+import type { JournalEntry, PointJournal } from './point-journal.ts';
+import type { EngineOrder, EngineUnderTest, ProfileTarget } from './target.ts';
+
+/** A latency with what is known of its spread; percentiles over requests, the interval over the mean (95 %, t). */
+export interface Latency {
+  readonly meanMs: number;
+  readonly p50Ms: number;
+  readonly p90Ms: number;
+  readonly p95Ms: number;
+  readonly p99Ms: number;
+  readonly halfWidthMs: number;
+  readonly samples: number;
+}
+
+export interface PrefillPoint {
+  readonly islTokens: number;
+  readonly ttft: Latency;
+}
+
+export interface DecodePoint {
+  readonly islTokens: number;
+  readonly oslTokens: number;
+  readonly concurrency: number;
+  readonly itl: Latency;
+  readonly tokensPerS: number;
+}
+
+/** When a point is measured well enough, and when to give up making it better. */
+export interface Precision {
+  /** Half-width of the 95 % interval, as a share of the mean, at which a point is tight enough. */
+  readonly halfWidthShare: number;
+  readonly fewestRepeats: number;
+  readonly mostRepeats: number;
+  /** Most probes of the whole run; undefined is no limit. */
+  readonly mostProbes: number | undefined;
+}
+
+export interface MeasurementCounts {
+  measured: number;
+  reused: number;
+  failed: number;
+  probes: number;
+}
+
+/** Told after each point, for progress and the log. */
+export interface MeasurementObserver {
+  onPoint(description: string, outcome: 'measured' | 'reused' | 'failed', reason?: string): void;
+}
+
+/** Measures points through a target, each at most once: what the journal holds is taken from there. */
+export class Measurements {
+  readonly counts: MeasurementCounts = { measured: 0, reused: 0, failed: 0, probes: 0 };
+  readonly #target: ProfileTarget;
+  readonly #journal: PointJournal;
+  readonly #precision: Precision;
+  readonly #seed: number;
+  readonly #signal: AbortSignal;
+  readonly #observer: MeasurementObserver;
+
+  constructor(options: {
+    target: ProfileTarget;
+    journal: PointJournal;
+    precision: Precision;
+    seed: number;
+    signal: AbortSignal;
+    observer: MeasurementObserver;
+  }) {
+    this.#target = options.target;
+    this.#journal = options.journal;
+    this.#precision = options.precision;
+    this.#seed = options.seed;
+    this.#signal = options.signal;
+    this.#observer = options.observer;
+  }
+
+  /** Runs `use` with the probes of one engine, which is started only when a point is not in the journal yet. */
+  async withEngine<T>(order: EngineOrder, use: (engine: EngineProbes) => Promise<T>): Promise<T> {
+    let started: Promise<EngineUnderTest> | undefined;
+    const start = (): Promise<EngineUnderTest> => {
+      started ??= this.#target.start(order, this.#signal);
+      return started;
+    };
+    try {
+      return await use(this.#probesOf(order, start));
+    } finally {
+      await started?.then(
+        (engine) => engine.stop(),
+        () => {},
+      );
+    }
+  }
+
+  #probesOf(order: EngineOrder, start: () => Promise<EngineUnderTest>): EngineProbes {
+    const base = `${order.role}/${order.mapping.kind}${order.mapping.gpus}/${this.#identityOf(order)}`;
+    return {
+      kvTokens: () =>
+        this.#once(`${base}/kv`, `${order.role} KV capacity`, async () => (await start()).kvTokens()),
+      prefill: (islTokens) =>
+        this.#once(`${base}/isl${islTokens}`, `prefill ISL ${islTokens}`, async () => ({
+          islTokens,
+          ttft: latencyOf(
+            await this.#repeat(
+              async (seed) => (await (await start()).prefill({ islTokens, seed })).ttftMs,
+              islTokens,
+            ),
+          ),
+        })),
+      decode: (islTokens, oslTokens, concurrency) =>
+        this.#once(
+          `${base}/isl${islTokens}/osl${oslTokens}/n${concurrency}`,
+          `decode ISL ${islTokens}, ${concurrency} in flight`,
+          async () => {
+            const rates: number[] = [];
+            const itlMs = await this.#repeat(
+              async (seed) => {
+                const sample = await (await start()).decode({ islTokens, oslTokens, concurrency, seed });
+                rates.push(sample.tokensPerS);
+                return sample.itlMs;
+              },
+              islTokens * 4099 + concurrency,
+            );
+            return { islTokens, oslTokens, concurrency, itl: latencyOf(itlMs), tokensPerS: mean(rates)! };
+          },
+        ),
+    };
+  }
+
+  /** From the journal, else measured and journalled; undefined when it failed, now or before. */
+  async #once<T>(key: string, description: string, measure: () => Promise<T>): Promise<T | undefined> {
+    const known = this.#journal.get(key);
+    if (known !== undefined) return this.#reuse<T>(known, description);
+    this.#signal.throwIfAborted();
+    try {
+      const value = await measure();
+      await this.#journal.append({ key, value });
+      this.counts.measured++;
+      this.#observer.onPoint(description, 'measured');
+      return value;
+    } catch (thrown) {
+      // A stop is no verdict on the point: the next run measures it.
+      if (this.#signal.aborted) throw thrown;
+      const reason = toError(thrown).message;
+      await this.#journal.append({ key, failed: reason });
+      this.counts.failed++;
+      this.#observer.onPoint(description, 'failed', reason);
+      return undefined;
+    }
+  }
+
+  #reuse<T>(entry: JournalEntry, description: string): T | undefined {
+    this.counts.reused++;
+    this.#observer.onPoint(description, entry.failed === undefined ? 'reused' : 'failed', entry.failed);
+    return entry.value as T | undefined;
+  }
+
+  /** Probes with fresh seeds until the mean is tight or a limit is reached; all latencies seen. */
+  async #repeat(probe: (seed: number) => Promise<readonly number[]>, salt: number): Promise<number[]> {
+    const { halfWidthShare, fewestRepeats, mostRepeats, mostProbes } = this.#precision;
+    const seen: number[] = [];
+    for (let repeat = 0; repeat < mostRepeats; repeat++) {
+      seen.push(...(await probe(this.#seed + salt * 64 + repeat)));
+      this.counts.probes++;
+      if (mostProbes !== undefined && this.counts.probes >= mostProbes) break;
+      const tight = meanHalfWidth(seen) <= halfWidthShare * mean(seen)!;
+      if (repeat + 1 >= fewestRepeats && tight) break;
+    }
+    return seen;
+  }
+
+  #identityOf(order: EngineOrder): string {
+    const { halfWidthShare, fewestRepeats, mostRepeats } = this.#precision;
+    const facts = [
+      this.#target.name,
+      this.#target.identity,
+      order.deployment.toString(),
+      this.#seed,
+      halfWidthShare,
+      fewestRepeats,
+      mostRepeats,
+    ];
+    return createHash('sha256').update(JSON.stringify(facts)).digest('hex').slice(0, 12);
+  }
+}
+
+/** The probes of one engine; each resolves to undefined when the point failed. */
+export interface EngineProbes {
+  kvTokens(): Promise<number | undefined>;
+  prefill(islTokens: number): Promise<PrefillPoint | undefined>;
+  decode(islTokens: number, oslTokens: number, concurrency: number): Promise<DecodePoint | undefined>;
+}
+
+/** prefill throughput of one request in flight, tokens/s/GPU. */
+export function prefillTokensPerSPerGpu(point: PrefillPoint, gpus: number): number {
+  return (point.islTokens / point.ttft.meanMs / gpus) * 1000;
+}
+
+function latencyOf(values: readonly number[]): Latency {
+  const summary = summarize(values);
+  if (summary === undefined) throw toError(new Error('the probe returned no latencies'));
+  const { sorted } = summary;
+  return {
+    meanMs: summary.mean,
+    p50Ms: percentileLinear(sorted, 50)!,
+    p90Ms: percentileLinear(sorted, 90)!,
+    p95Ms: percentileLinear(sorted, 95)!,
+    p99Ms: percentileLinear(sorted, 99)!,
+    halfWidthMs: meanHalfWidth(values),
+    samples: summary.count,
+  };
+}

@@ -1,0 +1,51 @@
+import type { ParallelMapping } from '../formats/deployment/backend.ts';
+import type { Deployment, WorkerRole } from '../formats/deployment/deployment.ts';
+
+/** What one prefill probe saw: requests sent one at a time to an idle engine. */
+export interface PrefillSample {
+  /** Time to first token of each request. */
+  readonly ttftMs: readonly number[];
+}
+
+/** What one decode probe saw: `concurrency` requests whose prompts were cached, decoding together. */
+export interface DecodeSample {
+  /** Mean inter-token latency of each request while all were decoding. */
+  readonly itlMs: readonly number[];
+  /** Output tokens per second of the whole engine. */
+  readonly tokensPerS: number;
+}
+
+export interface DecodeProbe {
+  readonly islTokens: number;
+  readonly oslTokens: number;
+  readonly concurrency: number;
+  readonly seed: number;
+}
+
+/** One engine of one width, running, to be probed. A probe that failed throws; the engine stays usable. */
+export interface EngineUnderTest {
+  /** KV capacity of the whole engine, in tokens. */
+  kvTokens(): Promise<number>;
+  prefill(probe: { readonly islTokens: number; readonly seed: number }): Promise<PrefillSample>;
+  decode(probe: DecodeProbe): Promise<DecodeSample>;
+  stop(): Promise<void>;
+}
+
+/** What a target is to start: one role at one width, and how it is deployed. */
+export interface EngineOrder {
+  readonly role: WorkerRole;
+  readonly mapping: ParallelMapping;
+  /** The deployment converted to this role and width. */
+  readonly deployment: Deployment;
+  /** Folder for logs and artefacts of this engine. */
+  readonly workDir: string;
+}
+
+/** Where engines come from. Targets own what they start: `stop()` of the engine ends it. */
+export interface ProfileTarget {
+  readonly name: string;
+  /** All that decides its measurements, for the journal's key: equal identities give comparable points. */
+  readonly identity: unknown;
+  /** Resolves when the engine is ready; throws KV_ENGINE_NOT_READY and the like. */
+  start(order: EngineOrder, signal: AbortSignal): Promise<EngineUnderTest>;
+}
