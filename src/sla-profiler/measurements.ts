@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import { toError } from '../base/errors.ts';
-import type { WorkerRole } from '../formats/deployment/deployment.ts';
 import { percentileLinear } from '../math/percentile.ts';
 import { meanHalfWidth } from '../math/student-t.ts';
 import { mean, summarize } from '../math/summary.ts';
