@@ -127,6 +127,18 @@ export const ERRORS = {
     status: 400,
     hint: 'Send a shorter prompt or give the engine more KV blocks.',
   },
+
+  // SLA profiler
+  KV_PROFILE_TOO_FEW_POINTS: {
+    message: 'only {measured} {phase} points could be measured, {needed} are needed: {reason}',
+    status: 500,
+    hint: 'Mend the cause and run the command again: what was measured is kept. Failed points are measured anew with --retry-failed.',
+  },
+  KV_ENGINE_NOT_READY: {
+    message: 'the engine of {order} was not ready after {seconds} s: {reason}',
+    status: 503,
+    hint: 'Look at its log; allow more time with --ready-timeout.',
+  },
 } as const satisfies Record<string, ErrorSpec>;
 
 interface ErrorSpec {

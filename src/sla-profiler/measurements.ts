@@ -55,6 +55,7 @@ export interface MeasurementObserver {
 /** Measures points through a target, each at most once: what the journal holds is taken from there. */
 export class Measurements {
   readonly counts: MeasurementCounts = { measured: 0, reused: 0, failed: 0, probes: 0 };
+  #lastFailure: string | undefined;
   readonly #target: ProfileTarget;
   readonly #journal: PointJournal;
   readonly #precision: Precision;
@@ -76,6 +77,16 @@ export class Measurements {
     this.#seed = options.seed;
     this.#signal = options.signal;
     this.#observer = options.observer;
+  }
+
+  /** Why the most recent failed point failed. */
+  get lastFailure(): string | undefined {
+    return this.#lastFailure;
+  }
+
+  /** The run was asked to stop. */
+  get stopped(): boolean {
+    return this.#signal.aborted;
   }
 
   /** Runs `use` with the probes of one engine, which is started only when a point is not in the journal yet. */
@@ -147,6 +158,7 @@ export class Measurements {
       const reason = toError(thrown).message;
       await this.#journal.append({ key, failed: reason });
       this.counts.failed++;
+      this.#lastFailure = reason;
       this.#observer.onPoint(description, 'failed', reason);
       return undefined;
     }
@@ -154,6 +166,7 @@ export class Measurements {
 
   #reuse<T>(entry: JournalEntry, description: string): T | undefined {
     this.counts.reused++;
+    this.#lastFailure = entry.failed ?? this.#lastFailure;
     this.#observer.onPoint(description, entry.failed === undefined ? 'reused' : 'failed', entry.failed);
     return entry.value as T | undefined;
   }
