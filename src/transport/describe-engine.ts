@@ -40,6 +40,7 @@ export async function describeEngine(
   return {
     ...bareInstance(workerId, spec.url),
     models: modelNames(cards, spec.model),
+    loras: cards.filter((card) => card.parent !== undefined).map((card) => card.id),
     kind,
     role: spec.role ?? facts.role ?? 'both',
     blockSize: spec.blockSize ?? facts.blockSize,
@@ -63,7 +64,7 @@ function kindOf(cards: readonly ModelCard[]): EngineKind {
 
 /** The given name first: the spec may name one of several, or give a name to an engine that lists none. */
 function modelNames(cards: readonly ModelCard[], given: string | undefined): string[] {
-  const listed = cards.map((card) => card.id);
+  const listed = cards.filter((card) => card.parent === undefined).map((card) => card.id);
   return given === undefined ? listed : [given, ...listed.filter((name) => name !== given)];
 }
 

@@ -84,7 +84,8 @@ describe('static discovery', () => {
         kind: 'added',
         instance: {
           ...bareInstance(`id-of-${url}`, url),
-          models: ['m-lora', 'm'],
+          models: ['m'],
+          loras: ['m-lora'],
           kind: 'vllm',
           blockSize: 16,
           kvEvents: 'tcp://h:5557',

@@ -8,8 +8,10 @@ export interface WorkerInstance {
   readonly workerId: string;
   /** Base URL of its OpenAI API, without `/v1` and without a trailing slash. */
   readonly url: string;
-  /** Names it answers to; LoRA adapters follow the base model. */
+  /** Names it answers to: the base model first, LoRA adapters not among them. */
   readonly models: readonly string[];
+  /** Names of its LoRA adapters, which it answers to as well. */
+  readonly loras: readonly string[];
   readonly kind: EngineKind;
   readonly role: EngineRole;
   /** Tokens per KV block. */
@@ -55,6 +57,7 @@ export function bareInstance(workerId: string, url: string): WorkerInstance {
     workerId,
     url,
     models: [],
+    loras: [],
     kind: 'openai',
     role: 'both',
     blockSize: undefined,

@@ -3,19 +3,23 @@ import { gzip } from 'node:zlib';
 import type { FastifyInstance } from 'fastify';
 
 const compress = promisify(gzip);
-export const PROMETHEUS_TEXT = 'text/plain; version=0.0.4; charset=utf-8';
+/** A rendered exposition, in the format that the scraper's `Accept` header asks for. */
+export interface Exposition {
+  readonly contentType: string;
+  readonly body: string;
+}
 
-/** Serves a text exposition at `path`, gzipped for scrapers that ask for it. `render` is called per scrape. */
+/** Serves an exposition at `path`, gzipped for scrapers that ask for it. `scrape` is called each time. */
 export function serveMetrics(
   app: FastifyInstance,
   path: string,
-  render: () => string | Promise<string>,
+  scrape: (accept: string | undefined) => Exposition | Promise<Exposition>,
 ): void {
   app.get(path, async (request, reply) => {
-    const text = await render();
-    void reply.type(PROMETHEUS_TEXT).header('vary', 'accept-encoding');
-    if (!acceptsGzip(request.headers['accept-encoding'])) return reply.send(text);
-    return reply.header('content-encoding', 'gzip').send(await compress(text));
+    const { contentType, body } = await scrape(request.headers.accept);
+    void reply.type(contentType).header('vary', 'accept, accept-encoding');
+    if (!acceptsGzip(request.headers['accept-encoding'])) return reply.send(body);
+    return reply.header('content-encoding', 'gzip').send(await compress(body));
   });
 }
 

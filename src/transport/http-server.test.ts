@@ -166,14 +166,17 @@ describe('the HTTP server', () => {
 describe('the metrics route', () => {
   test('gives plain text, and gzip only to who asks for it', async () => {
     const server = makeServer();
-    serveMetrics(server.app, '/metrics', () => 'a 1\n');
+    serveMetrics(server.app, '/metrics', (accept) => ({
+      contentType: `text/plain; a=${accept}`,
+      body: 'a 1\n',
+    }));
     const url = await server.start();
     const { port } = new URL(url);
     const plain = await exchange(
       url,
-      `GET /metrics HTTP/1.1\r\nhost: x:${port}\r\nconnection: close\r\n\r\n`,
+      `GET /metrics HTTP/1.1\r\nhost: x:${port}\r\naccept: any\r\nconnection: close\r\n\r\n`,
     );
-    expect(plain).toContain('content-type: text/plain; version=0.0.4; charset=utf-8\r\n');
+    expect(plain).toContain('content-type: text/plain; a=any\r\n');
     expect(plain.endsWith('\r\n\r\na 1\n')).toBe(true);
     const { request } = await import('undici');
     for (const [accept, coding] of [
