@@ -41,6 +41,11 @@ export const ERRORS = {
     status: 400,
     hint: 'Name the unit: --time-unit s or --time-unit ms.',
   },
+  KV_LOAD_LEXICON: {
+    message: 'the tokenizer has too few words of one token each ({words}) to write prompts of exact length',
+    status: 400,
+    hint: 'Send token ids instead: --prompt token-ids.',
+  },
   KV_PORT_BUSY: {
     message: 'port {port} on {host} is already in use',
     status: 500,

@@ -1,0 +1,74 @@
+import { traceSessions } from '../formats/traces/sessions.ts';
+import type { Trace, TraceRow } from '../formats/traces/trace.ts';
+import { normalise, speedUp } from '../formats/traces/transform.ts';
+import type { LoadPlan, PlannedRequest, PlannedSession, PromptPlan } from './plan.ts';
+
+export interface TracePlanOptions {
+  /** Divides arrivals and delays. */
+  readonly speedup?: number | undefined;
+  /** Replays in a closed loop of so many sessions at a time, without regard to arrivals. */
+  readonly concurrency?: number | undefined;
+  /** Open loop: requests in flight beyond which due ones are dropped. */
+  readonly maxInFlight?: number | undefined;
+  readonly maxDurationMs?: number | undefined;
+  /** Only the first so many rows. */
+  readonly limit?: number | undefined;
+  /** Requests due before this time (after speed-up) warm the caches and are kept out of the statistics. */
+  readonly warmupMs?: number | undefined;
+  readonly idPrefix?: string | undefined;
+  /** Tokens of a literal prompt, for formats that carry one. */
+  readonly countTokens?: ((text: string) => number) | undefined;
+}
+
+// Prompts without prefix data share nothing: ids of their own, beyond all that a trace uses.
+const PRIVATE_IDS = 2 ** 48;
+
+/** The plan that replays a trace, live: open loop at its own pace unless a concurrency is given. */
+export function tracePlan(trace: Trace, options: TracePlanOptions = {}): LoadPlan {
+  const rows = trace.rows.slice(0, options.limit ?? trace.rows.length);
+  const paced = speedUp(normalise({ ...trace, rows }), options.speedup ?? 1);
+  const isOpen = options.concurrency === undefined;
+  let index = 0;
+  const sessions = traceSessions(paced).map((session): PlannedSession => {
+    const atMs = session.arrivalMs ?? 0;
+    const phase = isOpen && atMs < (options.warmupMs ?? 0) ? 'warmup' : 'measure';
+    const turns = session.turns.map(({ row, delayMs }) => ({
+      delayMs,
+      request: planned(row, index++, phase, trace.blockSize, options),
+    }));
+    return { id: session.id, atMs, turns };
+  });
+  return {
+    loop: isOpen ? 'open' : 'closed',
+    sessions: isOpen ? sessions.sort((a, b) => a.atMs - b.atMs) : sessions,
+    concurrency: options.concurrency,
+    maxInFlight: options.maxInFlight,
+    maxDurationMs: options.maxDurationMs,
+  };
+}
+
+function planned(
+  row: TraceRow,
+  index: number,
+  phase: PlannedRequest['phase'],
+  blockSize: number,
+  options: TracePlanOptions,
+): PlannedRequest {
+  const inputLength = row.prompt === undefined ? row.inputLength : (options.countTokens?.(row.prompt) ?? 0);
+  return {
+    id: `${options.idPrefix ?? ''}${row.requestId ?? `request-${row.line}`}`,
+    index,
+    phase,
+    prompt: promptOf(row, index, blockSize),
+    inputLength,
+    // A server cannot be asked for no token at all.
+    outputLength: Math.max(1, row.outputLength),
+    priority: row.priority,
+  };
+}
+
+function promptOf(row: TraceRow, index: number, blockSize: number): PromptPlan {
+  if (row.prompt !== undefined) return { kind: 'text', text: row.prompt };
+  if (row.hashIds !== undefined) return { kind: 'blocks', ids: row.hashIds, blockSize };
+  return { kind: 'parts', parts: [{ id: PRIVATE_IDS + index, length: row.inputLength }] };
+}
