@@ -37,8 +37,9 @@ const VLLM_ARRAY: Dialect = {
 };
 const VLLM_MAP: Dialect = { ...VLLM_ARRAY, event: 'map', required: WITH_LORA_NAME };
 
-/** The present form of vLLM comes first; the others are named for the version that began them. */
+/** Each is named for the version that began it. `kvasir` is vLLM's present form, and tells the cache salt. */
 export const DIALECTS = {
+  kvasir: { ...VLLM_MAP, stored: [...WITH_SPEC, 'cache_salt'] },
   'vllm-0.24': VLLM_MAP,
   'vllm-0.24-bytes': { ...VLLM_MAP, hashes: 'bytes' },
   'vllm-0.26': { ...VLLM_MAP, stored: [...WITH_SPEC, 'locality'], removed: [...REMOVED, 'locality'] },
