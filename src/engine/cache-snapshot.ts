@@ -1,3 +1,4 @@
+import type { PromptNamespace } from '../kv/hash.ts';
 import type { RankEvent } from './pass.ts';
 
 /** What a rank knows of one visible block. */
@@ -6,6 +7,7 @@ export interface HeldBlock {
   readonly localHash: bigint;
   readonly parentHash: bigint | undefined;
   readonly tokenIds: Uint32Array | undefined;
+  readonly namespace?: PromptNamespace | undefined;
 }
 
 /**
@@ -35,6 +37,7 @@ export function storedEvents(blocks: Iterable<HeldBlock>, id: number): readonly 
 }
 
 function storedEvent(run: readonly HeldBlock[], id: number): RankEvent {
+  const { namespace } = run[0]!;
   const withTokens = run.every(({ tokenIds }) => tokenIds !== undefined);
   return {
     id,
@@ -45,5 +48,6 @@ function storedEvent(run: readonly HeldBlock[], id: number): RankEvent {
       localHashes: BigUint64Array.from(run, ({ localHash }) => localHash),
     },
     tokenIds: withTokens ? Uint32Array.from(run.flatMap(({ tokenIds }) => [...tokenIds!])) : undefined,
+    ...(namespace && { namespace }),
   };
 }

@@ -38,10 +38,12 @@ export class EventLog {
     const tokenIds = this.#withTokens
       ? sequence.tokens(from * this.#blockSize, to * this.#blockSize)
       : undefined;
+    const { namespace } = sequence.request.prompt;
     this.events.push({
       id: this.#nextId++,
       event: { kind: 'stored', parentHash, blockHashes, localHashes },
       tokenIds,
+      ...(namespace && { namespace }),
     });
     for (let i = 0; i < blockHashes.length; i++) {
       this.#held?.set(blockHashes[i]!, {
@@ -49,6 +51,7 @@ export class EventLog {
         localHash: localHashes[i]!,
         parentHash: i === 0 ? parentHash : blockHashes[i - 1],
         tokenIds: tokenIds?.subarray(i * this.#blockSize, (i + 1) * this.#blockSize),
+        namespace,
       });
     }
   }

@@ -1,4 +1,5 @@
 import type { KvEvent } from '../kv/event.ts';
+import type { PromptNamespace } from '../kv/hash.ts';
 import type { Sequence } from './sequence.ts';
 
 /**
@@ -38,6 +39,8 @@ export interface RankEvent {
   readonly event: KvEvent;
   /** Tokens of all stored blocks in order, where the engine is set to tell them. */
   readonly tokenIds: Uint32Array | undefined;
+  /** Of the request that filled the blocks, where it has one. */
+  readonly namespace?: PromptNamespace | undefined;
 }
 
 /** A running request lost its blocks because the pool was exhausted. */

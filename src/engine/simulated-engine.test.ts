@@ -77,6 +77,22 @@ describe('a simulated engine on a virtual clock', () => {
     expect(again.finish?.cachedTokens).toBe(8);
   });
 
+  test('tells when a request is admitted, and what it reuses, before its first token', () => {
+    const clock = new VirtualClock();
+    const engine = engineOn(clock);
+    submit(engine, 'a', range(0, 12), 1);
+    clock.runUntilIdle();
+    const seen: object[] = [];
+    const request = { id: 'b', prompt: new TokenPrompt(range(0, 12)), maxOutputTokens: 1 };
+    engine.submit(request, {
+      admitted: (admission) => seen.push(admission),
+      tokens: ({ atMs }) => seen.push({ atMs }),
+      finished: () => {},
+    });
+    clock.runUntilIdle();
+    expect(seen).toEqual([{ atMs: 12, cachedTokens: 8 }, { atMs: 24 }]);
+  });
+
   test('finds in the next turn the blocks of the answer that it streamed', () => {
     const clock = new VirtualClock();
     const engine = engineOn(clock);

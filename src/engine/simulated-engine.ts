@@ -17,6 +17,8 @@ export interface LiveRequest extends EngineRequest {
 
 /** Receives one request's answer; called at or after each time stamp, in order. */
 export interface RequestSink {
+  /** Called once, at the start of the first pass that serves it, before any token. */
+  admitted?(admission: { readonly atMs: number; readonly cachedTokens: number }): void;
   tokens(batch: TokenBatch): void;
   /** Called once, last; not after `cancel`. */
   finished(finish: Finish): void;
@@ -83,6 +85,7 @@ interface InFlight {
   readonly sequence: Sequence;
   readonly rank: number;
   readonly sink: RequestSink;
+  admitted: boolean;
   /** Tokens handed to the sink so far: a pass under way has computed more. */
   given: number;
 }
@@ -242,6 +245,18 @@ export class SimulatedEngine {
         return;
       }
       this.#pass = this.#worker.pass(this.#timeNs);
+      this.#tellAdmissions(this.#pass);
+    }
+  }
+
+  #tellAdmissions({ ranks, startNs }: WorkerPass): void {
+    for (const { pass } of ranks) {
+      for (const { sequence, reusedTokens } of pass.admissions) {
+        const entry = this.#inFlight.get(sequence.id);
+        if (entry === undefined || entry.sequence !== sequence || entry.admitted) continue;
+        entry.admitted = true;
+        entry.sink.admitted?.({ atMs: this.#msOf(startNs), cachedTokens: reusedTokens });
+      }
     }
   }
 
@@ -257,7 +272,7 @@ export class SimulatedEngine {
       taken++;
       const rank = request.dpRank ?? this.#nextRank++ % this.#worker.ranks.length;
       const sequence = this.#worker.ranks[rank]!.submit(request);
-      this.#inFlight.set(request.id, { sequence, rank, sink, given: 0 });
+      this.#inFlight.set(request.id, { sequence, rank, sink, admitted: false, given: 0 });
     }
     this.#arrivals.splice(0, taken);
   }
