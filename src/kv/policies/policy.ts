@@ -1,0 +1,49 @@
+import type { CandidateTable } from './candidate-table.ts';
+import type { KvWeights } from './kv-cost.ts';
+
+/** What a policy may know of the request it places. */
+export interface PolicyRequest {
+  /** Prompt tokens, at least 1. */
+  readonly isl: number;
+  /** A caller named the worker: the only candidate is it. */
+  readonly pinned: boolean;
+  /** Weights of the cost, with the request's own overrides applied. */
+  readonly weights: KvWeights;
+  readonly expectedOutputTokens?: number | undefined;
+  /** What an agent tells of the conversation, for policies that learn. */
+  readonly conversation?: Conversation | undefined;
+}
+
+export interface Conversation {
+  readonly prefixId: string;
+  /** Calls expected after this one. */
+  readonly remainingCalls: number;
+  readonly interarrivalMs?: number | undefined;
+}
+
+/** How a decision turned out. */
+export interface PolicyOutcome {
+  readonly decision: number;
+  readonly rank: number;
+  readonly success: boolean;
+  readonly latencyMs: number;
+  readonly outputTokens: number;
+}
+
+/**
+ * Chooses one of the candidates, all of them eligible. Implementations are single files in this folder, and
+ * `policy.conformance.ts` holds for each.
+ */
+export interface Policy {
+  readonly name: string;
+  /** What the table must hold: `overlap` costs a lookup in the index, `load` does not. */
+  readonly reads: 'nothing' | 'load' | 'overlap';
+  /**
+   * The row chosen, or -1 when this policy cannot choose without a pin. Policies that weigh candidates write
+   * their costs (lowest wins); the others leave `costs` alone. `decision` numbers the calls.
+   */
+  choose(request: PolicyRequest, candidates: CandidateTable, costs: Float64Array, decision: number): number;
+  /** The rank left; its id may come back for another one. */
+  rankRemoved?(rank: number): void;
+  learn?(outcome: PolicyOutcome): void;
+}

@@ -1,0 +1,11 @@
+import type { Random } from '../../base/random.ts';
+import type { Policy } from './policy.ts';
+
+/** Any candidate, all equally likely. */
+export function randomPolicy(random: Random): Policy {
+  return {
+    name: 'random',
+    reads: 'nothing',
+    choose: (_request, candidates) => random.nextInt(candidates.count),
+  };
+}
