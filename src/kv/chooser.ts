@@ -1,0 +1,159 @@
+import type { Clock } from '../base/clock.ts';
+import type { SessionAffinity } from './affinity.ts';
+import type { BusyMonitor } from './busy.ts';
+import { type Decision, type DecisionLog, recordCandidates } from './decision-log.ts';
+import type { Fleet, FleetRank } from './fleet.ts';
+import type { Overlaps } from './overlap.ts';
+import { CandidateTable } from './policies/candidate-table.ts';
+import { effectiveOverlap, type KvWeights, taintFactor, weighOverlaps } from './policies/kv-cost.ts';
+import type { Policy } from './policies/policy.ts';
+import type { PromptLookup } from './prompt-lookup.ts';
+import type { RouteRequest } from './route-request.ts';
+import { eligibleRanks, preferredTaintWeight, type Refusal, refuse } from './select.ts';
+import type { TierBlocks } from './selection.ts';
+import type { ActiveSequences } from './sequences/active-sequences.ts';
+
+export interface ChooserParts {
+  readonly blockSize: number;
+  readonly clock: Clock;
+  readonly fleet: Fleet;
+  readonly busy: BusyMonitor;
+  readonly sequences: ActiveSequences;
+  readonly lookup: PromptLookup;
+  readonly affinity: SessionAffinity | undefined;
+  readonly policy: Policy;
+  readonly decisions: DecisionLog;
+}
+
+/** A prompt as far as choosing needs it. */
+export interface Prompt {
+  readonly isl: number;
+  readonly weights: KvWeights;
+  readonly overlaps: Overlaps;
+  /** Blocks to book: hashes where active requests can share them, else only their number. */
+  readonly blocks: BigUint64Array | number;
+}
+
+export interface Choice {
+  readonly kind: 'chosen';
+  readonly decision: Decision;
+  readonly overlap: TierBlocks;
+  /** Cached blocks, weighted by tier. */
+  readonly overlapBlocks: number;
+}
+
+/** Eligible ranks, their loads and overlaps, and a policy's choice among them; the same steps for every policy. */
+export class Chooser {
+  readonly #parts: ChooserParts;
+  // Scratch of the decision under way: choosing is synchronous, so one set suffices.
+  readonly #eligible: FleetRank[] = [];
+  readonly #table = new CandidateTable();
+  #costs = new Float64Array(16);
+  #activePrefixes = new Uint32Array(16);
+
+  constructor(parts: ChooserParts) {
+    this.#parts = parts;
+  }
+
+  /** Looks up how much of the prompt each rank has in active use; the next {@link choose} reads it. */
+  findActivePrefixes(blocks: BigUint64Array | number): void {
+    if (typeof blocks === 'number') return;
+    const { fleet, sequences } = this.#parts;
+    if (this.#activePrefixes.length < fleet.ranks.capacity)
+      this.#activePrefixes = new Uint32Array(2 * fleet.ranks.capacity);
+    else this.#activePrefixes.fill(0);
+    sequences.activePrefixes(blocks, this.#activePrefixes);
+  }
+
+  choose(request: RouteRequest, prompt: Prompt): Choice | Refusal {
+    const { busy, fleet, policy } = this.#parts;
+    const { controls = {}, namespace } = request;
+    const refusal = eligibleRanks(fleet, busy, controls, namespace?.loraName, this.#eligible);
+    if (refusal !== undefined) return refusal;
+    const pinnedBy = this.#narrow(request);
+    const pinned = pinnedBy === 'caller';
+    this.#fillTable(request, prompt, pinned);
+    const row = this.#ask(request, prompt, pinned);
+    if (row === -1)
+      return refuse('worker_required', `${policy.name} routing needs the request to name its worker`);
+    const { device, hostPinned, disk, external } = this.#table;
+    const overlap = {
+      device: device[row]!,
+      hostPinned: hostPinned[row]!,
+      disk: disk[row]!,
+      external: external[row]!,
+    };
+    const overlapBlocks = effectiveOverlap(prompt.weights, this.#table, row);
+    return { kind: 'chosen', decision: this.#decide(request, prompt, row, pinnedBy), overlap, overlapBlocks };
+  }
+
+  /** Leaves one eligible rank when the caller or the session determines it. */
+  #narrow({ controls }: RouteRequest): Decision['pinnedBy'] {
+    if (controls?.workerId !== undefined) return 'caller';
+    const { affinity, fleet } = this.#parts;
+    const key = controls?.sessionId === undefined ? undefined : affinity?.find(controls.sessionId);
+    if (key === undefined) return undefined;
+    const id = fleet.ranks.idOf(key);
+    const bound = this.#eligible.find((rank) => rank.id === id);
+    // Bound to a rank that cannot serve now: choose anew, and bind to that.
+    if (bound === undefined) return undefined;
+    this.#eligible.length = 0;
+    this.#eligible.push(bound);
+    return 'session';
+  }
+
+  #fillTable(request: RouteRequest, { blocks, weights, overlaps }: Prompt, pinned: boolean): void {
+    const { blockSize, clock, lookup, sequences } = this.#parts;
+    const nowMs = clock.nowMs();
+    const preferred = pinned ? undefined : request.controls?.preferredTaints;
+    const table = this.#table;
+    table.clear();
+    for (const { id, worker } of this.#eligible) {
+      const row = table.add({
+        rank: id,
+        hasLoad: true,
+        prefillTokens: sequences.prefillTokens(id, nowMs),
+        activeBlocks: sequences.activeBlocks(id),
+        activeRequests: sequences.requestCount(id),
+        additionalBlocks: typeof blocks === 'number' ? blocks : blocks.length - this.#activePrefixes[id]!,
+        taintFactor: preferred === undefined ? 1 : taintFactor(preferredTaintWeight(worker, preferred)),
+        onCpu: worker.info.onCpu === true,
+      });
+      table.residentBlocks[row] = lookup.residentBlocks(id);
+    }
+    table.takeOverlaps(overlaps, lookup.predicted);
+    weighOverlaps(weights, table, blockSize, request.sharedCacheHits);
+  }
+
+  #ask(request: RouteRequest, { isl, weights }: Prompt, pinned: boolean): number {
+    const { decisions, policy } = this.#parts;
+    const { expectedOutputTokens, conversation } = request;
+    if (this.#costs.length < this.#table.count) this.#costs = new Float64Array(2 * this.#table.count);
+    this.#costs.fill(Number.NaN);
+    const asked = { isl, weights, pinned, expectedOutputTokens, conversation };
+    return policy.choose(asked, this.#table, this.#costs, decisions.nextNumber);
+  }
+
+  #decide(request: RouteRequest, { isl }: Prompt, row: number, pinnedBy: Decision['pinnedBy']): Decision {
+    const { clock, decisions, policy } = this.#parts;
+    const chosen = this.#eligible[row]!;
+    const cost = this.#costs[row]!;
+    const workers = this.#eligible.map(({ key }) => key);
+    const decision: Decision = {
+      number: decisions.nextNumber,
+      requestId: request.requestId,
+      atWallMs: clock.wallMs(),
+      policy: policy.name,
+      pinnedBy,
+      isl,
+      worker: chosen.key,
+      rank: chosen.id,
+      predictedCachedTokens: Math.min(isl, this.#table.cachedTokens[row]!),
+      cost: Number.isNaN(cost) ? undefined : cost,
+      candidates: recordCandidates(this.#table, this.#costs, workers, row),
+      actualCachedTokens: undefined,
+    };
+    decisions.add(decision);
+    return decision;
+  }
+}

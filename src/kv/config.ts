@@ -1,0 +1,52 @@
+import type { BusyThresholds } from './busy.ts';
+import { DEFAULT_KV_WEIGHTS, type KvWeights } from './policies/kv-cost.ts';
+import type { PolicyName } from './policies/make-policy.ts';
+
+/** Everything a {@link KvRouter} can be told; made from settings by `settings.ts`. */
+export interface RouterConfig {
+  readonly mode: PolicyName;
+  readonly weights: KvWeights;
+  /** Weigh loads only: no index is consulted. */
+  readonly loadAware: boolean;
+  /** Engines publish events; otherwise the router guesses from its own decisions. */
+  readonly useKvEvents: boolean;
+  /** How long a routed prompt is taken to stay cached when there are no events. */
+  readonly ttlMs: number;
+  /** How long one is taken to be cached before its events arrive; undefined: not at all. */
+  readonly predictedTtlMs: number | undefined;
+  readonly trackActiveBlocks: boolean;
+  readonly trackOutputBlocks: boolean;
+  /** Active requests with a common prefix share its blocks. */
+  readonly assumeKvReuse: boolean;
+  /** A request that shows no activity for so long is freed. */
+  readonly leaseMs: number;
+  readonly affinityTtlMs: number | undefined;
+  readonly busy: BusyThresholds;
+  /** Decisions kept for `/decisions` and the dashboard. */
+  readonly decisionLogSize: number;
+  readonly acceleratorToCpuRatio: number;
+}
+
+export const DEFAULT_ROUTER_CONFIG: RouterConfig = {
+  mode: 'kv',
+  weights: DEFAULT_KV_WEIGHTS,
+  loadAware: false,
+  useKvEvents: true,
+  ttlMs: 120_000,
+  predictedTtlMs: undefined,
+  trackActiveBlocks: true,
+  trackOutputBlocks: false,
+  assumeKvReuse: true,
+  leaseMs: 300_000,
+  affinityTtlMs: undefined,
+  busy: {},
+  decisionLogSize: 256,
+  acceleratorToCpuRatio: 8,
+};
+
+/** The defaults with some changes. */
+export function routerConfig(
+  changes: Partial<Omit<RouterConfig, 'weights'>> & { readonly weights?: Partial<KvWeights> } = {},
+): RouterConfig {
+  return { ...DEFAULT_ROUTER_CONFIG, ...changes, weights: { ...DEFAULT_KV_WEIGHTS, ...changes.weights } };
+}

@@ -1,0 +1,239 @@
+import type { Clock } from '../base/clock.ts';
+import { fail } from '../base/errors.ts';
+import type { Random } from '../base/random.ts';
+import { SessionAffinity } from './affinity.ts';
+import { type Booking, makeBooking } from './booking.ts';
+import { BusyMonitor, type BusyThresholds, type LoadReport } from './busy.ts';
+import { Chooser } from './chooser.ts';
+import type { RouterConfig } from './config.ts';
+import { type Decision, DecisionLog } from './decision-log.ts';
+import type { WorkerKey } from './event.ts';
+import { Fleet, type FleetRank, type WorkerInfo } from './fleet.ts';
+import type { BlockHasher } from './hash.ts';
+import { phaseTimings, type RouterObserver } from './observer.ts';
+import { makePolicy } from './policies/make-policy.ts';
+import type { Policy } from './policies/policy.ts';
+import { PredictionBias, type RankBias } from './prediction-bias.ts';
+import type { PrefixIndex } from './prefix-index.ts';
+import { PromptLookup } from './prompt-lookup.ts';
+import { overriddenWeights, promptLength, type RouteRequest } from './route-request.ts';
+import { type Refusal, refuse } from './select.ts';
+import type { Selection } from './selection.ts';
+import { ActiveSequences, type LoadChange } from './sequences/active-sequences.ts';
+import type { PrefillLoadModel } from './sequences/prefill-load-model.ts';
+
+export interface KvRouterOptions {
+  readonly blockSize: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly config: RouterConfig;
+  /** Absent: overlaps come from the router's own decisions only. */
+  readonly index?: PrefixIndex | undefined;
+  readonly hasher?: BlockHasher | undefined;
+  readonly loadModel?: PrefillLoadModel | undefined;
+  /** Instead of the one that `config.mode` names. */
+  readonly policy?: Policy | undefined;
+  readonly observer?: RouterObserver | undefined;
+}
+
+/** Load of one rank as the router's own bookings make it. */
+export interface RankLoad {
+  readonly worker: WorkerKey;
+  readonly activeDecodeBlocks: number;
+  readonly activePrefillTokens: number;
+  readonly activeRequests: number;
+  readonly busy: boolean;
+}
+
+/**
+ * Places requests on the ranks of one pool of workers: hash, match, weigh, choose, book. Synchronous and pure,
+ * so that frontend, standalone router and virtual-time replay run the same code. One instance is not shared
+ * between models or roles.
+ */
+export class KvRouter {
+  readonly fleet = new Fleet();
+  readonly sequences: ActiveSequences;
+  readonly blockSize: number;
+  readonly decisions: DecisionLog;
+  readonly policyName: string;
+  readonly #clock: Clock;
+  readonly #config: RouterConfig;
+  readonly #policy: Policy;
+  readonly #observer: RouterObserver;
+  readonly #busy: BusyMonitor;
+  readonly #affinity: SessionAffinity | undefined;
+  readonly #lookup: PromptLookup;
+  readonly #chooser: Chooser;
+  readonly #bias = new PredictionBias();
+
+  constructor(options: KvRouterOptions) {
+    const { clock, config, blockSize, random, observer = {}, index, hasher } = options;
+    const { affinityTtlMs, acceleratorToCpuRatio } = config;
+    this.blockSize = blockSize;
+    this.#clock = clock;
+    this.#config = config;
+    this.#observer = observer;
+    this.#policy = options.policy ?? makePolicy(config.mode, { blockSize, random, acceleratorToCpuRatio });
+    this.policyName = this.#policy.name;
+    this.#busy = new BusyMonitor(config.busy);
+    this.#affinity = affinityTtlMs === undefined ? undefined : new SessionAffinity(clock, affinityTtlMs);
+    const policyReadsOverlap = this.#policy.reads === 'overlap';
+    this.#lookup = new PromptLookup({ blockSize, clock, config, policyReadsOverlap, index, hasher });
+    this.decisions = new DecisionLog(config.decisionLogSize);
+    this.sequences = new ActiveSequences({
+      clock,
+      blockSize,
+      leaseMs: config.leaseMs,
+      trackOutputBlocks: config.trackOutputBlocks,
+      loadModel: options.loadModel,
+      onChange: (rank, cause) => this.#loadChanged(rank, cause),
+      onExpired: (requestId) => observer.leaseExpired?.(requestId),
+    });
+    this.#chooser = new Chooser({
+      blockSize,
+      clock,
+      fleet: this.fleet,
+      busy: this.#busy,
+      sequences: this.sequences,
+      lookup: this.#lookup,
+      affinity: this.#affinity,
+      policy: this.#policy,
+      decisions: this.decisions,
+    });
+  }
+
+  /** Adds a worker, or replaces what is known of it. */
+  addWorker(info: WorkerInfo): void {
+    const { added, removed } = this.fleet.put(info);
+    for (const rank of removed) this.#forget(rank);
+    for (const { key } of added) this.#observer.workerRegistered?.(key);
+  }
+
+  /** Changes some of what is known of a worker; unknown workers are left alone. */
+  updateWorker(workerId: string, changes: Partial<Omit<WorkerInfo, 'workerId'>>): void {
+    const worker = this.fleet.worker(workerId);
+    if (worker !== undefined) this.addWorker({ ...worker.info, ...changes });
+  }
+
+  removeWorker(workerId: string): void {
+    for (const rank of this.fleet.remove(workerId)) this.#forget(rank);
+  }
+
+  /** Takes in what an engine says of its load. */
+  reportLoad(worker: WorkerKey, report: LoadReport): void {
+    const rank = this.fleet.rankOf(worker);
+    if (rank !== undefined) this.#busy.observe(rank, report);
+  }
+
+  get busyThresholds(): BusyThresholds {
+    return this.#busy.thresholds;
+  }
+
+  setBusyThresholds(thresholds: BusyThresholds): void {
+    this.#busy.setThresholds(thresholds);
+  }
+
+  /** Present load of every rank. */
+  loads(): readonly RankLoad[] {
+    const nowMs = this.#clock.nowMs();
+    const ranks = [...this.fleet.workers()].flatMap((worker) => worker.ranks);
+    return ranks.map(({ id, key }) => ({
+      worker: key,
+      activeDecodeBlocks: this.sequences.activeBlocks(id),
+      activePrefillTokens: this.sequences.prefillTokens(id, nowMs),
+      activeRequests: this.sequences.requestCount(id),
+      busy: this.#busy.isBusy(id),
+    }));
+  }
+
+  /** Chooses a rank and books the request on it (unless it only asks); never waits. */
+  select(request: RouteRequest): Selection | Refusal {
+    const startMs = this.#clock.nowMs();
+    const isl = promptLength(request);
+    const query = request.queryOnly === true;
+    if (!query && this.sequences.has(request.requestId))
+      return refuse('duplicate', `request ${request.requestId} is active already`);
+    const weights = overriddenWeights(this.#config.weights, request.overrides);
+    const sequence = this.#lookup.hash(request, weights);
+    const hashedMs = this.#clock.nowMs();
+    const overlaps = this.#lookup.match(sequence, weights, this.fleet.ranks.capacity);
+    const matchedMs = this.#clock.nowMs();
+    const blocks = this.#blocksToBook(request, sequence, isl);
+    this.#chooser.findActivePrefixes(blocks);
+    const trackedMs = this.#clock.nowMs();
+    const choice = this.#chooser.choose(request, { isl, weights, overlaps, blocks });
+    if (choice.kind === 'refused') return choice;
+    const { decision, overlap, overlapBlocks } = choice;
+    const { worker, predictedCachedTokens } = decision;
+    const booking = query ? undefined : this.#book(request, decision, blocks, weights.trackPrefillTokens);
+    if (!query) this.#lookup.remember(decision.rank, sequence, weights);
+    const phases = phaseTimings(startMs, hashedMs, matchedMs, trackedMs, this.#clock.nowMs());
+    const promptBlocks = Math.ceil(isl / this.blockSize);
+    this.#observer.phases?.(phases);
+    this.#observer.routed?.({ worker, isl, promptBlocks, overlapBlocks, queryOnly: query });
+    const prediction = { overlap, overlapBlocks, predictedCachedTokens };
+    return { kind: 'selected', worker, isl, promptBlocks, ...prediction, decision, phases, booking };
+  }
+
+  /** What the engine says it found cached, against what was predicted. Decisions count once. */
+  recordActual(decision: Decision, cachedTokens: number): void {
+    if (decision.actualCachedTokens !== undefined) return;
+    decision.actualCachedTokens = cachedTokens;
+    const { worker, isl, predictedCachedTokens: predictedTokens } = decision;
+    const rank = this.fleet.rankOf(worker);
+    if (rank !== undefined) this.#bias.record(rank.id, predictedTokens, cachedTokens);
+    this.#observer.predictionError?.({ worker, isl, predictedTokens, actualTokens: cachedTokens });
+  }
+
+  /** How well predictions of cached tokens have held on a rank. */
+  biasOf(worker: WorkerKey): RankBias | undefined {
+    const rank = this.fleet.rankOf(worker);
+    return rank === undefined ? undefined : this.#bias.of(rank.id);
+  }
+
+  /** Disarms timers. */
+  stop(): void {
+    this.sequences.stop();
+  }
+
+  #blocksToBook(request: RouteRequest, sequence: BigUint64Array, isl: number): BigUint64Array | number {
+    if (!this.#config.trackActiveBlocks) return 0;
+    const reuse = request.overrides?.assumeKvReuse ?? this.#config.assumeKvReuse;
+    return reuse && sequence.length > 0 ? sequence : Math.floor(isl / this.blockSize);
+  }
+
+  #book(
+    { requestId, expectedOutputTokens, controls }: RouteRequest,
+    { rank, worker, isl, predictedCachedTokens }: Decision,
+    blocks: BigUint64Array | number,
+    trackPrefill: boolean,
+  ): Booking {
+    const { sequences } = this;
+    const newTokens = trackPrefill ? isl - predictedCachedTokens : 0;
+    const active = sequences.add({ requestId, rank, blocks, isl, newTokens, expectedOutputTokens });
+    if (active === undefined) throw fail('KV_INTERNAL', { reason: `request ${requestId} was booked twice` });
+    const affinity = this.#affinity;
+    const lease = controls?.sessionId === undefined ? undefined : affinity?.hold(controls.sessionId, worker);
+    const sessionFinal = controls?.sessionFinal === true;
+    return makeBooking({ sequences, request: active, affinity, lease, sessionFinal });
+  }
+
+  #loadChanged(rankId: number, cause: LoadChange): void {
+    const rank = this.fleet.rank(rankId);
+    // A rank that left has no load to tell of: what it still frees must not bring its series back.
+    if (rank === undefined) return;
+    const blocks = this.sequences.activeBlocks(rankId);
+    const tokens = this.sequences.prefillTokens(rankId);
+    this.#busy.observe(rank, { activeDecodeBlocks: blocks, activePrefillTokens: tokens });
+    this.#observer.loadChanged?.(rank.key, blocks, tokens, cause);
+  }
+
+  #forget({ id, key }: FleetRank): void {
+    this.sequences.removeRank(id);
+    this.#lookup.removeRank(id);
+    this.#busy.rankRemoved(id);
+    this.#bias.rankRemoved(id);
+    this.#policy.rankRemoved?.(id);
+    this.#observer.workerRemoved?.(key);
+  }
+}

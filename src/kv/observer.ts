@@ -1,0 +1,83 @@
+import type { KvEvent, WorkerKey } from './event.ts';
+import type { LoadChange } from './sequences/active-sequences.ts';
+
+/**
+ * Where one routing decision spent its time, in milliseconds, in the arithmetic of 1.0.2: each phase is the
+ * elapsed time at its end less that at the end of the one before, never below 0.
+ */
+export interface PhaseTimings {
+  readonly blockHashingMs: number;
+  readonly indexerFindMatchesMs: number;
+  readonly seqHashingMs: number;
+  readonly schedulingMs: number;
+  readonly totalMs: number;
+}
+
+/** What a routed request looked like. */
+export interface RoutedFacts {
+  readonly worker: WorkerKey;
+  readonly isl: number;
+  /** Blocks of the prompt, the partial one included. */
+  readonly promptBlocks: number;
+  /** Cached blocks on the chosen rank, weighted by tier. */
+  readonly overlapBlocks: number;
+  readonly queryOnly: boolean;
+}
+
+/** How far off a prediction of cached tokens was, once the engine has told. */
+export interface PredictionError {
+  readonly worker: WorkerKey;
+  readonly predictedTokens: number;
+  readonly actualTokens: number;
+  readonly isl: number;
+}
+
+/** Requests waiting in one class. */
+export interface QueueDepth {
+  readonly policyClass: string;
+  readonly requests: number;
+  readonly islTokens: number;
+  readonly cachedTokens: number;
+}
+
+/** Told what the router does, for metrics; every method is optional and must return quickly. */
+export interface RouterObserver {
+  /** After every successful selection, queries included. */
+  phases?(timings: PhaseTimings): void;
+  routed?(facts: RoutedFacts): void;
+  /** The router's own bookkeeping of a rank changed. */
+  loadChanged?(
+    worker: WorkerKey,
+    activeDecodeBlocks: number,
+    activePrefillTokens: number,
+    cause: LoadChange,
+  ): void;
+  workerRegistered?(worker: WorkerKey): void;
+  workerRemoved?(worker: WorkerKey): void;
+  eventApplied?(worker: WorkerKey, kind: KvEvent['kind'], status: string): void;
+  eventWarning?(worker: WorkerKey, warning: string): void;
+  /** An engine's event was not indexed. */
+  eventRejected?(worker: WorkerKey, reason: string): void;
+  queueChanged?(depth: QueueDepth): void;
+  backpressure?(policyClass: string, reason: string): void;
+  predictionError?(error: PredictionError): void;
+  /** A request whose lease ran out was freed. */
+  leaseExpired?(requestId: string): void;
+}
+
+/** Timings from the clock's readings at the start and at the end of each phase. */
+export function phaseTimings(
+  startMs: number,
+  hashedMs: number,
+  matchedMs: number,
+  trackedMs: number,
+  endMs: number,
+): PhaseTimings {
+  return {
+    blockHashingMs: Math.max(0, hashedMs - startMs),
+    indexerFindMatchesMs: Math.max(0, matchedMs - hashedMs),
+    seqHashingMs: Math.max(0, trackedMs - matchedMs),
+    schedulingMs: Math.max(0, endMs - trackedMs),
+    totalMs: Math.max(0, endMs - startMs),
+  };
+}

@@ -1,0 +1,76 @@
+import type { Clock } from '../base/clock.ts';
+import type { RouterConfig } from './config.ts';
+import { BlockHasher } from './hash.ts';
+import type { Overlaps } from './overlap.ts';
+import type { KvWeights } from './policies/kv-cost.ts';
+import type { PrefixIndex } from './prefix-index.ts';
+import type { RouteRequest } from './route-request.ts';
+import { RoutedPrefixes } from './routed-prefixes.ts';
+
+export interface PromptLookupOptions {
+  readonly blockSize: number;
+  readonly clock: Clock;
+  readonly config: RouterConfig;
+  readonly policyReadsOverlap: boolean;
+  readonly index: PrefixIndex | undefined;
+  readonly hasher: BlockHasher | undefined;
+}
+
+const NO_RANKS = new Uint32Array(0);
+const NO_OVERLAPS: Overlaps = { device: NO_RANKS, hostPinned: NO_RANKS, disk: NO_RANKS, external: NO_RANKS };
+const NO_BLOCKS = new BigUint64Array(0);
+
+/** Turns prompts into hashes and hashes into overlaps: from the index of events, and from what was routed lately. */
+export class PromptLookup {
+  readonly #options: PromptLookupOptions;
+  readonly #hasher: BlockHasher;
+  readonly #routed: RoutedPrefixes;
+  /** By rank: leading blocks taken to be cached because of earlier decisions. Rewritten by every match. */
+  predicted: Uint32Array = new Uint32Array(16);
+
+  constructor(options: PromptLookupOptions) {
+    this.#options = options;
+    this.#hasher = options.hasher ?? new BlockHasher();
+    this.#routed = new RoutedPrefixes(options.clock);
+  }
+
+  /** Sequence hashes of the prompt's full blocks; none when nothing would use them. */
+  hash(request: RouteRequest, weights: KvWeights): BigUint64Array {
+    if (request.hashes !== undefined) return request.hashes.sequence;
+    const { config, policyReadsOverlap, blockSize } = this.#options;
+    const tracked = policyReadsOverlap && config.trackActiveBlocks && config.assumeKvReuse;
+    if (request.tokens === undefined || !(tracked || this.#usesCache(weights))) return NO_BLOCKS;
+    return this.#hasher.hashPrompt(request.tokens, blockSize, request.namespace).sequence;
+  }
+
+  /** Overlaps of the prompt on every rank, valid until the next match. `ranks` is one more than the highest id. */
+  match(sequence: BigUint64Array, weights: KvWeights, ranks: number): Overlaps {
+    if (this.predicted.length < ranks) this.predicted = new Uint32Array(2 * ranks);
+    else this.predicted.fill(0);
+    if (!this.#usesCache(weights) || sequence.length === 0) return NO_OVERLAPS;
+    if (!this.#routed.isEmpty) this.#routed.depths(sequence, this.predicted);
+    const { config, index } = this.#options;
+    return config.useKvEvents && index !== undefined ? index.match(sequence) : NO_OVERLAPS;
+  }
+
+  /** Remembers that a prompt went to a rank, for as long as that tells something about its cache. */
+  remember(rank: number, sequence: BigUint64Array, weights: KvWeights): void {
+    const { config, index } = this.#options;
+    const ttlMs = config.useKvEvents && index !== undefined ? config.predictedTtlMs : config.ttlMs;
+    if (ttlMs !== undefined && this.#usesCache(weights)) this.#routed.route(rank, sequence, ttlMs);
+  }
+
+  residentBlocks(rank: number): number {
+    return this.#options.index?.residentBlocks?.(rank) ?? 0;
+  }
+
+  removeRank(rank: number): void {
+    this.#options.index?.removeRank(rank);
+    this.#routed.removeRank(rank);
+  }
+
+  #usesCache(weights: KvWeights): boolean {
+    const { config, policyReadsOverlap } = this.#options;
+    return policyReadsOverlap && weights.overlapScoreCredit > 0 && !config.loadAware;
+  }
+}
