@@ -49,6 +49,8 @@ export interface RequestRecord extends Omit<Answer, 'outcome'> {
   readonly phase: Phase;
   /** When it should have been sent; undefined in a closed loop, where nothing but the server sets the pace. */
   readonly intendedMs?: number | undefined;
+  /** Time spent waiting for a place in flight, where the plan limits them. */
+  readonly waitedMs?: number | undefined;
   /** Tokens asked for. */
   readonly inputLength: number;
   readonly outputLength: number;

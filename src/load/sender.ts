@@ -13,6 +13,8 @@ interface Due {
   readonly order: number;
   readonly session: PlannedSession;
   readonly turn: number;
+  /** When it began to wait for a place in flight. */
+  queuedMs?: number;
 }
 
 const DEFAULT_MAX_IN_FLIGHT = 10_000;
@@ -105,8 +107,10 @@ export class Sender {
 
   #arrive(due: Due): void {
     const { loop, concurrency = Number.POSITIVE_INFINITY, maxInFlight = DEFAULT_MAX_IN_FLIGHT } = this.#plan;
-    if (loop === 'open' && this.#inFlight >= concurrency) this.#waiting.push(due);
-    else if (loop === 'open' && this.#inFlight >= maxInFlight) this.#drop(due);
+    if (loop === 'open' && this.#inFlight >= concurrency) {
+      due.queuedMs ??= this.#now();
+      this.#waiting.push(due);
+    } else if (loop === 'open' && this.#inFlight >= maxInFlight) this.#drop(due);
     else void this.#send(due);
   }
 
@@ -139,6 +143,7 @@ export class Sender {
 
   #record(due: Due, seen: Omit<Answer, 'outcome'> & Pick<RequestRecord, 'outcome'>): void {
     const { request } = due.session.turns[due.turn]!;
+    const intendedMs = this.#plan.loop === 'open' ? due.atMs : undefined;
     const record: RequestRecord = {
       id: request.id,
       index: request.index,
@@ -147,7 +152,8 @@ export class Sender {
       phase: request.phase,
       inputLength: request.inputLength,
       outputLength: request.outputLength,
-      intendedMs: this.#plan.loop === 'open' ? due.atMs : undefined,
+      intendedMs,
+      waitedMs: due.queuedMs === undefined ? undefined : seen.sentMs - due.queuedMs,
       ...seen,
     };
     this.#records.push(record);
