@@ -137,7 +137,7 @@ export const ERRORS = {
   KV_PROFILE_TOO_FEW_POINTS: {
     message: 'only {measured} {phase} points could be measured, {needed} are needed: {reason}',
     status: 500,
-    hint: 'Mend the cause and run the command again: what was measured is kept. Failed points are measured anew with --retry-failed.',
+    hint: 'Mend the cause and run the command again: what was measured is kept, what failed is tried again.',
   },
   KV_ENGINE_NOT_READY: {
     message: 'the engine of {order} was not ready after {seconds} s: {reason}',

@@ -7,7 +7,12 @@ interface Verb {
 }
 
 /** Every command; its module is loaded only when it runs, so that help is instant. */
-export const VERBS: Readonly<Record<string, Verb>> = {};
+export const VERBS: Readonly<Record<string, Verb>> = {
+  'profile sla': {
+    summary: 'find the parallel mapping that meets TTFT and ITL targets',
+    load: async () => (await import('../commands/profile-sla.ts')).command,
+  },
+};
 
 export function closestVerb(word: string): string | undefined {
   return closest(word, Object.keys(VERBS));

@@ -42,17 +42,15 @@ export async function runCommand(command: Command, argv: readonly string[]): Pro
     const rows: SettingRows = { ...command.settings, ...COMMON_SETTINGS };
     const flags = parseFlags(command, rows, argv);
     if (flags === undefined) return 0;
-    const settings = resolveSettings(rows, {
-      flags,
-      env: process.env,
-      ...readConfig(flags.config ?? process.env.KVASIR_CONFIG),
-    });
+    const config = readConfig(flags.config ?? process.env.KVASIR_CONFIG, command);
+    const settings = resolveSettings(rows, { flags, env: process.env, ...config });
     const log = createLog(settings.logLevel as LogLevel);
     log.debug({ settings: redactedSettings(rows, settings) }, 'effective settings');
     const context: CommandContext = {
       log,
       signal: stop.signal,
       interactive: process.stdout.isTTY === true && settings.json !== true,
+      input: config.input,
       print: (line) => void process.stdout.write(`${line}\n`),
     };
     return (await command.run(settings as never, context)) ?? 0;
@@ -134,7 +132,13 @@ function describe(name: string, row: SettingRow<unknown>): string {
   return `${row.help} (${notes.filter((note) => note !== '').join('; ')})`;
 }
 
-function readConfig(path: unknown): { file?: Record<string, unknown>; fileName?: string } {
+interface Config {
+  readonly file?: Record<string, unknown>;
+  readonly fileName?: string;
+  readonly input?: { readonly path: string; readonly source: string };
+}
+
+function readConfig(path: unknown, command: Command): Config {
   if (typeof path !== 'string') return {};
   let source: string;
   try {
@@ -151,6 +155,7 @@ function readConfig(path: unknown): { file?: Record<string, unknown>; fileName?:
       cause,
     );
   }
+  if (command.configIsInput?.(source) === true) return { input: { path, source } };
   try {
     const file: unknown = parseYaml(source) ?? {};
     if (typeof file !== 'object' || Array.isArray(file))

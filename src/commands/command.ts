@@ -8,6 +8,8 @@ export interface CommandContext {
   readonly signal: AbortSignal;
   /** A person is watching: tables, bars and colours instead of JSON. */
   readonly interactive: boolean;
+  /** The `--config` file, where it is the command's input. */
+  readonly input?: { readonly path: string; readonly source: string } | undefined;
   /** Writes one line to stdout. */
   print(line: string): void;
 }
@@ -19,6 +21,8 @@ export interface Command<T extends SettingRows = SettingRows> {
   /** A paragraph or an example below the flags in `--help`. */
   readonly details?: string;
   readonly settings: T;
+  /** True of a `--config` file that is the command's input rather than its settings; it arrives as `context.input`. */
+  configIsInput?(source: string): boolean;
   run(settings: SettingsOf<T>, context: CommandContext): Promise<number | undefined>;
 }
 

@@ -135,3 +135,25 @@ function efficiency(model: AnalyticModel, gpus: number): number {
   const [low, high] = [points[upper - 1]!, points[upper]!];
   return low.value + ((high.value - low.value) * (x - low.at)) / (high.at - low.at);
 }
+
+/** How long the halves of a simulated engine's pass take under the model (sums run over the requests of the pass). */
+export function analyticTiming(
+  model: AnalyticModel,
+  gpus: number,
+): {
+  prefillMs(requests: number, inputTokens: number, prefixTokens: number): number;
+  decodeMs(requests: number, contextTokens: number): number;
+} {
+  return {
+    prefillMs(requests, inputTokens, prefixTokens) {
+      const { baseMs, perTokenMs, perTokenSquaredMs } = model.prefill;
+      const fresh = inputTokens - prefixTokens;
+      // Attention grows with the square of the context, of which the prefix part was paid before.
+      const squares = (inputTokens ** 2 - prefixTokens ** 2) / requests;
+      return fresh <= 0
+        ? 0
+        : baseMs + (perTokenMs * fresh + perTokenSquaredMs * squares) / efficiency(model, gpus);
+    },
+    decodeMs: (requests, contextTokens) => analyticItlMs(model, gpus, requests, contextTokens),
+  };
+}

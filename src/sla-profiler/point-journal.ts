@@ -12,7 +12,8 @@ export interface JournalEntry {
 
 /**
  * An append-only file of measurements, one JSON line each, synced before it counts. A run that was killed leaves at
- * most one torn line, which opening cuts off; everything before it is there for the next run.
+ * most one torn line, which opening cuts off; every point before it is there for the next run. Failed points are not:
+ * whoever runs again has mended something.
  */
 export class PointJournal {
   readonly #file: FileHandle;
@@ -69,7 +70,7 @@ async function readEntries(path: string): Promise<Map<string, JournalEntry>> {
         mend: 'Remove the line to measure that point again, or start over with --force-rerun.',
       });
     }
-    entries.set(entry.key, entry);
+    if (entry.failed === undefined) entries.set(entry.key, entry);
   }
   return entries;
 }

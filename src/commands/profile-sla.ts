@@ -1,0 +1,101 @@
+import { readFile } from 'node:fs/promises';
+import { fail, toError } from '../base/errors.ts';
+import { Deployment } from '../formats/deployment/deployment.ts';
+import { DEFAULT_MODEL, parseAnalyticModel } from '../perf/analytic-model.ts';
+import { ProfileOutput } from '../sla-profiler/profile-output.ts';
+import { rankPairs } from '../sla-profiler/ranking.ts';
+import { slaMet } from '../sla-profiler/result.ts';
+import { dryRun, runProfile } from '../sla-profiler/run.ts';
+import { checkSlaSettings, SLA_SETTINGS, type SlaSettings } from '../sla-profiler/settings.ts';
+import { SimTarget } from '../sla-profiler/sim-target.ts';
+import { profileSummary } from '../sla-profiler/summary.ts';
+import type { ProfileTarget } from '../sla-profiler/target.ts';
+import { loadPngRenderer } from '../transport/plot-assets.ts';
+import { defineCommand } from './command.ts';
+
+export const command = defineCommand({
+  name: 'profile sla',
+  summary: 'Find the parallel mapping that meets TTFT and ITL targets, and write what the planner reads',
+  details: `Examples:
+  kvasir profile sla --config disagg.yaml --isl 3000 --osl 150 --ttft 200 --itl 20 --output-dir results
+  kvasir profile sla --config disagg.yaml --target endpoint --endpoint tp1=http://127.0.0.1:9001
+
+A run that was cut short goes on where it stopped when it is started again with the same settings.`,
+  settings: SLA_SETTINGS,
+  configIsInput: (source) => /^kind:\s*DynamoGraphDeployment\b/m.test(source),
+  async run(settings, { log, signal, print, interactive, input }) {
+    checkSlaSettings(settings);
+    const base =
+      input === undefined
+        ? await readDeployment(settings.deployment)
+        : Deployment.parse(input.source, input.path);
+    const output = await ProfileOutput.open(settings.outputDir, log);
+    try {
+      if (settings.dryRun) {
+        await dryRun(settings, base, output);
+        print(JSON.stringify({ dry_run: true, output_dir: settings.outputDir }));
+        return 0;
+      }
+      const target = await createTarget(settings);
+      const observer = {
+        onPoint: (description: string, outcome: string, reason?: string) => {
+          if (outcome === 'failed') output.log(`Failed: ${description}: ${reason}`);
+          else log.debug({ outcome }, description);
+        },
+      };
+      const profile = await runProfile({
+        settings,
+        base,
+        target,
+        output,
+        renderer: await loadPngRenderer(),
+        signal,
+        observer,
+      });
+      const summary = profileSummary(profile, rankPairs(profile, settings.gpuHourPrice));
+      print(
+        interactive
+          ? `Results in ${settings.outputDir}; targets ${slaMet(profile) ? 'met' : 'NOT met'}`
+          : JSON.stringify({ ...summary, output_dir: settings.outputDir }),
+      );
+      return 0;
+    } finally {
+      await output.close();
+    }
+  },
+});
+
+async function createTarget(settings: SlaSettings): Promise<ProfileTarget> {
+  switch (settings.target) {
+    case 'sim':
+      return new SimTarget(
+        settings.simModel === undefined
+          ? DEFAULT_MODEL
+          : parseAnalyticModel(JSON.parse(await readText(settings.simModel)), settings.simModel),
+      );
+    default:
+      throw fail('KV_SETTING_INVALID', {
+        setting: '--target',
+        value: settings.target,
+        reason: 'is not available yet',
+        mend: 'Use --target sim.',
+      });
+  }
+}
+
+async function readDeployment(path: string | undefined): Promise<Deployment> {
+  if (path === undefined)
+    throw fail('KV_USAGE', {
+      reason: 'a deployment file is needed',
+      mend: 'Give --config FILE with a DynamoGraphDeployment.',
+    });
+  return Deployment.parse(await readText(path), path);
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (thrown) {
+    throw fail('KV_FILE_UNREADABLE', { path, reason: toError(thrown).message }, thrown);
+  }
+}

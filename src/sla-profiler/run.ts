@@ -1,0 +1,176 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { toError } from '../base/errors.ts';
+import { backendOf, type ParallelMapping } from '../formats/deployment/backend.ts';
+import type { Deployment } from '../formats/deployment/deployment.ts';
+import { withPlanner } from '../formats/deployment/planner.ts';
+import type { PngRenderer } from '../plot/png.ts';
+import { profileCharts } from './charts.ts';
+import { writeInterpolationFiles } from './interpolation-files.ts';
+import { type MeasurementObserver, Measurements } from './measurements.ts';
+import { engineOrder, mappingKind, type ProfilePhase, profileSla, type SlaPlan } from './pipeline.ts';
+import { PointJournal } from './point-journal.ts';
+import type { ProfileOutput } from './profile-output.ts';
+import { rankPairs } from './ranking.ts';
+import { recommendationLines } from './recommendation.ts';
+import { type SlaProfile, slaMet } from './result.ts';
+import { plannerOptions, type SlaSettings } from './settings.ts';
+import { profileSummary } from './summary.ts';
+import { denseGpuCounts, moeGpuCounts } from './sweep-ranges.ts';
+import type { ProfileTarget } from './target.ts';
+
+/** Fewest repeats from which an interval can be made. */
+const FEWEST_REPEATS = 2;
+const JOURNAL = 'journal.jsonl';
+
+export interface ProfileRun {
+  readonly settings: SlaSettings;
+  readonly base: Deployment;
+  readonly target: ProfileTarget;
+  readonly output: ProfileOutput;
+  readonly renderer: PngRenderer;
+  readonly signal: AbortSignal;
+  readonly observer: MeasurementObserver;
+}
+
+export function slaPlan(settings: SlaSettings, base: Deployment): SlaPlan {
+  const { minNumGpusPerEngine: min, maxNumGpusPerEngine: max, numGpusPerNode, isMoeModel } = settings;
+  return {
+    backend: settings.backend,
+    base,
+    target: { islTokens: settings.isl, oslTokens: settings.osl, ttftMs: settings.ttft, itlMs: settings.itl },
+    outputDir: settings.outputDir,
+    gpuCounts: isMoeModel ? moeGpuCounts(min, max, numGpusPerNode) : denseGpuCounts(min, max),
+    gpusPerNode: numGpusPerNode,
+    moe: isMoeModel,
+    maxContextLength: settings.maxContextLength,
+    prefillGranularity: settings.prefillInterpolationGranularity,
+    decodeGranularity: settings.decodeInterpolationGranularity,
+    refine: settings.refine,
+  };
+}
+
+/** The whole run, from the first probe to the last file. What was measured is kept even when it throws. */
+export async function runProfile(run: ProfileRun): Promise<SlaProfile> {
+  const { settings, output, signal } = run;
+  const plan = slaPlan(settings, run.base);
+  let phase: ProfilePhase | 'Initializing' = 'Initializing';
+  await output.status({ status: 'running', phase });
+  if (settings.forceRerun || !settings.skipExistingResults)
+    await rm(join(output.dir, JOURNAL), { force: true });
+  const journal = await PointJournal.open(join(output.dir, JOURNAL));
+  const pendingStatus: Promise<void>[] = [];
+  const enter = (next: ProfilePhase): void => {
+    phase = next;
+    pendingStatus.push(output.status({ status: 'running', phase }));
+  };
+  try {
+    const precision = {
+      halfWidthShare: settings.halfWidthShare,
+      fewestRepeats: FEWEST_REPEATS,
+      mostRepeats: settings.maxRepeats,
+      mostProbes: settings.maxProbes,
+    };
+    const measurements = new Measurements({
+      target: run.target,
+      journal,
+      precision,
+      seed: settings.seed,
+      signal,
+      observer: run.observer,
+    });
+    await writeSweepConfigs(plan, output);
+    const profile = await profileSla(plan, measurements, { onPhase: enter, log: (line) => output.log(line) });
+    for (const line of recommendationLines(profile.recommendation, {
+      style: 'mapping',
+      prefill: profile.prefillMapping.kind,
+      decode: profile.decodeMapping.kind,
+    }))
+      output.log(line);
+    enter('GeneratingDGD');
+    await writeResults(run, plan, profile);
+    await Promise.all(pendingStatus);
+    const outputs = { final_config: 'config_with_planner.yaml', report: 'report.html' };
+    await output.status({
+      status: 'success',
+      message: slaMet(profile)
+        ? 'both targets are met'
+        : 'the targets cannot be met; the closest point was taken',
+      outputs,
+      phase: 'Done',
+    });
+    return profile;
+  } catch (thrown) {
+    await Promise.all(pendingStatus);
+    await output.status({ status: 'failed', error: toError(thrown).message, phase });
+    throw thrown;
+  } finally {
+    await journal.close();
+  }
+}
+
+/** `--dry-run`: every deployment file, for the narrowest engines, and nothing measured. */
+export async function dryRun(settings: SlaSettings, base: Deployment, output: ProfileOutput): Promise<void> {
+  const plan = slaPlan(settings, base);
+  await writeSweepConfigs(plan, output);
+  const narrowest = Math.min(...plan.gpuCounts);
+  const prefill = { kind: mappingKind('prefill', plan.moe), gpus: narrowest };
+  const decode = { kind: mappingKind('decode', plan.moe), gpus: narrowest };
+  await output.writeEngineConfig(engineOrder(plan, 'prefill', prefill, 'selected_prefill_interpolation'));
+  await output.writeEngineConfig(engineOrder(plan, 'decode', decode, 'selected_decode_interpolation'));
+  await output.write('config_with_planner.yaml', finalDeployment(settings, plan, prefill, decode).toString());
+  await output.status({
+    status: 'success',
+    message: 'dry run: nothing was measured',
+    outputs: { final_config: 'config_with_planner.yaml' },
+    phase: 'Done',
+  });
+}
+
+async function writeSweepConfigs(plan: SlaPlan, output: ProfileOutput): Promise<void> {
+  for (const gpus of plan.gpuCounts) {
+    for (const role of ['prefill', 'decode'] as const) {
+      const mapping = { kind: mappingKind(role, plan.moe), gpus };
+      await output.writeEngineConfig(engineOrder(plan, role, mapping, `${role}_${mapping.kind}${gpus}`));
+    }
+  }
+}
+
+async function writeResults(
+  { settings, output, renderer }: ProfileRun,
+  plan: SlaPlan,
+  profile: SlaProfile,
+): Promise<void> {
+  await writeInterpolationFiles(output.dir, profile);
+  await output.writeEngineConfig(
+    engineOrder(plan, 'prefill', profile.prefillMapping, 'selected_prefill_interpolation'),
+  );
+  await output.writeEngineConfig(
+    engineOrder(plan, 'decode', profile.decodeMapping, 'selected_decode_interpolation'),
+  );
+  await output.charts(profileCharts(profile, settings.gpuHourPrice), renderer);
+  await output.write(
+    'config_with_planner.yaml',
+    finalDeployment(settings, plan, profile.prefillMapping, profile.decodeMapping).toString(),
+  );
+  const pairs = rankPairs(profile, settings.gpuHourPrice);
+  await output.write('summary.json', `${JSON.stringify(profileSummary(profile, pairs), null, 2)}\n`);
+}
+
+function finalDeployment(
+  settings: SlaSettings,
+  plan: SlaPlan,
+  prefill: ParallelMapping,
+  decode: ParallelMapping,
+): Deployment {
+  return withPlanner(plan.base, {
+    backend: backendOf(plan.backend),
+    prefill,
+    decode,
+    gpusPerNode: plan.gpusPerNode,
+    options: plannerOptions(settings),
+    ttftMs: settings.ttft,
+    itlMs: settings.itl,
+    profileDir: settings.outputDir,
+  });
+}
