@@ -45,7 +45,7 @@ export function expectClose(actual: unknown, expected: unknown, path = '$'): voi
   } else expect(actual, path).toBe(expected);
 }
 
-type Row = readonly [type: string, timeS: number, uuid: string, more?: RowDetails];
+export type Row = readonly [type: string, timeS: number, uuid: string, more?: RowDetails];
 
 interface RowDetails {
   readonly name?: string;

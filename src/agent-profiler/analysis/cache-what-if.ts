@@ -1,0 +1,137 @@
+import { mix32 } from '../../base/random.ts';
+import { Fenwick } from '../../math/fenwick.ts';
+import { byTime, type Trace } from '../input/event.ts';
+import { Column } from './column.ts';
+
+/** Prompt tokens that a prefix cache of a size would have served. */
+export interface CacheSaving {
+  /** Undefined: a cache that never evicts. */
+  readonly cache_tokens: number | undefined;
+  readonly saved_tokens: number;
+  /** Of all prompt tokens. */
+  readonly saved_share: number;
+}
+
+export interface CacheWhatIf {
+  readonly prompt_tokens: number;
+  /** What the engines reported as cached. */
+  readonly cached_tokens: number;
+  /** Calls whose tokens had to be guessed from their text, at 4 bytes a token. */
+  readonly estimated_calls: number;
+  readonly savings: readonly CacheSaving[];
+}
+
+const BLOCK_BYTES = 64;
+const BYTES_PER_TOKEN = 4;
+
+/**
+ * Replays all prompts in order of time through a prefix cache with least-recently-used eviction, for every cache
+ * size at once: a block of a prompt is served if fewer other blocks were touched since its last use than fit
+ * (Mattson's stack distance, counted with a Fenwick tree; O(blocks log blocks)). A block is 64 bytes of a
+ * prompt together with all before it and the model; it stands for its share of the call's prompt tokens.
+ */
+export class CacheWhatIfCollector {
+  // Per call: start time, first block, tokens per block. Blocks are numbered by chained hash.
+  readonly #starts = new Column();
+  readonly #firstBlocks = new Column();
+  readonly #tokensPerBlock = new Column();
+  readonly #blocks = new Column();
+  #promptTokens = 0;
+  #cachedTokens = 0;
+  #estimated = 0;
+  #scratch = Buffer.alloc(1 << 16);
+
+  add(trace: Trace): void {
+    const events = byTime(trace.events);
+    const usage = new Map(events.flatMap((event) => (event.type === 'LLM_END' && event.usage ? [[event.uuid, event.usage]] : [])));
+    for (const event of events) {
+      if (event.type !== 'LLM_START') continue;
+      const text = event.inputText ?? '';
+      if (this.#scratch.length < text.length * 3) this.#scratch = Buffer.alloc(text.length * 6);
+      const bytes = this.#scratch.write(text, 'utf8');
+      const reported = usage.get(event.uuid);
+      if (reported === undefined || reported.prompt === 0) this.#estimated++;
+      const tokens = reported?.prompt || Math.ceil(bytes / BYTES_PER_TOKEN);
+      this.#promptTokens += tokens;
+      this.#cachedTokens += reported?.cached ?? 0;
+      this.#starts.push(event.timeS);
+      this.#firstBlocks.push(this.#blocks.length);
+      this.#tokensPerBlock.push(bytes === 0 ? 0 : (tokens * BLOCK_BYTES) / bytes);
+      this.#pushBlocks(event.name, bytes);
+    }
+  }
+
+  finish(cacheTokens: readonly number[]): CacheWhatIf {
+    const order = Uint32Array.from({ length: this.#starts.length }, (_, i) => i);
+    order.sort((a, b) => this.#starts.at(a) - this.#starts.at(b));
+    const replay = new StackDistances(this.#blocks.length);
+    const saved = new Float64Array(cacheTokens.length + 1);
+    // One size of block in tokens for all, so that a cache holds a number of blocks.
+    const blockTokens = this.#blocks.length === 0 ? 1 : this.#promptTokens / this.#blocks.length;
+    for (const call of order) {
+      const from = this.#firstBlocks.at(call);
+      const to = call + 1 < this.#firstBlocks.length ? this.#firstBlocks.at(call + 1) : this.#blocks.length;
+      // A cache serves a head of the prompt: the first block it misses ends it.
+      let deepest = 0;
+      for (let i = from; i < to; i++) {
+        const distance = replay.distance(this.#blocks.at(i));
+        if (distance === undefined) break;
+        deepest = Math.max(deepest, distance);
+        const tokens = this.#tokensPerBlock.at(call);
+        for (const [size, capacity] of cacheTokens.entries()) if (deepest * blockTokens < capacity) saved[size]! += tokens;
+        saved[cacheTokens.length]! += tokens;
+      }
+      // The tail first, so that a prefix is never evicted before what builds on it.
+      for (let i = to - 1; i >= from; i--) replay.touch(this.#blocks.at(i));
+    }
+    const share = (tokens: number): number => (this.#promptTokens === 0 ? 0 : tokens / this.#promptTokens);
+    const row = (tokens: number, i: number): CacheSaving => ({ cache_tokens: cacheTokens[i], saved_tokens: Math.round(tokens), saved_share: share(tokens) });
+    return {
+      prompt_tokens: this.#promptTokens,
+      cached_tokens: this.#cachedTokens,
+      estimated_calls: this.#estimated,
+      savings: [...saved].map(row),
+    };
+  }
+
+  /** Two chained 32-bit hashes make a 53-bit number per whole block. */
+  #pushBlocks(model: string, bytes: number): void {
+    let low = 0x9e3779b9;
+    let high = 0x85ebca6b;
+    for (let i = 0; i < model.length; i++) low = mix32(low ^ model.charCodeAt(i));
+    for (let at = 0; at + BLOCK_BYTES <= bytes; at += BLOCK_BYTES) {
+      for (let i = at; i < at + BLOCK_BYTES; i += 4) {
+        const word = this.#scratch.readUInt32LE(i);
+        low = Math.imul(low ^ word, 0x01000193);
+        high = Math.imul(high ^ word, 0x85ebca77);
+        high ^= high >>> 15;
+      }
+      low = mix32(low ^ high);
+      high = mix32(high + 0x27d4eb2f);
+      this.#blocks.push((high & 0x1fffff) * 2 ** 32 + low);
+    }
+  }
+}
+
+/** How many distinct keys were touched since a key's last touch. */
+class StackDistances {
+  readonly #last = new Map<number, number>();
+  readonly #live: Fenwick;
+  #now = 0;
+
+  constructor(touches: number) {
+    this.#live = new Fenwick(touches);
+  }
+
+  distance(key: number): number | undefined {
+    const last = this.#last.get(key);
+    return last === undefined ? undefined : this.#last.size - this.#live.before(last + 1);
+  }
+
+  touch(key: number): void {
+    const last = this.#last.get(key);
+    if (last !== undefined) this.#live.add(last, -1);
+    this.#last.set(key, this.#now);
+    this.#live.add(this.#now++, 1);
+  }
+}
