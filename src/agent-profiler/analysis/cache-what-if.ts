@@ -43,7 +43,9 @@ export class CacheWhatIfCollector {
 
   add(trace: Trace): void {
     const events = byTime(trace.events);
-    const usage = new Map(events.flatMap((event) => (event.type === 'LLM_END' && event.usage ? [[event.uuid, event.usage]] : [])));
+    const usage = new Map(
+      events.flatMap((event) => (event.type === 'LLM_END' && event.usage ? [[event.uuid, event.usage]] : [])),
+    );
     for (const event of events) {
       if (event.type !== 'LLM_START') continue;
       const text = event.inputText ?? '';
@@ -78,14 +80,19 @@ export class CacheWhatIfCollector {
         if (distance === undefined) break;
         deepest = Math.max(deepest, distance);
         const tokens = this.#tokensPerBlock.at(call);
-        for (const [size, capacity] of cacheTokens.entries()) if (deepest * blockTokens < capacity) saved[size]! += tokens;
+        for (const [size, capacity] of cacheTokens.entries())
+          if (deepest * blockTokens < capacity) saved[size]! += tokens;
         saved[cacheTokens.length]! += tokens;
       }
       // The tail first, so that a prefix is never evicted before what builds on it.
       for (let i = to - 1; i >= from; i--) replay.touch(this.#blocks.at(i));
     }
     const share = (tokens: number): number => (this.#promptTokens === 0 ? 0 : tokens / this.#promptTokens);
-    const row = (tokens: number, i: number): CacheSaving => ({ cache_tokens: cacheTokens[i], saved_tokens: Math.round(tokens), saved_share: share(tokens) });
+    const row = (tokens: number, i: number): CacheSaving => ({
+      cache_tokens: cacheTokens[i],
+      saved_tokens: Math.round(tokens),
+      saved_share: share(tokens),
+    });
     return {
       prompt_tokens: this.#promptTokens,
       cached_tokens: this.#cachedTokens,

@@ -57,7 +57,10 @@ export class TokenTimingCollector {
   readonly #functions = new Map<string, Group>();
 
   add(trace: Trace): void {
-    const open = new Map<string, { readonly startS: number; lastTokenS: number | undefined; readonly groups: readonly Group[] }>();
+    const open = new Map<
+      string,
+      { readonly startS: number; lastTokenS: number | undefined; readonly groups: readonly Group[] }
+    >();
     for (const event of byTime(trace.events)) {
       if (event.kind !== 'LLM') continue;
       if (event.phase === 'start') {
@@ -74,7 +77,8 @@ export class TokenTimingCollector {
       for (const group of call.groups) {
         if (event.phase === 'end') {
           group.latency.push((event.timeS - call.startS) * 1000);
-          if (event.usage === undefined || event.usage.prompt + event.usage.completion === 0) group.withoutUsage++;
+          if (event.usage === undefined || event.usage.prompt + event.usage.completion === 0)
+            group.withoutUsage++;
           group.prompt += event.usage?.prompt ?? 0;
           group.completion += event.usage?.completion ?? 0;
           group.cached += event.usage?.cached ?? 0;
@@ -86,9 +90,14 @@ export class TokenTimingCollector {
     }
   }
 
-  finish(): { readonly by_model: Readonly<Record<string, TokenTiming>>; readonly by_function: Readonly<Record<string, TokenTiming>> } {
+  finish(): {
+    readonly by_model: Readonly<Record<string, TokenTiming>>;
+    readonly by_function: Readonly<Record<string, TokenTiming>>;
+  } {
     const all = (groups: ReadonlyMap<string, Group>) =>
-      Object.fromEntries([...groups].sort(([a], [b]) => byCodePoint(a, b)).map(([name, group]) => [name, group.finish()]));
+      Object.fromEntries(
+        [...groups].sort(([a], [b]) => byCodePoint(a, b)).map(([name, group]) => [name, group.finish()]),
+      );
     return { by_model: all(this.#models), by_function: all(this.#functions) };
   }
 }
