@@ -6,6 +6,8 @@ import { type Bench, judge, rounded, type Verdict } from './harness.ts';
 /** All benches in the order in which they run; each module is loaded when its turn comes. */
 const BENCHES: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>> = {
   hash: () => import('./hash.ts'),
+  'metrics-observe': () => import('./metrics-observe.ts'),
+  'metrics-render': () => import('./metrics-render.ts'),
 };
 
 function usage(reason: string): never {

@@ -1,3 +1,4 @@
+import { BucketIndex } from './bucket-index.ts';
 import { Counter } from './counter.ts';
 import { Gauge } from './gauge.ts';
 import { Histogram } from './histogram.ts';
@@ -28,8 +29,7 @@ export interface Series<C extends Child = Child> {
 export class Family<L extends string = string, C extends Child = Child> {
   readonly spec: FamilySpec<L>;
   readonly constants: ConstantLabels;
-  /** Finite upper bounds of a histogram, else empty. */
-  readonly bounds: Float64Array;
+  readonly #buckets: BucketIndex;
   readonly ledger: ValueLedger = { dropped: 0 };
   readonly #limit: number;
   readonly #series = new Map<string, Series<C>>();
@@ -39,8 +39,13 @@ export class Family<L extends string = string, C extends Child = Child> {
   constructor(spec: FamilySpec<L>, constants: ConstantLabels, bounds: readonly number[], maxSeries: number) {
     this.spec = spec;
     this.constants = constants;
-    this.bounds = Float64Array.from(bounds);
+    this.#buckets = new BucketIndex(bounds);
     this.#limit = maxSeries;
+  }
+
+  /** Finite upper bounds of a histogram, else empty. */
+  get bounds(): Float64Array {
+    return this.#buckets.bounds;
   }
 
   get size(): number {
@@ -73,7 +78,7 @@ export class Family<L extends string = string, C extends Child = Child> {
 
   /** A child that accepts writes and is never exposed: what a departed worker's late writes go to. */
   detached(): C {
-    return makeChild(this.spec, this.bounds, this.ledger) as C;
+    return makeChild(this.spec, this.#buckets, this.ledger) as C;
   }
 
   /** The child of these labels, if it exists. */
@@ -110,8 +115,8 @@ export class Family<L extends string = string, C extends Child = Child> {
   }
 }
 
-function makeChild(spec: FamilySpec, bounds: Float64Array, ledger: ValueLedger): Child {
+function makeChild(spec: FamilySpec, buckets: BucketIndex, ledger: ValueLedger): Child {
   if (spec.type === 'counter') return new Counter(ledger);
   if (spec.type === 'gauge') return new Gauge(ledger);
-  return new Histogram(bounds, ledger);
+  return new Histogram(buckets, ledger);
 }

@@ -1,3 +1,4 @@
+import type { BucketIndex } from './bucket-index.ts';
 import type { ValueLedger } from './family.ts';
 
 /** Ties one observation to a trace; exposed in OpenMetrics only. */
@@ -10,26 +11,26 @@ export interface Exemplar {
 
 /** A bound distribution. Values that are not finite are dropped and counted. */
 export class Histogram {
-  readonly #bounds: Float64Array;
+  readonly #index: BucketIndex;
   /** Observations per bucket, not cumulative; then those above the last bound; then the sum of values. */
   readonly #cells: Float64Array;
   readonly #ledger: ValueLedger;
   #exemplars: (Exemplar | undefined)[] | undefined;
 
-  constructor(bounds: Float64Array, ledger: ValueLedger) {
-    this.#bounds = bounds;
-    this.#cells = new Float64Array(bounds.length + 2);
+  constructor(index: BucketIndex, ledger: ValueLedger) {
+    this.#index = index;
+    this.#cells = new Float64Array(index.bounds.length + 2);
     this.#ledger = ledger;
   }
 
-  /** Records `times` equal observations: a binary search and one increment, however many they are. */
+  /** Records `times` equal observations: one search and one increment, however many they are. */
   observe(value: number, times = 1): void {
     if (value - value !== 0) {
       this.#ledger.dropped++;
       return;
     }
     const cells = this.#cells;
-    cells[this.#bucketOf(value)]! += times;
+    cells[this.#index.find(value)]! += times;
     cells[cells.length - 1]! += value * times;
   }
 
@@ -38,13 +39,13 @@ export class Histogram {
     this.observe(value, times);
     if (!Number.isFinite(value)) return;
     this.#exemplars ??= [];
-    this.#exemplars[this.#bucketOf(value)] = { traceId, value, timestampS };
+    this.#exemplars[this.#index.find(value)] = { traceId, value, timestampS };
   }
 
   get count(): number {
-    const { length } = this.#bounds;
+    const { length } = this.#cells;
     let count = 0;
-    for (let i = 0; i <= length; i++) count += this.#cells[i]!;
+    for (let i = 0; i < length - 1; i++) count += this.#cells[i]!;
     return count;
   }
 
@@ -60,17 +61,5 @@ export class Histogram {
   /** Latest exemplar per bucket, if any was kept. */
   get exemplars(): readonly (Exemplar | undefined)[] | undefined {
     return this.#exemplars;
-  }
-
-  #bucketOf(value: number): number {
-    const bounds = this.#bounds;
-    let low = 0;
-    let high = bounds.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (value <= bounds[middle]!) high = middle;
-      else low = middle + 1;
-    }
-    return low;
   }
 }
