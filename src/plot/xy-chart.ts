@@ -165,32 +165,60 @@ function markPoint(mark: XyPoint, within: Frame, placed: LabelPlacer): Svg {
   return ring + (mark.label === undefined ? '' : placed.beside(mark, THEME.ink, 600));
 }
 
-function legend(series: readonly (XySeries & { color: string })[], { right, top }: Frame): Svg {
+type ColoredSeries = XySeries & { readonly color: string };
+
+/** Names of the series, in the corner of the frame that hides the least data. */
+function legend(series: readonly ColoredSeries[], within: Frame): Svg {
   const widest = Math.max(...series.map(({ name }) => textWidth(name, FONT.note)));
-  const left = right - widest - 44;
+  const [width, height] = [widest + 44, series.length * 20 + 10];
+  const spots = [
+    { left: within.right - width - 8, top: within.top + 28 },
+    { left: within.left + 8, top: within.top + 28 },
+    { left: within.right - width - 8, top: within.bottom - height - 28 },
+    { left: within.left + 8, top: within.bottom - height - 28 },
+  ];
+  const traces = series.flatMap((one) => trace(one, within));
+  const hidden = ({ left, top }: { left: number; top: number }): number =>
+    traces.filter(([x, y]) => x > left && x < left + width && y > top && y < top + height).length;
+  const { left, top } = spots.reduce((best, spot) => (hidden(spot) < hidden(best) ? spot : best));
   const box = element('rect', {
-    x: left - 8,
-    y: top + 28,
-    width: widest + 44,
-    height: series.length * 20 + 10,
+    x: left,
+    y: top,
+    width,
+    height,
     fill: '#ffffff',
     'fill-opacity': 0.85,
     stroke: THEME.grid,
   });
   const rows = series.map(({ name, color, dashed }, i) => {
-    const y = top + 43 + i * 20;
+    const y = top + 15 + i * 20;
+    const dash = dashed === true ? '6 4' : undefined;
     const key = element('line', {
-      x1: left,
-      x2: left + 22,
+      x1: left + 8,
+      x2: left + 30,
       y1: y,
       y2: y,
       stroke: color,
       'stroke-width': 3,
-      'stroke-dasharray': dashed === true ? '6 4' : undefined,
+      'stroke-dasharray': dash,
     });
-    return key + label(name, left + 30, y + 4, { 'font-size': FONT.note, fill: THEME.ink });
+    return key + label(name, left + 38, y + 4, { 'font-size': FONT.note, fill: THEME.ink });
   });
   return box + rows.join('');
+}
+
+/** Points along what a series draws, close enough together to tell what a box would cover. */
+function trace({ points, draw }: XySeries, { x, y }: Frame): (readonly [number, number])[] {
+  const corners = points
+    .map((point) => [x(point.x), y(point.y)] as const)
+    .filter((at) => at.every(Number.isFinite));
+  if (draw === 'points') return corners;
+  return corners.flatMap((from, i) => {
+    const to = corners[i + 1] ?? from;
+    return [0, 0.25, 0.5, 0.75].map(
+      (share) => [from[0] + (to[0] - from[0]) * share, from[1] + (to[1] - from[1]) * share] as const,
+    );
+  });
 }
 
 const LINE_HEIGHT = 16;
