@@ -9,7 +9,7 @@ import { prefillTokensPerSPerGpu } from './measurements.ts';
 import type { MeasuredDecode, SlaProfile } from './result.ts';
 import { type Candidate, paretoFront } from './selection.ts';
 
-const SURFACE_CELLS = 100;
+const SURFACE_CELLS = 60;
 const FIT_STEPS = 100;
 const GPU_LABEL = (gpus: number): string => `${gpus} GPU${gpus === 1 ? '' : 's'}`;
 

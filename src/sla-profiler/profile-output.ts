@@ -9,7 +9,7 @@ import type { ProfilePhase } from './pipeline.ts';
 import type { EngineOrder } from './target.ts';
 
 /** Whole-page charts are rendered at print size. */
-const PNG_SCALE = 2;
+const PNG_SCALE = 1.5;
 const LOG_FILE = 'profile_sla.log';
 const STATUS_FILE = 'profiler_status.yaml';
 
@@ -73,11 +73,14 @@ export class ProfileOutput {
     return writeFileAtomic(join(order.workDir, 'config.yaml'), order.deployment.toString());
   }
 
-  /** Each chart as SVG and as PNG. */
+  /** Each chart as SVG and as PNG; equal ones under several names are rendered once. */
   async charts(charts: Readonly<Record<string, Svg>>, renderer: PngRenderer): Promise<void> {
+    const rendered = new Map<Svg, Uint8Array>();
     for (const [name, svg] of Object.entries(charts)) {
+      const png = rendered.get(svg) ?? renderer.render(svg, PNG_SCALE);
+      rendered.set(svg, png);
       await this.write(`${name}.svg`, svg);
-      await this.write(`${name}.png`, renderer.render(svg, PNG_SCALE));
+      await this.write(`${name}.png`, png);
     }
   }
 

@@ -1,0 +1,135 @@
+import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { parse as parseYaml } from 'yaml';
+import golden from '../../test/golden/sla/full_run_aic.json' with { type: 'json' };
+import { SILENT_LOG } from '../base/log.ts';
+import { resolveSettings } from '../base/settings.ts';
+import { Deployment } from '../formats/deployment/deployment.ts';
+import { toNumbers } from '../formats/npz/npy.ts';
+import { decodeNpz } from '../formats/npz/npz.ts';
+import { analyticItlMs, analyticMaxBatch, analyticTtftMs, DEFAULT_MODEL } from '../perf/analytic-model.ts';
+import type { PngRenderer } from '../plot/png.ts';
+import { loadPngRenderer } from '../transport/plot-assets.ts';
+import { ProfileOutput } from './profile-output.ts';
+import { recommendationLines } from './recommendation.ts';
+import { runProfile } from './run.ts';
+import { SLA_SETTINGS, type SlaSettings } from './settings.ts';
+import type { EngineUnderTest, ProfileTarget } from './target.ts';
+
+/** Answers with the stated formulas, as the reference's estimator did for the golden runs. */
+function estimatorOf({ isl, osl }: SlaSettings): ProfileTarget {
+  return {
+    name: 'estimator',
+    identity: DEFAULT_MODEL,
+    start: ({ mapping: { gpus } }): Promise<EngineUnderTest> => {
+      const itl = (concurrency: number, context: number): number =>
+        analyticItlMs(DEFAULT_MODEL, gpus, concurrency, concurrency * context);
+      return Promise.resolve({
+        kvTokens: () => Promise.resolve(analyticMaxBatch(DEFAULT_MODEL, gpus, isl, osl) * (isl + osl)),
+        prefill: ({ islTokens }) =>
+          Promise.resolve({ ttftMs: [analyticTtftMs(DEFAULT_MODEL, gpus, islTokens)] }),
+        decode: ({ islTokens, oslTokens, concurrency }) => {
+          const itlMs = itl(concurrency, islTokens + oslTokens / 2);
+          return Promise.resolve({ itlMs: [itlMs], tokensPerS: (concurrency * 1000) / itlMs });
+        },
+        stop: () => Promise.resolve(),
+      });
+    },
+  };
+}
+
+interface GoldenRun {
+  readonly args: Record<string, number | string>;
+  readonly log: string[];
+  readonly prefill_raw?: Record<string, { data: number[] }>;
+  readonly decode_raw?: Record<string, { data: number[] }>;
+  readonly config_with_planner_yaml?: string;
+  readonly files: string[];
+}
+
+const camel = (key: string): string => key.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+
+async function runGolden(run: GoldenRun, renderer: PngRenderer) {
+  const outputDir = mkdtempSync(join(tmpdir(), 'kvasir-sla-'));
+  const given = Object.fromEntries(Object.entries(run.args).map(([key, value]) => [camel(key), value]));
+  const settings = resolveSettings(SLA_SETTINGS, { flags: { ...given, outputDir, refine: false }, env: {} });
+  const output = await ProfileOutput.open(outputDir, SILENT_LOG);
+  const base = Deployment.parse(golden.input_yaml, 'disagg.yaml');
+  const profile = await runProfile({
+    settings,
+    base,
+    target: estimatorOf(settings),
+    output,
+    renderer,
+    signal: new AbortController().signal,
+    observer: { onPoint: () => {} },
+  });
+  await output.close();
+  return { outputDir, profile };
+}
+
+/** Drops nulls, which the reference writes out and YAML readers take as absent. */
+function withoutNulls(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutNulls);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([, item]) => item !== null)
+      .map(([key, item]) => [key, withoutNulls(item)]),
+  );
+}
+
+describe('a whole run', () => {
+  let renderer: PngRenderer;
+  beforeAll(async () => {
+    renderer = await loadPngRenderer();
+  });
+
+  test.each(Object.entries(golden.runs) as unknown as [string, GoldenRun][])(
+    '%s gives the reference’s results',
+    async (_, run) => {
+      const { outputDir, profile } = await runGolden(run, renderer);
+      const said = (lines: readonly string[]): string[] =>
+        lines
+          .map((line) => line.replace(/^INFO - /, ''))
+          .filter((line) => /^(Suggested|No TP|Sweeping|Profiling)/.test(line));
+      const log = readFileSync(join(outputDir, 'profile_sla.log'), 'utf8')
+        .split('\n')
+        .map((line) => line.split(' - INFO - ')[1] ?? '');
+      const inGpuWording = [
+        ...said(log).filter((line) => !/^(Suggested|No TP)/.test(line)),
+        ...recommendationLines(profile.recommendation, { style: 'gpus' }),
+      ];
+      expect(new Set(inGpuWording)).toEqual(new Set(said(run.log)));
+
+      for (const [folder, raw] of [
+        ['selected_prefill_interpolation', run.prefill_raw],
+        ['selected_decode_interpolation', run.decode_raw],
+      ] as const) {
+        if (raw === undefined) continue;
+        const path = join(outputDir, folder, 'raw_data.npz');
+        const arrays = decodeNpz(readFileSync(path), path);
+        expect(Object.keys(arrays)).toEqual(Object.keys(raw));
+        for (const [key, { data }] of Object.entries(raw)) {
+          const values = toNumbers(arrays[key]!);
+          expect(values.length).toBe(data.length);
+          for (const [i, value] of values.entries())
+            expect(Math.abs(value - data[i]!)).toBeLessThanOrEqual(1e-12 * Math.abs(data[i]!));
+        }
+      }
+      if (run.config_with_planner_yaml !== undefined) {
+        const written = readFileSync(join(outputDir, 'config_with_planner.yaml'), 'utf8').replaceAll(
+          outputDir,
+          'OUT',
+        );
+        expect(withoutNulls(parseYaml(written))).toEqual(
+          withoutNulls(parseYaml(run.config_with_planner_yaml)),
+        );
+      }
+      const files = readdirSync(outputDir, { recursive: true, encoding: 'utf8' });
+      for (const file of run.files) expect(files).toContain(file.replace(/_(\d+)gpus\//, '_tp$1/'));
+    },
+  );
+});
