@@ -20,7 +20,7 @@ export function decodeRun(
   horizonNs: number,
 ): DecodeRun | undefined {
   const limit = plainPasses(settings, running);
-  if (limit < 2) return undefined;
+  if (limit < 2 || nowNs >= horizonNs) return undefined;
   let contextTokens = 0;
   for (const sequence of running) contextTokens += sequence.length;
   const times = [nowNs];
@@ -43,12 +43,14 @@ export function decodeRun(
 function plainPasses(settings: EngineSettings, running: readonly Sequence[]): number {
   const { blockSize, maxModelLen, maxNumBatchedTokens, workerType } = settings;
   if (running.length === 0 || running.length > maxNumBatchedTokens || workerType === 'prefill') return 0;
+  const lengthLimit = maxModelLen ?? Number.POSITIVE_INFINITY;
   let passes = Number.POSITIVE_INFINITY;
   for (const { computed, length, maxOutputTokens, generated } of running) {
-    if (computed !== length - 1) return 0;
+    // A prompt that lacks one token looks alike, but its pass is a prefill.
+    if (computed !== length - 1 || generated === 0) return 0;
     const inBlock = computed % blockSize;
     const untilBoundary = inBlock === 0 ? 0 : blockSize - 1 - inBlock;
-    const untilEnd = Math.min(maxOutputTokens - generated, (maxModelLen ?? passes) - length) - 1;
+    const untilEnd = Math.min(maxOutputTokens - generated, lengthLimit - length) - 1;
     passes = Math.min(passes, untilBoundary, untilEnd);
   }
   return passes;

@@ -35,7 +35,7 @@ interface GoldenScenario {
 }
 
 const golden = JSON.parse(
-  readFileSync(new URL('../../test/golden/engine/engine-passes.json', import.meta.url), 'utf8'),
+  readFileSync(new URL('../../test/golden/sim/engine-passes.json', import.meta.url), 'utf8'),
 ) as { scenarios: GoldenScenario[] };
 
 describe('the engine core repeats the recorded passes of', () => {
@@ -152,7 +152,7 @@ function describedPressure(record: PressureRecord): unknown {
     waiting_requests: waitingRequests ?? null,
   });
   return {
-    id: Number(record.requestId),
+    id: Number(record.sequence.id),
     kind: record.kind,
     request_active_blocks_before: record.requestActiveBlocksBefore,
     state_before: state(record.before),

@@ -46,7 +46,7 @@ export interface RankEvent {
 /** A running request lost its blocks because the pool was exhausted. */
 export interface PressureRecord {
   readonly kind: 'vllm_preemption' | 'sglang_retraction';
-  readonly requestId: string;
+  readonly sequence: Sequence;
   readonly before: PressureState;
   readonly after: PressureState;
   readonly requestActiveBlocksBefore: number;

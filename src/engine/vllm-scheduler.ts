@@ -208,7 +208,7 @@ export class VllmScheduler implements Scheduler {
     this.#preemptedInPass = true;
     this.#pass.pressure.push({
       kind: 'vllm_preemption',
-      requestId: victim.id,
+      sequence: victim,
       before,
       after: this.#pressureState(),
       requestActiveBlocksBefore: activeBlocks,
