@@ -139,6 +139,22 @@ export const ERRORS = {
     status: 500,
     hint: 'Mend the cause and run the command again: what was measured is kept, what failed is tried again.',
   },
+  KV_PROFILE_NO_CAPACITY: {
+    message: 'the KV capacity of {url} is not known',
+    status: 500,
+    hint: 'Give --max-kv-tokens.',
+  },
+  KV_PROFILE_CACHE_MISS: {
+    message:
+      'only {share} % of the prompts were still cached when they were sent again, so prefill would count as decode',
+    status: 500,
+    hint: 'Turn prefix caching on in the engine, or sweep fewer requests.',
+  },
+  KV_PROFILE_NO_ENDPOINT: {
+    message: 'no endpoint was given for {mapping}',
+    status: 400,
+    hint: 'Add --endpoint for it, or narrow --min/--max-num-gpus-per-engine.',
+  },
   KV_ENGINE_NOT_READY: {
     message: 'the engine of {order} was not ready after {seconds} s: {reason}',
     status: 503,

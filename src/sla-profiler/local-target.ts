@@ -1,0 +1,153 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createWriteStream } from 'node:fs';
+import { mkdir, readFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { type Clock, sleepUntil } from '../base/clock.ts';
+import { fail, toError } from '../base/errors.ts';
+import { shellSplit } from '../formats/deployment/arguments.ts';
+import type { BackendName } from '../formats/deployment/backend.ts';
+import { EndpointEngine } from './endpoint-engine.ts';
+import { kvCapacityFromLog } from './kv-capacity.ts';
+import { attentionRanks } from './pipeline.ts';
+import type { ProbeClient } from './probe-client.ts';
+import type { EngineOrder, EngineUnderTest, ProfileTarget } from './target.ts';
+
+/** How each backend is started from a shell, when no other command is given. */
+export const LOCAL_COMMANDS: Readonly<Record<BackendName, string>> = {
+  vllm: 'vllm serve {model} --port {port} --tensor-parallel-size {gpus}',
+  sglang: 'python3 -m sglang.launch_server --model-path {model} --port {port} --tp {gpus}',
+  trtllm: 'trtllm-serve {model} --port {port} --tp_size {gpus}',
+};
+
+const POLL_MS = 250;
+/** From the polite signal to the other one. */
+const STOP_GRACE_MS = 10_000;
+const LOG_TAIL_CHARS = 300;
+
+export interface LocalOptions {
+  readonly backend: BackendName;
+  /** Command line with `{port}`, `{gpus}`, `{kind}`, `{role}` and `{model}` to fill in. */
+  readonly command: string;
+  readonly model: string;
+  readonly readyTimeoutMs: number;
+  readonly kvTokens: number | undefined;
+  readonly client: ProbeClient;
+  readonly clock: Clock;
+}
+
+/** Starts each engine as a child process of this one and stops it when its points are measured. */
+export class LocalTarget implements ProfileTarget {
+  readonly name = 'local';
+  readonly identity: unknown;
+  readonly #options: LocalOptions;
+
+  constructor(options: LocalOptions) {
+    this.#options = options;
+    this.identity = { command: options.command, model: options.model, kvTokens: options.kvTokens };
+  }
+
+  async start(order: EngineOrder, signal: AbortSignal): Promise<EngineUnderTest> {
+    const { command, model, kvTokens, client } = this.#options;
+    const port = await freePort();
+    const facts: Record<string, string | number> = {
+      port,
+      model,
+      gpus: order.mapping.gpus,
+      kind: order.mapping.kind,
+      role: order.role,
+    };
+    const [program, ...args] = shellSplit(
+      command.replace(/\{(\w+)\}/g, (whole, name: string) => String(facts[name] ?? whole)),
+    );
+    await mkdir(order.workDir, { recursive: true });
+    const logPath = join(order.workDir, 'engine.log');
+    const child = launch(program ?? '', args, logPath);
+    const stop = (): Promise<void> => stopChild(child);
+    try {
+      const url = `http://127.0.0.1:${port}`;
+      await this.#untilReady(child, url, logPath, signal);
+      const logged = kvCapacityFromLog(
+        this.#options.backend,
+        await readFile(logPath, 'utf8'),
+        attentionRanks(order.mapping),
+      );
+      return new EndpointEngine({ url, client, kvTokens: kvTokens ?? logged, signal, stop });
+    } catch (thrown) {
+      await stop();
+      throw thrown;
+    }
+  }
+
+  async #untilReady(child: Launched, url: string, logPath: string, signal: AbortSignal): Promise<void> {
+    const { clock, readyTimeoutMs, client } = this.#options;
+    const deadlineMs = clock.nowMs() + readyTimeoutMs;
+    let reason = 'it does not answer';
+    while (clock.nowMs() < deadlineMs) {
+      if (child.ended !== undefined) break;
+      try {
+        await client.facts(url);
+        return;
+      } catch (thrown) {
+        reason = toError(thrown).message;
+      }
+      await sleepUntil(clock, clock.nowMs() + POLL_MS, signal);
+    }
+    const tail = (await readFile(logPath, 'utf8')).trim().slice(-LOG_TAIL_CHARS);
+    const why = child.ended === undefined ? reason : `it ended with ${child.ended}`;
+    throw fail('KV_ENGINE_NOT_READY', {
+      order: url,
+      seconds: readyTimeoutMs / 1000,
+      reason: tail === '' ? why : `${why}; its log ends with: ${tail}`,
+    });
+  }
+}
+
+interface Launched {
+  readonly process: ChildProcess;
+  readonly exited: Promise<void>;
+  ended: string | undefined;
+}
+
+function launch(program: string, args: readonly string[], logPath: string): Launched {
+  // A group of its own, so that the engine's own children end with it.
+  const process = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  const log = createWriteStream(logPath);
+  process.stdout.pipe(log, { end: false });
+  process.stderr.pipe(log, { end: false });
+  const launched: Launched = {
+    process,
+    ended: undefined,
+    exited: new Promise((resolve) => {
+      const settle = (how: string): void => {
+        launched.ended ??= how;
+        log.end(() => resolve());
+      };
+      process.once('error', (error) => settle(error.message));
+      process.once('exit', (code, signal) => settle(signal ?? `exit code ${code}`));
+    }),
+  };
+  return launched;
+}
+
+async function stopChild(child: Launched): Promise<void> {
+  if (child.ended !== undefined || child.process.pid === undefined) return child.exited;
+  const group = -child.process.pid;
+  process.kill(group, 'SIGTERM');
+  const force = setTimeout(() => {
+    if (child.ended === undefined) process.kill(group, 'SIGKILL');
+  }, STOP_GRACE_MS);
+  await child.exited;
+  clearTimeout(force);
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+    });
+  });
+}

@@ -1,0 +1,34 @@
+/** Requests of one probe, all sent at once; their prompts have exactly `islTokens` tokens and share no prefix. */
+export interface ProbeBatch {
+  readonly url: string;
+  readonly count: number;
+  readonly islTokens: number;
+  readonly oslTokens: number;
+  /** Equal seeds give equal prompts. */
+  readonly seed: number;
+}
+
+/** What came back for one request of a probe. Times are ms on one clock. */
+export interface ProbeAnswer {
+  readonly sentMs: number;
+  /** Arrival of each chunk that carried tokens. */
+  readonly chunkMs: readonly number[];
+  readonly outputTokens: number;
+  readonly promptTokens: number;
+  /** Prompt tokens that the engine found in its cache; undefined if it does not tell. */
+  readonly cachedTokens: number | undefined;
+  readonly error: string | undefined;
+}
+
+export interface EndpointFacts {
+  readonly model: string;
+  /** KV capacity of the whole engine in tokens, where the endpoint tells. */
+  readonly kvTokens: number | undefined;
+}
+
+/** How the profiler reaches an OpenAI endpoint; commands make it of the load generator. */
+export interface ProbeClient {
+  /** Throws KV_ENGINE_UNREACHABLE while the endpoint cannot answer. */
+  facts(url: string): Promise<EndpointFacts>;
+  send(batch: ProbeBatch, signal: AbortSignal): Promise<readonly ProbeAnswer[]>;
+}
