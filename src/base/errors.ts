@@ -127,6 +127,21 @@ export const ERRORS = {
     status: 502,
     hint: 'Retry; look at the log of the engine.',
   },
+  KV_ENGINE_STARTING: {
+    message: 'the engine of model {model} is not ready yet',
+    status: 503,
+    hint: 'Wait until /health answers 200.',
+  },
+  KV_ENGINE_STOPPING: {
+    message: '{reason}',
+    status: 503,
+    hint: 'Send the request to another engine.',
+  },
+  KV_ENGINE_QUEUE_FULL: {
+    message: 'the engine has {inFlight} requests in flight already',
+    status: 503,
+    hint: 'Retry later, or raise --max-requests.',
+  },
   KV_ENGINE_REJECTED: {
     message: 'request rejected: {reason}',
     status: 400,

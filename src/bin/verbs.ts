@@ -8,6 +8,10 @@ interface Verb {
 
 /** Every command; its module is loaded only when it runs, so that help is instant. */
 export const VERBS: Readonly<Record<string, Verb>> = {
+  worker: {
+    summary: 'serve a simulated engine: OpenAI API, KV events, metrics',
+    load: async () => (await import('../commands/worker.ts')).command,
+  },
   'profile sla': {
     summary: 'find the parallel mapping that meets TTFT and ITL targets',
     load: async () => (await import('../commands/profile-sla.ts')).command,

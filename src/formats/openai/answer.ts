@@ -20,8 +20,8 @@ export interface AnswerChunks {
   /** The first chunk of each choice of a chat; completions have none, so it is empty there. */
   opening(index: number, usage?: Usage): string;
   text(index: number, text: string, usage?: Usage): string;
-  /** The last chunk of a choice, with the last piece of text. */
-  finish(index: number, text: string, reason: FinishReason, usage?: Usage): string;
+  /** The last chunk of a choice, with the last piece of text, and the stop string if one ended it. */
+  finish(index: number, text: string, reason: FinishReason, usage?: Usage, stop?: string): string;
   /** The chunk after all choices that reports the whole answer's usage. */
   usage(usage: Usage): string;
 }
@@ -42,8 +42,8 @@ export function answerChunks(kind: AnswerKind, head: AnswerHead): AnswerChunks {
         ? `${start}{"index":${index},"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}],"prompt_token_ids":null,"prompt_text":null${usage === undefined ? '}' : end(usage).slice(1)}`
         : '',
     text: (index, text, usage) => start + choice(index, text, settled) + end(usage),
-    finish: (index, text, reason, usage) =>
-      start + choice(index, text, `"${reason}","stop_reason":null`) + end(usage),
+    finish: (index, text, reason, usage, stop) =>
+      start + choice(index, text, `"${reason}","stop_reason":${JSON.stringify(stop ?? null)}`) + end(usage),
     usage: (usage) => start + end(usage),
   };
 }
@@ -52,6 +52,8 @@ export function answerChunks(kind: AnswerKind, head: AnswerHead): AnswerChunks {
 export interface AnswerChoice {
   readonly text: string;
   readonly finishReason: FinishReason;
+  /** The stop string that ended it. */
+  readonly stop?: string | undefined;
 }
 
 /** The body of an answer that is not streamed. */
@@ -67,12 +69,12 @@ export function answerBody(
     object: kind === 'chat' ? 'chat.completion' : 'text_completion',
     created: head.created,
     model: head.model,
-    choices: choices.map(({ text, finishReason }, index) => ({
+    choices: choices.map(({ text, finishReason, stop }, index) => ({
       index,
       ...(kind === 'chat' ? { message: { role: 'assistant', content: text } } : { text }),
       logprobs: null,
       finish_reason: finishReason,
-      stop_reason: null,
+      stop_reason: stop ?? null,
     })),
     usage: usageBody(usage),
     ...extra,

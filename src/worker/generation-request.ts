@@ -1,0 +1,96 @@
+import { fail } from '../base/errors.ts';
+import type { AnswerKind } from '../formats/openai/answer.ts';
+import {
+  type ChatRequest,
+  type CompletionRequest,
+  parseChatRequest,
+  parseCompletionRequest,
+  requestedMaxTokens,
+} from '../formats/openai/request.ts';
+import type { PromptNamespace } from '../kv/hash.ts';
+import type { ChatMessage, Tokenizer } from '../tokenizer/tokenizer.ts';
+
+/** A request of either API in the engine's terms. */
+export interface GenerationRequest {
+  readonly kind: AnswerKind;
+  readonly model: string;
+  /** Each gets `choices` answers; choice numbers run through all of them. */
+  readonly prompts: readonly Uint32Array[];
+  readonly choices: number;
+  readonly maxTokens: number | undefined;
+  readonly minTokens: number;
+  readonly ignoreEos: boolean;
+  readonly stops: readonly string[];
+  readonly includeStop: boolean;
+  readonly seed: number;
+  readonly namespace: PromptNamespace | undefined;
+  readonly dpRank: number | undefined;
+  readonly stream: boolean;
+  readonly includeUsage: boolean;
+  readonly continuousUsage: boolean;
+  /** Text put before each answer of a completion. */
+  readonly echo: boolean;
+}
+
+const MAX_CHOICES = 1024;
+const MAX_STOPS = 64;
+
+export function chatGeneration(body: unknown, tokenizer: Tokenizer): GenerationRequest {
+  const request = parseChatRequest(body);
+  const tokens = tokenizer.encodeChat(request.messages as readonly ChatMessage[], {
+    addGenerationPrompt: request.add_generation_prompt ?? true,
+    ...(request.tools && { tools: request.tools }),
+    ...(request.chat_template_kwargs && { variables: request.chat_template_kwargs }),
+  });
+  return { ...shared('chat', request, [tokens]), echo: false };
+}
+
+export function completionGeneration(body: unknown, tokenizer: Tokenizer): GenerationRequest {
+  const request = parseCompletionRequest(body);
+  const prompts = promptsOf(request.prompt, tokenizer);
+  return { ...shared('completion', request, prompts), echo: request.echo ?? false };
+}
+
+function promptsOf(prompt: CompletionRequest['prompt'], tokenizer: Tokenizer): Uint32Array[] {
+  if (typeof prompt === 'string') return [tokenizer.encode(prompt)];
+  if (typeof prompt[0] === 'number') return [Uint32Array.from(prompt as number[])];
+  return (prompt as (string | number[])[]).map((one) =>
+    typeof one === 'string' ? tokenizer.encode(one) : Uint32Array.from(one),
+  );
+}
+
+function shared(
+  kind: AnswerKind,
+  request: ChatRequest | CompletionRequest,
+  prompts: readonly Uint32Array[],
+): Omit<GenerationRequest, 'echo'> {
+  const choices = request.n ?? 1;
+  const stops = request.stop == null ? [] : [request.stop].flat();
+  if (prompts.length * choices > MAX_CHOICES)
+    throw invalid('n', `${prompts.length} prompts of ${choices} choices exceed ${MAX_CHOICES} answers`);
+  if (stops.length > MAX_STOPS) throw invalid('stop', `${stops.length} stop strings exceed ${MAX_STOPS}`);
+  if (prompts.some((prompt) => prompt.length === 0)) throw invalid('prompt', 'it has no tokens');
+  const cacheSalt = request.cache_salt ?? request.nvext?.cache_salt ?? undefined;
+  return {
+    kind,
+    model: request.model,
+    prompts,
+    choices,
+    maxTokens: requestedMaxTokens(request),
+    minTokens: request.min_tokens ?? 0,
+    ignoreEos: request.ignore_eos ?? false,
+    stops,
+    includeStop: request.include_stop_str_in_output === true,
+    seed: Math.trunc(request.seed ?? 0) | 0,
+    namespace: cacheSalt === undefined ? undefined : { cacheSalt },
+    dpRank: request.nvext?.dp_rank ?? undefined,
+    stream: request.stream ?? false,
+    includeUsage: request.stream_options?.include_usage ?? false,
+    continuousUsage:
+      (request.stream_options?.include_usage && request.stream_options.continuous_usage_stats) ?? false,
+  };
+}
+
+function invalid(param: string, reason: string): Error {
+  return fail('KV_REQUEST_INVALID', { param, reason: `${param}: ${reason}`, mend: 'Ask for less at once.' });
+}

@@ -1,0 +1,178 @@
+import type { KvasirError } from '../base/errors.ts';
+import { hash32 } from '../base/random.ts';
+import { TokenPrompt } from '../engine/prompt.ts';
+import type { SimulatedEngine } from '../engine/simulated-engine.ts';
+import type { Usage } from '../formats/openai/usage.ts';
+import type { BlockHasher } from '../kv/hash.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import { type AnswerLength, answerLength, answerTokens } from './answer-plan.ts';
+import { Choice, type ChoiceEnd, type ChoiceListener, type ChoiceObserver } from './choice.ts';
+import type { GenerationRequest } from './generation-request.ts';
+import { StopMatcher } from './stop-matcher.ts';
+
+/** What all generations of one worker share. */
+export interface GenerationParts {
+  readonly engine: SimulatedEngine;
+  readonly tokenizer: Tokenizer;
+  readonly hasher: BlockHasher;
+  readonly contextLength: number;
+  readonly meanAnswerTokens: number;
+  /** Makes answers of otherwise equal workers differ. */
+  readonly seed: number;
+  /** A name that no request in flight has. */
+  readonly nextId: () => string;
+  /** Picks the rank of a request that names none. */
+  readonly nextRank: () => number;
+  readonly observerOf: (dpRank: number) => ChoiceObserver;
+  /** Told of every choice that is over, also those that failed or were dropped (then `end` is undefined). */
+  readonly onChoiceOver: (over: ChoiceOver) => void;
+}
+
+export interface ChoiceOver {
+  readonly choice: Choice;
+  readonly promptTokens: number;
+  readonly dpRank: number;
+  readonly arrivalMs: number;
+  readonly end: ChoiceEnd | undefined;
+}
+
+/** Takes the progress of all choices; `done` or `failed` comes once, last, unless it was cancelled. */
+export interface GenerationListener {
+  text(index: number, text: string, tokens: number): void;
+  end(index: number, text: string, end: ChoiceEnd): void;
+  done(): void;
+  failed(error: KvasirError): void;
+}
+
+interface Member {
+  readonly id: string;
+  readonly promptTokens: number;
+  readonly dpRank: number;
+  readonly choice: Choice;
+}
+
+/** One request with all its choices inside the engine. */
+export class Generation implements ChoiceListener {
+  readonly #parts: GenerationParts;
+  readonly #request: GenerationRequest;
+  readonly #listener: GenerationListener;
+  readonly #arrivalMs: number;
+  readonly #members: Member[] = [];
+  #open = 0;
+  #over = false;
+
+  /** Throws what is wrong with the request before the engine sees any of it. */
+  constructor(
+    parts: GenerationParts,
+    request: GenerationRequest,
+    listener: GenerationListener,
+    arrivalMs: number,
+  ) {
+    this.#parts = parts;
+    this.#request = request;
+    this.#listener = listener;
+    this.#arrivalMs = arrivalMs;
+    const plans = request.prompts.map((prompt) => this.#plan(prompt));
+    for (const [i, prompt] of request.prompts.entries()) this.#submit(prompt, plans[i]!);
+  }
+
+  /** Prompt tokens count once per prompt; cached ones are those of its first choice. */
+  usage(): Usage {
+    const { choices, prompts } = this.#request;
+    const firsts = prompts.map((_, i) => this.#members[i * choices]!.choice.cachedTokens ?? 0);
+    return {
+      promptTokens: sum(prompts.map((prompt) => prompt.length)),
+      completionTokens: sum(this.#members.map(({ choice }) => choice.tokenCount)),
+      cachedTokens: sum(firsts),
+    };
+  }
+
+  promptTokensOf(index: number): number {
+    return this.#members[index]!.promptTokens;
+  }
+
+  /** Takes everything back from the engine; the listener hears no more. */
+  cancel(): void {
+    if (this.#over) return;
+    this.#over = true;
+    for (const member of this.#members) {
+      if (member.choice.ended) continue;
+      this.#parts.engine.cancel(member.id);
+      this.#tellOver(member, undefined);
+    }
+  }
+
+  text(index: number, text: string, tokens: number): void {
+    if (!this.#over) this.#listener.text(index, text, tokens);
+  }
+
+  end(index: number, text: string, end: ChoiceEnd): void {
+    if (this.#over) return;
+    this.#tellOver(this.#members[index]!, end);
+    this.#open--;
+    this.#listener.end(index, text, end);
+    if (this.#open > 0) return;
+    this.#over = true;
+    this.#listener.done();
+  }
+
+  failed(index: number, error: KvasirError): void {
+    if (this.#over) return;
+    this.#tellOver(this.#members[index]!, undefined);
+    this.cancel();
+    this.#listener.failed(error);
+  }
+
+  #plan(prompt: Uint32Array): { readonly key: number; readonly length: AnswerLength } {
+    const { hasher, seed, contextLength, meanAnswerTokens: meanTokens } = this.#parts;
+    const bytes = new Uint8Array(prompt.buffer, prompt.byteOffset, prompt.byteLength);
+    const content = Number(hasher.hashBytes(bytes, 0n) & 0xffffffffn);
+    const key = hash32(seed, content, this.#request.seed);
+    const { maxTokens, minTokens, ignoreEos } = this.#request;
+    const limits = {
+      promptTokens: prompt.length,
+      maxTokens,
+      minTokens,
+      ignoreEos,
+      contextLength,
+      meanTokens,
+    };
+    return { key, length: answerLength(key, limits) };
+  }
+
+  #submit(prompt: Uint32Array, { key, length }: { key: number; length: AnswerLength }): void {
+    const { engine, tokenizer, nextId, nextRank, observerOf } = this.#parts;
+    const { choices, namespace, stops, includeStop, minTokens } = this.#request;
+    // All choices of a prompt go to one rank, where the later ones find what the first computed.
+    const dpRank = this.#request.dpRank ?? nextRank();
+    const shared = new TokenPrompt(prompt, namespace);
+    // A stopping engine refuses at once, which ends the generation while it is still being submitted.
+    for (let i = 0; i < choices && !this.#over; i++) {
+      const id = nextId();
+      const choice = new Choice({
+        index: this.#members.length,
+        promptTokens: prompt.length,
+        arrivalMs: this.#arrivalMs,
+        observer: observerOf(dpRank),
+        length,
+        minTokens,
+        decoder: tokenizer.decodeStream(),
+        stops: new StopMatcher(stops, includeStop),
+        listener: this,
+        cancel: () => void engine.cancel(id),
+      });
+      this.#members.push({ id, promptTokens: prompt.length, dpRank, choice });
+      this.#open++;
+      const plannedTokens = answerTokens(hash32(key, i, 2), length, tokenizer);
+      engine.submit({ id, prompt: shared, maxOutputTokens: length.tokens, plannedTokens, dpRank }, choice);
+    }
+  }
+
+  #tellOver({ choice, promptTokens, dpRank }: Member, end: ChoiceEnd | undefined): void {
+    this.#parts.onChoiceOver({ choice, promptTokens, dpRank, arrivalMs: this.#arrivalMs, end });
+  }
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}

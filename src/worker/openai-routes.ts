@@ -1,0 +1,154 @@
+import { randomUUID } from 'node:crypto';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { fail, type KvasirError, toError } from '../base/errors.ts';
+import { type AnswerHead, type AnswerKind, answerBody, answerChunks } from '../formats/openai/answer.ts';
+import type { HandledRequest } from '../metrics/work-handler-metrics.ts';
+import { EventStream } from '../transport/http-server-sse.ts';
+import { Generation, type GenerationParts } from './generation.ts';
+import { chatGeneration, completionGeneration, type GenerationRequest } from './generation-request.ts';
+import { StreamedAnswer } from './streamed-answer.ts';
+import { WholeAnswer } from './whole-answer.ts';
+import type { WorkerMetrics } from './worker-metrics.ts';
+
+/** A worker that is ready to generate. */
+export interface Service extends GenerationParts {
+  readonly model: string;
+  readonly metrics: WorkerMetrics;
+  readonly dpSize: number;
+  /** Requests in flight beyond which more are refused. */
+  readonly maxRequests: number;
+}
+
+const MAX_ID_LENGTH = 256;
+
+/** Adds the two generation routes; `service` throws while the engine is not ready. */
+export function addOpenaiRoutes(app: FastifyInstance, service: () => Service): void {
+  app.post('/v1/chat/completions', (request, reply) => serve('chat', request, reply, service));
+  app.post('/v1/completions', (request, reply) => serve('completion', request, reply, service));
+}
+
+async function serve(
+  kind: AnswerKind,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  serviceOf: () => Service,
+): Promise<unknown> {
+  const service = serviceOf();
+  const handled = service.metrics.work.arrived(request.rawBody?.length ?? 0);
+  reply.raw.once('close', handled.end);
+  try {
+    const generation = readRequest(kind, request, service);
+    const head = headOf(kind, request, service);
+    const prefixes = prefixesOf(generation, service);
+    const exchange = { generation, head, prefixes, reply, service, handled };
+    return await (generation.stream ? stream(exchange) : answer(exchange));
+  } catch (thrown) {
+    const error = toError(thrown);
+    handled.failed(error.code === 'KV_REQUEST_INVALID' ? 'deserialization' : 'generate');
+    throw error;
+  }
+}
+
+interface Exchange {
+  readonly generation: GenerationRequest;
+  readonly head: AnswerHead;
+  readonly prefixes: readonly string[];
+  readonly reply: FastifyReply;
+  readonly service: Service;
+  readonly handled: HandledRequest;
+}
+
+async function answer({ generation, head, prefixes, reply, service, handled }: Exchange): Promise<void> {
+  const collected = new WholeAnswer(prefixes);
+  const running = new Generation(service, generation, collected, service.metrics.process.clock.nowMs());
+  whenClientLeaves(reply, () => {
+    running.cancel();
+    handled.cancelled();
+    handled.failed('publish_response');
+    collected.abandon();
+  });
+  const choices = await collected.choices;
+  if (choices === undefined) {
+    reply.hijack();
+    return;
+  }
+  const text = JSON.stringify(answerBody(generation.kind, head, choices, running.usage()));
+  handled.sending(Buffer.byteLength(text));
+  await reply.type('application/json; charset=utf-8').send(text);
+}
+
+function stream({ generation, head, prefixes, reply, service, handled }: Exchange): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const streamed: StreamedAnswer = new StreamedAnswer({
+      chunks: answerChunks(generation.kind, head),
+      prefixes,
+      includeUsage: generation.includeUsage,
+      continuousUsage: generation.continuousUsage,
+      open: () => new EventStream(reply),
+      promptTokensOf: (index) => running.promptTokensOf(index),
+      usage: () => running.usage(),
+      sending: handled.sending,
+      over: (error?: KvasirError) => (error === undefined ? resolve() : reject(error)),
+    });
+    const { clock } = service.metrics.process;
+    const running: Generation = new Generation(service, generation, streamed, clock.nowMs());
+    whenClientLeaves(reply, () => {
+      running.cancel();
+      handled.cancelled();
+      handled.failed('publish_response');
+      // Nobody is left to answer; the reply must not be touched by the framework either.
+      if (!reply.sent) reply.hijack();
+      resolve();
+    });
+  });
+}
+
+/** Calls back if the connection closes before the response has ended. */
+function whenClientLeaves(reply: FastifyReply, listener: () => void): void {
+  reply.raw.once('close', () => {
+    if (!reply.raw.writableEnded) listener();
+  });
+}
+
+function readRequest(kind: AnswerKind, request: FastifyRequest, service: Service): GenerationRequest {
+  const { tokenizer, model, engine, dpSize, maxRequests } = service;
+  const read = kind === 'chat' ? chatGeneration : completionGeneration;
+  const generation = { ...read(request.body, tokenizer), ...rankHeader(request) };
+  if (generation.model !== model)
+    throw fail('KV_MODEL_UNKNOWN', { model: generation.model, served: model, param: 'model' });
+  if (generation.dpRank !== undefined && generation.dpRank >= dpSize) {
+    const reason = `data-parallel rank ${generation.dpRank} does not exist`;
+    throw fail('KV_REQUEST_INVALID', { reason, mend: `Ranks are 0 to ${dpSize - 1}.` });
+  }
+  if (engine.inFlight >= maxRequests) throw fail('KV_ENGINE_QUEUE_FULL', { inFlight: engine.inFlight });
+  return generation;
+}
+
+/** vLLM's header that pins a request to a rank. */
+function rankHeader(request: FastifyRequest): { readonly dpRank?: number } {
+  const header = request.headers['x-data-parallel-rank'];
+  if (header === undefined) return {};
+  if (typeof header === 'string' && /^\d{1,4}$/.test(header)) return { dpRank: Number(header) };
+  const reason = `header x-data-parallel-rank: ${JSON.stringify(header)} is not a rank`;
+  throw fail('KV_REQUEST_INVALID', { reason, mend: 'Send a whole number from 0.' });
+}
+
+function headOf(kind: AnswerKind, request: FastifyRequest, service: Service): AnswerHead {
+  const asked = request.headers['x-request-id'];
+  const id =
+    typeof asked === 'string' && asked !== '' && asked.length <= MAX_ID_LENGTH
+      ? asked
+      : randomUUID().replaceAll('-', '');
+  return {
+    id: `${kind === 'chat' ? 'chatcmpl' : 'cmpl'}-${id}`,
+    created: Math.floor(service.metrics.process.clock.wallMs() / 1000),
+    model: service.model,
+  };
+}
+
+function prefixesOf({ prompts, choices, echo }: GenerationRequest, { tokenizer }: Service): string[] {
+  return prompts.flatMap((prompt) => {
+    const prefix = echo ? tokenizer.decode(prompt) : '';
+    return Array.from({ length: choices }, () => prefix);
+  });
+}

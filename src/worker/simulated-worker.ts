@@ -1,0 +1,263 @@
+import { fail } from '../base/errors.ts';
+import { type EngineSettings, engineSettings } from '../engine/engine-settings.ts';
+import { SimulatedEngine } from '../engine/simulated-engine.ts';
+import type { EngineFacts } from '../formats/openai/model-card.ts';
+import { BlockHasher } from '../kv/hash.ts';
+import { workerIdOf } from '../transport/engine-spec.ts';
+import { HttpServer } from '../transport/http-server.ts';
+import { rankEndpoint } from '../transport/zmq-endpoint.ts';
+import { ZmqPublisher } from '../transport/zmq-publisher.ts';
+import { addEngineRoutes } from './engine-routes.ts';
+import { type BatchListener, KvEventStream } from './kv-event-stream.ts';
+import { addOpenaiRoutes, type Service } from './openai-routes.ts';
+import type { RunningWorker, WorkerSettings } from './start-worker.ts';
+import { createSystemServer } from './system-server.ts';
+import { WorkerMetrics } from './worker-metrics.ts';
+
+const GRACE_MS = 30_000;
+/** What answers that are cut off by the end of the grace time get to reach their clients. */
+const CLOSE_MS = 1000;
+
+/** One simulated engine with its servers and publishers; owns and stops all of them. */
+export class SimulatedWorker implements RunningWorker {
+  readonly #settings: WorkerSettings;
+  readonly #engineSettings: EngineSettings;
+  readonly #contextLength: number;
+  readonly #server: HttpServer;
+  readonly #hasher = new BlockHasher();
+  readonly #startedMs: number;
+  #publishers: readonly ZmqPublisher[] = [];
+  #streams: readonly KvEventStream[] = [];
+  #system: HttpServer | undefined;
+  #service: Service | undefined;
+  #ready = false;
+  #stopping: Promise<void> | undefined;
+  #workerId = '';
+  #systemUrl: string | undefined;
+  #requests = 0;
+  #nextRank = 0;
+
+  constructor(settings: WorkerSettings) {
+    this.#settings = settings;
+    const { host, httpPort: port, log, clock, model, maxModelLen } = settings;
+    this.#startedMs = clock.nowMs();
+    const checked = engineSettings(settings.engine);
+    this.#contextLength = Math.min(maxModelLen, checked.numGpuBlocks * checked.blockSize);
+    this.#engineSettings = engineSettings({ ...settings.engine, maxModelLen: this.#contextLength });
+    this.#server = new HttpServer({ host, port, portFlag: '--http-port', log });
+    addOpenaiRoutes(this.#server.app, () => this.#whenReady());
+    addEngineRoutes(this.#server.app, {
+      model,
+      contextLength: this.#contextLength,
+      createdS: Math.floor(clock.wallMs() / 1000),
+      version: '0.1.0',
+      facts: () => this.#facts(),
+      service: () => this.#whenReady(),
+      ready: () => this.#isReady(),
+      live: () => this.#stopping === undefined,
+      streams: () => this.#streams,
+      resetCache: () => false,
+      scrape: (accept) => this.#loaded().metrics.process.scrape(accept),
+    });
+  }
+
+  get url(): string {
+    return this.#server.url;
+  }
+
+  get workerId(): string {
+    return this.#workerId;
+  }
+
+  get systemUrl(): string | undefined {
+    return this.#systemUrl;
+  }
+
+  get kvEvents(): string | undefined {
+    return this.#publishers[0]?.endpoint;
+  }
+
+  get replay(): string | undefined {
+    return this.#publishers[0]?.replayEndpoint;
+  }
+
+  /** When the pretended loading of the model is over. */
+  get readyAtMs(): number {
+    return this.#startedMs + this.#settings.startupMs;
+  }
+
+  /** Binds every port and makes the engine; requests are refused until {@link becomeReady}. */
+  async start(): Promise<void> {
+    const { systemPort, clock, log } = this.#settings;
+    this.#publishers = await this.#startPublishers();
+    const url = await this.#server.start();
+    this.#workerId =
+      this.#settings.workerId ?? workerIdOf(url, (bytes, seed) => this.#hasher.hashBytes(bytes, seed));
+    this.#service = this.#makeService();
+    if (systemPort === undefined) return;
+    this.#system = createSystemServer({
+      host: this.#settings.systemHost,
+      port: systemPort,
+      clock,
+      log,
+      healthPath: this.#settings.systemHealthPath,
+      livePath: this.#settings.systemLivePath,
+      endpoints: () => new Map([[this.#settings.endpoint, this.#isReady()]]),
+      live: () => this.#stopping === undefined,
+      scrape: (accept) => this.#loaded().metrics.process.scrape(accept),
+      metadata: () => ({ role: 'worker', model: this.#settings.model, url, workerId: this.#workerId }),
+    });
+    this.#systemUrl = await this.#system.start();
+  }
+
+  becomeReady(): void {
+    this.#ready = true;
+    // The gauge must tell a positive time, as the reference's acceptance demands.
+    this.#loaded().metrics.gauges.loaded(Math.max(1, this.#settings.clock.nowMs() - this.#startedMs));
+  }
+
+  engineEvents(listener: BatchListener): () => void {
+    const ends = this.#streams.map((stream) => stream.listen(listener));
+    return () => {
+      for (const end of ends) end();
+    };
+  }
+
+  stop(graceMs = GRACE_MS): Promise<void> {
+    this.#stopping ??= this.#stopAll(graceMs);
+    return this.#stopping;
+  }
+
+  async #stopAll(graceMs: number): Promise<void> {
+    const startMs = this.#settings.clock.nowMs();
+    // New connections are refused at once, while the engine finishes what it has.
+    const closed = this.#server.stop(graceMs + CLOSE_MS);
+    await this.#service?.engine.stop(graceMs);
+    this.#service?.metrics.gauges.drained(this.#settings.clock.nowMs() - startMs);
+    for (const stream of this.#streams) stream.stop();
+    await closed;
+    await this.#system?.stop(CLOSE_MS);
+    for (const publisher of this.#publishers) await publisher.stop();
+  }
+
+  async #startPublishers(): Promise<readonly ZmqPublisher[]> {
+    const { kvEvents, replay, kvEventsTopic: topic, log } = this.#settings;
+    if (kvEvents === undefined) return [];
+    const publishers: ZmqPublisher[] = [];
+    for (let rank = 0; rank < this.#engineSettings.dpSize; rank++) {
+      const publisher = new ZmqPublisher({
+        endpoint: rankEndpoint(kvEvents, rank, '--kv-events'),
+        flag: '--kv-events',
+        replayEndpoint: replay === undefined ? undefined : rankEndpoint(replay, rank, '--replay'),
+        replayFlag: '--replay',
+        topic,
+        log,
+      });
+      publishers.push(publisher);
+      // Kept from here on, so that a later failure stops the ones before.
+      this.#publishers = publishers;
+      await publisher.start();
+    }
+    return publishers;
+  }
+
+  #makeService(): Service {
+    const { clock, log, model, namespace, component, endpoint, metricsVersion } = this.#settings;
+    const { dpSize, blockSize, numGpuBlocks } = this.#engineSettings;
+    const metrics = new WorkerMetrics({
+      clock,
+      log,
+      workerId: this.#workerId,
+      namespace,
+      component,
+      endpoint,
+      model,
+      dpSize,
+      blockSize,
+      numGpuBlocks,
+      contextLength: this.#contextLength,
+      version: metricsVersion,
+    });
+    const engine = this.#makeEngine(metrics);
+    return {
+      engine,
+      metrics,
+      model,
+      dpSize,
+      tokenizer: this.#settings.tokenizer,
+      hasher: this.#hasher,
+      contextLength: this.#contextLength,
+      meanAnswerTokens: this.#settings.meanAnswerTokens,
+      maxRequests: this.#settings.maxRequests,
+      seed: this.#settings.seed,
+      nextId: () => `r${this.#requests++}`,
+      nextRank: () => this.#nextRank++ % dpSize,
+      observerOf: (rank) => metrics.engines[rank]!,
+      onChoiceOver: (over) => metrics.choiceOver(over),
+    };
+  }
+
+  #makeEngine(metrics: WorkerMetrics): SimulatedEngine {
+    const { clock, kvEventsDialect: dialect } = this.#settings;
+    const settings = this.#engineSettings;
+    const counting = metrics.listener();
+    const engine: SimulatedEngine = new SimulatedEngine({
+      settings,
+      clock,
+      hasher: this.#hasher,
+      listener: {
+        ...counting,
+        kvEvents: (rank, events, atMs) => {
+          counting.kvEvents?.(rank, events, atMs);
+          this.#streams[rank]!.publish(events, atMs);
+        },
+      },
+    });
+    this.#streams = Array.from(
+      { length: settings.dpSize },
+      (_, rank) =>
+        new KvEventStream({
+          rank,
+          clock,
+          dialect,
+          blockSize: settings.blockSize,
+          sink: this.#publishers[rank],
+          snapshot: () => engine.snapshot(rank),
+        }),
+    );
+    return engine;
+  }
+
+  #isReady(): boolean {
+    return this.#ready && this.#stopping === undefined;
+  }
+
+  #whenReady(): Service {
+    if (this.#isReady()) return this.#loaded();
+    if (this.#stopping === undefined) throw fail('KV_ENGINE_STARTING', { model: this.#settings.model });
+    throw fail('KV_ENGINE_STOPPING', { reason: 'the engine is shutting down' });
+  }
+
+  /** Scrapes may come between the binding of the port and the making of the engine. */
+  #loaded(): Service {
+    if (this.#service === undefined) throw fail('KV_ENGINE_STARTING', { model: this.#settings.model });
+    return this.#service;
+  }
+
+  #facts(): EngineFacts {
+    const { blockSize, dpSize, numGpuBlocks, maxNumSeqs, maxNumBatchedTokens } = this.#engineSettings;
+    const { kvEvents, replay } = this;
+    return {
+      blockSize,
+      dpSize,
+      role: this.#settings.role,
+      ...(kvEvents !== undefined && { kvEvents }),
+      ...(replay !== undefined && { replay }),
+      snapshot: '/kv/snapshot',
+      totalKvBlocks: numGpuBlocks,
+      maxNumSeqs,
+      maxNumBatchedTokens,
+      tokenizer: this.#settings.tokenizerName,
+    };
+  }
+}

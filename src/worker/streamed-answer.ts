@@ -1,0 +1,121 @@
+import type { KvasirError } from '../base/errors.ts';
+import type { AnswerChunks } from '../formats/openai/answer.ts';
+import { errorBody } from '../formats/openai/error-body.ts';
+import type { Usage } from '../formats/openai/usage.ts';
+import { SSE_DONE, sseFrame } from '../formats/sse/frame.ts';
+import type { ChoiceEnd } from './choice.ts';
+import type { GenerationListener } from './generation.ts';
+
+/** Where the frames go; see `EventStream`. */
+export interface FrameStream {
+  write(frame: string): boolean;
+  onDrain(listener: () => void): void;
+  end(): void;
+}
+
+export interface StreamedAnswerOptions {
+  readonly chunks: AnswerChunks;
+  /** Begins the text of each choice; as many as there are choices. */
+  readonly prefixes: readonly string[];
+  readonly includeUsage: boolean;
+  readonly continuousUsage: boolean;
+  /** Begins the event stream; not called if the request fails before its first token. */
+  readonly open: () => FrameStream;
+  /** Prompt tokens of a choice, and what the whole answer used. */
+  readonly promptTokensOf: (index: number) => number;
+  readonly usage: () => Usage;
+  /** Before each frame is sent. */
+  readonly sending: (bytes: number) => void;
+  /** The answer is over; with an error if it failed before the stream began. */
+  readonly over: (error?: KvasirError) => void;
+}
+
+/**
+ * Writes an answer as server-sent events while it is made: one chunk per step of the engine. For a client that
+ * reads too slowly the text of several steps goes into one chunk, so that no more than the text itself waits.
+ */
+export class StreamedAnswer implements GenerationListener {
+  readonly #options: StreamedAnswerOptions;
+  readonly #waiting: { text: string; tokens: number }[];
+  #stream: FrameStream | undefined;
+  #stalled = false;
+
+  constructor(options: StreamedAnswerOptions) {
+    this.#options = options;
+    this.#waiting = options.prefixes.map((text) => ({ text, tokens: 0 }));
+  }
+
+  text(index: number, text: string, tokens: number): void {
+    this.#begin();
+    const waiting = this.#waiting[index]!;
+    waiting.text += text;
+    waiting.tokens = tokens;
+    if (!this.#stalled) this.#flush(index);
+  }
+
+  end(index: number, text: string, { reason, stop }: ChoiceEnd): void {
+    this.#begin();
+    const waiting = this.#waiting[index]!;
+    const whole = waiting.text + text;
+    waiting.text = '';
+    const usage = this.#usageOf(index, waiting.tokens);
+    this.#write(this.#options.chunks.finish(index, whole, reason, usage, stop));
+  }
+
+  done(): void {
+    const { chunks, includeUsage, usage } = this.#options;
+    if (includeUsage) this.#write(chunks.usage(usage()));
+    this.#finish();
+  }
+
+  failed(error: KvasirError): void {
+    if (this.#stream === undefined) {
+      this.#options.over(error);
+      return;
+    }
+    // The status is sent already: the error goes where the next chunk would.
+    this.#write(JSON.stringify(errorBody(error)));
+    this.#finish();
+  }
+
+  #begin(): void {
+    if (this.#stream !== undefined) return;
+    this.#stream = this.#options.open();
+    for (const index of this.#waiting.keys()) {
+      const opening = this.#options.chunks.opening(index, this.#usageOf(index, 0));
+      if (opening !== '') this.#write(opening);
+    }
+  }
+
+  #flush(index: number): void {
+    const { chunks } = this.#options;
+    const waiting = this.#waiting[index]!;
+    if (waiting.text === '') return;
+    const { text } = waiting;
+    waiting.text = '';
+    this.#write(chunks.text(index, text, this.#usageOf(index, waiting.tokens)));
+  }
+
+  #usageOf(index: number, completionTokens: number): Usage | undefined {
+    const { continuousUsage, promptTokensOf } = this.#options;
+    return continuousUsage ? { promptTokens: promptTokensOf(index), completionTokens } : undefined;
+  }
+
+  #write(data: string): void {
+    const frame = sseFrame(data);
+    this.#options.sending(Buffer.byteLength(frame));
+    if (this.#stream!.write(frame) || this.#stalled) return;
+    this.#stalled = true;
+    this.#stream!.onDrain(() => {
+      this.#stalled = false;
+      for (const index of this.#waiting.keys()) this.#flush(index);
+    });
+  }
+
+  #finish(): void {
+    this.#options.sending(SSE_DONE.length);
+    this.#stream!.write(SSE_DONE);
+    this.#stream!.end();
+    this.#options.over();
+  }
+}
