@@ -1,7 +1,11 @@
 import { readFile } from 'node:fs/promises';
+import { RealClock } from '../base/clock.ts';
 import { fail, toError } from '../base/errors.ts';
+import { backendOf, servedModel } from '../formats/deployment/backend.ts';
 import { Deployment } from '../formats/deployment/deployment.ts';
 import { DEFAULT_MODEL, parseAnalyticModel } from '../perf/analytic-model.ts';
+import { EndpointTarget, parseNamedEndpoint } from '../sla-profiler/endpoint-target.ts';
+import { LOCAL_COMMANDS, LocalTarget } from '../sla-profiler/local-target.ts';
 import { ProfileOutput } from '../sla-profiler/profile-output.ts';
 import { rankPairs } from '../sla-profiler/ranking.ts';
 import { slaMet } from '../sla-profiler/result.ts';
@@ -12,6 +16,7 @@ import { profileSummary } from '../sla-profiler/summary.ts';
 import type { ProfileTarget } from '../sla-profiler/target.ts';
 import { loadPngRenderer } from '../transport/plot-assets.ts';
 import { defineCommand } from './command.ts';
+import { LoadProbeClient } from './probe-client.ts';
 
 export const command = defineCommand({
   name: 'profile sla',
@@ -30,13 +35,14 @@ A run that was cut short goes on where it stopped when it is started again with 
         ? await readDeployment(settings.deployment)
         : Deployment.parse(input.source, input.path);
     const output = await ProfileOutput.open(settings.outputDir, log);
+    const client = new LoadProbeClient(settings.model);
     try {
       if (settings.dryRun) {
         await dryRun(settings, base, output);
         print(JSON.stringify({ dry_run: true, output_dir: settings.outputDir }));
         return 0;
       }
-      const target = await createTarget(settings);
+      const target = await createTarget(settings, base, client);
       const observer = {
         onPoint: (description: string, outcome: string, reason?: string) => {
           if (outcome === 'failed') output.log(`Failed: ${description}: ${reason}`);
@@ -60,26 +66,55 @@ A run that was cut short goes on where it stopped when it is started again with 
       );
       return 0;
     } finally {
+      await client.stop();
       await output.close();
     }
   },
 });
 
-async function createTarget(settings: SlaSettings): Promise<ProfileTarget> {
+async function createTarget(
+  settings: SlaSettings,
+  base: Deployment,
+  client: LoadProbeClient,
+): Promise<ProfileTarget> {
   switch (settings.target) {
-    case 'sim':
+    case 'sim': {
+      const path = settings.simModel;
       return new SimTarget(
-        settings.simModel === undefined
-          ? DEFAULT_MODEL
-          : parseAnalyticModel(JSON.parse(await readText(settings.simModel)), settings.simModel),
+        path === undefined ? DEFAULT_MODEL : parseAnalyticModel(parseJson(await readText(path), path), path),
       );
-    default:
+    }
+    case 'endpoint':
+      return new EndpointTarget(settings.endpoint.map(parseNamedEndpoint), client, settings.maxKvTokens);
+    case 'local':
+      return new LocalTarget({
+        backend: settings.backend,
+        command: settings.engineCommand ?? LOCAL_COMMANDS[settings.backend],
+        model: settings.model ?? servedModel(base, backendOf(settings.backend)) ?? '',
+        readyTimeoutMs: settings.readyTimeout * 1000,
+        kvTokens: settings.maxKvTokens,
+        client,
+        clock: new RealClock(),
+      });
+    case 'kubernetes':
       throw fail('KV_SETTING_INVALID', {
         setting: '--target',
         value: settings.target,
         reason: 'is not available yet',
-        mend: 'Use --target sim.',
+        mend: 'Use --target sim, endpoint or local.',
       });
+  }
+}
+
+function parseJson(text: string, path: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (thrown) {
+    throw fail(
+      'KV_FILE_MALFORMED',
+      { path, reason: `not JSON (${toError(thrown).message})`, mend: 'Mend the file.' },
+      thrown,
+    );
   }
 }
 

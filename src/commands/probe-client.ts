@@ -1,0 +1,89 @@
+import { RealClock } from '../base/clock.ts';
+import { fail } from '../base/errors.ts';
+import { OpenAiTarget } from '../load/openai-target.ts';
+import { PromptWriter } from '../load/prompt-words.ts';
+import type { RequestRecord } from '../load/record.ts';
+import { runLoad } from '../load/run-load.ts';
+import { syntheticPlan } from '../load/synthetic-plan.ts';
+import type { EndpointFacts, ProbeAnswer, ProbeBatch, ProbeClient } from '../sla-profiler/probe-client.ts';
+import { describeEngine } from '../transport/describe-engine.ts';
+import { parseEngineSpec } from '../transport/engine-spec.ts';
+import { HttpClient } from '../transport/http-client.ts';
+
+const FACTS_TIMEOUT_MS = 5000;
+/** Token ids of probes, inside every vocabulary and clear of special tokens. */
+const PROBE_IDS = { first: 1000, size: 8000 };
+
+/** Probes of the SLA profiler, sent by the load generator as token ids, so that lengths are exact. */
+export class LoadProbeClient implements ProbeClient {
+  readonly #http = new HttpClient();
+  readonly #clock = new RealClock();
+  readonly #model: string | undefined;
+  readonly #facts = new Map<string, EndpointFacts>();
+
+  /** `model` is asked for; undefined: the first that the endpoint lists. */
+  constructor(model: string | undefined) {
+    this.#model = model;
+  }
+
+  async facts(url: string): Promise<EndpointFacts> {
+    const known = this.#facts.get(url);
+    if (known !== undefined) return known;
+    const engine = await describeEngine(this.#http, parseEngineSpec(url, '--endpoint'), '0', {
+      timeoutMs: FACTS_TIMEOUT_MS,
+    });
+    const model = this.#model ?? engine.models[0];
+    if (model === undefined) throw fail('KV_ENGINE_UNREACHABLE', { url, reason: 'it lists no model' });
+    const { totalKvBlocks, blockSize, dpSize } = engine;
+    const kvTokens =
+      totalKvBlocks === undefined || blockSize === undefined ? undefined : totalKvBlocks * blockSize * dpSize;
+    const facts = { model, kvTokens };
+    this.#facts.set(url, facts);
+    return facts;
+  }
+
+  async send(batch: ProbeBatch, signal: AbortSignal): Promise<readonly ProbeAnswer[]> {
+    const { model } = await this.facts(batch.url);
+    const { count, islTokens, oslTokens, seed } = batch;
+    const writer = new PromptWriter({ seed, ids: PROBE_IDS });
+    const extra = { min_tokens: oslTokens };
+    const target = new OpenAiTarget({
+      url: batch.url,
+      writer,
+      model,
+      form: 'token-ids',
+      ignoreEos: true,
+      continuousUsage: false,
+      extra,
+    });
+    try {
+      const plan = syntheticPlan({
+        requests: count,
+        isl: islTokens,
+        osl: oslTokens,
+        concurrency: count,
+        seed,
+      });
+      const { records } = await runLoad(plan, target, { signal, clock: this.#clock });
+      return records.map(answerOf);
+    } finally {
+      await target.stop();
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.#http.stop();
+  }
+}
+
+function answerOf(record: RequestRecord): ProbeAnswer {
+  return {
+    sentMs: record.wroteMs ?? record.sentMs,
+    chunkMs: record.chunkMs.filter((_, i) => record.chunkTokens[i]! > 0),
+    outputTokens:
+      record.usage?.completionTokens ?? record.chunkTokens.reduce((sum, tokens) => sum + tokens, 0),
+    promptTokens: record.usage?.promptTokens ?? record.inputLength,
+    cachedTokens: record.usage?.cachedTokens,
+    error: record.outcome === 'completed' ? undefined : (record.error ?? record.outcome),
+  };
+}
