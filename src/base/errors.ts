@@ -101,6 +101,12 @@ export const ERRORS = {
     hint: 'Send Authorization: Bearer <key>.',
   },
 
+  KV_DRAINING: {
+    message: 'the service is shutting down',
+    status: 503,
+    hint: 'Send the request to another replica.',
+  },
+
   // routing and engines
   KV_NO_WORKERS: {
     message: 'no worker can serve model {model}: {reason}',
@@ -141,6 +147,16 @@ export const ERRORS = {
     message: 'the engine has {inFlight} requests in flight already',
     status: 503,
     hint: 'Retry later, or raise --max-requests.',
+  },
+  KV_WORKER_REFUSED: {
+    message: 'the request cannot go to worker {worker}: {reason}',
+    status: 400,
+    hint: 'Name a worker that serves the model, or none.',
+  },
+  KV_ENGINE_TIMEOUT: {
+    message: 'gave up on engine {url} after {afterMs} ms of waiting for {waiting}',
+    status: 504,
+    hint: 'Look at the load of the engine, or raise the time limits of the frontend.',
   },
   KV_ENGINE_REJECTED: {
     message: 'request rejected: {reason}',

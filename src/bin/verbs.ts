@@ -8,6 +8,10 @@ interface Verb {
 
 /** Every command; its module is loaded only when it runs, so that help is instant. */
 export const VERBS: Readonly<Record<string, Verb>> = {
+  frontend: {
+    summary: 'serve the OpenAI API in front of a fleet of engines',
+    load: async () => (await import('../commands/frontend.ts')).command,
+  },
   worker: {
     summary: 'serve a simulated engine: OpenAI API, KV events, metrics',
     load: async () => (await import('../commands/worker.ts')).command,

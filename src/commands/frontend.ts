@@ -1,0 +1,71 @@
+import { once } from 'node:events';
+import { RealClock } from '../base/clock.ts';
+import { fail } from '../base/errors.ts';
+import { choice } from '../base/settings.ts';
+import { FRONTEND_SETTINGS } from '../frontend/settings.ts';
+import { routerConfig } from '../kv/config.ts';
+import { BlockHasher } from '../kv/hash.ts';
+import { POLICY_NAMES, type PolicyName } from '../kv/policies/make-policy.ts';
+import { parseEngineSpec, workerIdOf } from '../transport/engine-spec.ts';
+import { defineCommand } from './command.ts';
+
+export const command = defineCommand({
+  name: 'frontend',
+  summary: 'Serve the OpenAI API in front of a fleet of engines, routing by KV-cache reuse and load',
+  details: `Examples:
+  kvasir frontend --engine http://10.0.0.1:8000,kv-events=tcp://10.0.0.1:5557 --tokenizer ./tokenizer.json
+  kvasir frontend --engine http://127.0.0.1:9001 --engine http://127.0.0.1:9002 --router-mode round-robin`,
+  settings: {
+    ...FRONTEND_SETTINGS,
+    routerMode: choice({
+      choices: POLICY_NAMES,
+      default: 'kv',
+      env: 'DYN_ROUTER_MODE',
+      help: 'how workers are chosen',
+    }),
+  },
+  async run(settings, { log, signal, print, interactive }) {
+    const engines = settings.engine.map((text) => parseEngineSpec(text));
+    if (engines.length === 0)
+      throw fail('KV_USAGE', {
+        reason: 'no engine is given',
+        mend: 'Name at least one with --engine http://HOST:PORT.',
+      });
+    const [{ startFrontend }, { StaticDiscovery }, { HttpClient }] = await Promise.all([
+      import('./start-frontend.ts'),
+      import('../transport/discovery-static.ts'),
+      import('../transport/http-client.ts'),
+    ]);
+    const clock = new RealClock();
+    const client = new HttpClient();
+    const hasher = new BlockHasher();
+    const discovery = new StaticDiscovery({
+      engines,
+      client,
+      clock,
+      log,
+      workerIdOf: (url) => workerIdOf(url, (bytes, seed) => hasher.hashBytes(bytes, seed)),
+    });
+    const router = routerConfig({ mode: settings.routerMode as PolicyName });
+    try {
+      const running = await startFrontend({
+        settings,
+        router,
+        discovery,
+        log,
+        clock,
+        client,
+        env: process.env,
+      });
+      discovery.start();
+      const ready = { event: 'ready', role: 'frontend', url: running.url };
+      print(interactive ? `frontend serves ${running.url}` : JSON.stringify(ready));
+      if (!signal.aborted) await once(signal, 'abort');
+      await running.stop();
+    } finally {
+      await discovery.stop();
+      await client.stop();
+    }
+    return 0;
+  },
+});

@@ -1,0 +1,146 @@
+import { readFileSync } from 'node:fs';
+import type { FastifyInstance } from 'fastify';
+import { type Clock, RealClock } from '../base/clock.ts';
+import { fail, toError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import { type Random, SeededRandom } from '../base/random.ts';
+import type { SettingsOf } from '../base/settings.ts';
+import { parseApiKeys } from '../frontend/api-keys.ts';
+import { Frontend } from '../frontend/frontend.ts';
+import type { PromptEncoder } from '../frontend/prompt.ts';
+import { observeRouter } from '../frontend/router-instruments.ts';
+import type { FRONTEND_SETTINGS } from '../frontend/settings.ts';
+import type { PoolParts } from '../frontend/worker-pool.ts';
+import type { RouterConfig } from '../kv/config.ts';
+import { BlockHasher } from '../kv/hash.ts';
+import { KvRouter } from '../kv/kv-router.ts';
+import { bucketOverrides } from '../metrics/buckets.ts';
+import { FrontendMetrics } from '../metrics/frontend-metrics.ts';
+import { ProcessMetrics } from '../metrics/process-metrics.ts';
+import { RouterOverheadMetrics } from '../metrics/router-overhead-metrics.ts';
+import { RouterRequestMetrics } from '../metrics/router-request-metrics.ts';
+import { ByteTokenizer } from '../tokenizer/byte-tokenizer.ts';
+import type { Discovery } from '../transport/discovery.ts';
+import { HttpClient } from '../transport/http-client.ts';
+
+export type FrontendSettings = SettingsOf<Omit<typeof FRONTEND_SETTINGS, 'engine'>>;
+
+export interface StartFrontendOptions {
+  readonly settings: FrontendSettings;
+  readonly router: RouterConfig;
+  readonly discovery: Discovery;
+  readonly log: Log;
+  readonly clock?: Clock;
+  /** For the policies that draw. */
+  readonly random?: Random;
+  /** Connections to the engines; made and closed here unless given. */
+  readonly client?: HttpClient;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly addRoutes?: (app: FastifyInstance, frontend: Frontend) => void;
+}
+
+export interface RunningFrontend {
+  readonly url: string;
+  readonly frontend: Frontend;
+  readonly metrics: ProcessMetrics;
+  /** Drains, then closes. Discovery stays with its owner. */
+  stop(): Promise<void>;
+}
+
+/** Tokens per block of engines that do not tell, vLLM's own default. */
+const DEFAULT_BLOCK_SIZE = 16;
+
+/** Puts a frontend together and starts it; `kvasir frontend` and `kvasir up` share it. */
+export async function startFrontend(options: StartFrontendOptions): Promise<RunningFrontend> {
+  const { settings, log, discovery } = options;
+  const clock = options.clock ?? new RealClock();
+  const client = options.client ?? new HttpClient();
+  const process = makeMetrics(options, clock);
+  const metrics = new FrontendMetrics(process, {
+    prefix: settings.metricsPrefix,
+    overloadStatus: settings.overloadStatus,
+  });
+  const overhead = new RouterOverheadMetrics(process);
+  const requests = new RouterRequestMetrics(process, settings.namespace, 'backend');
+  const random = options.random ?? new SeededRandom(Math.trunc(clock.wallMs()));
+  const makeRouter: PoolParts['makeRouter'] = (_model, blockSize, hop) =>
+    new KvRouter({
+      blockSize,
+      clock,
+      random,
+      config: options.router,
+      observer: observeRouter({ frontend: metrics, overhead, requests, blockSize, hop }),
+    });
+  const frontend = new Frontend(
+    {
+      host: settings.host,
+      port: settings.httpPort,
+      portFlag: '--http-port',
+      maxBodyBytes: settings.maxBodyBytes,
+      apiKeys: readKeys(settings.apiKeyFile),
+      admin: !settings.disableAdminApi,
+      overloadStatus: settings.overloadStatus,
+      metricsPath: settings.metricsPath,
+      drainMs: 1000 * settings.drainSecs,
+    },
+    {
+      log,
+      clock,
+      client,
+      discovery,
+      process,
+      metrics,
+      requests,
+      makeRouter,
+      feedEvents: () => () => {},
+      encoderFor: async () => byteEncoder(),
+      defaultBlockSize: settings.kvCacheBlockSize ?? DEFAULT_BLOCK_SIZE,
+      headersTimeoutMs: 1000 * settings.engineTimeoutSecs,
+      idleTimeoutMs: 2 * 1000 * settings.streamTimeoutSecs,
+      retryLimit: settings.retryLimit,
+      nvext: settings.nvext,
+      ...(options.addRoutes && { addRoutes: options.addRoutes }),
+    },
+  );
+  const url = await frontend.start();
+  const stop = async (): Promise<void> => {
+    await frontend.stop();
+    metrics.stop();
+    if (options.client === undefined) await client.stop();
+  };
+  return { url, frontend, metrics: process, stop };
+}
+
+function makeMetrics({ settings, log, env }: StartFrontendOptions, clock: Clock): ProcessMetrics {
+  const identity = `${settings.host}:${settings.httpPort}/${clock.wallMs()}`;
+  return new ProcessMetrics({
+    clock,
+    log,
+    version: settings.metricsCompat,
+    instanceId: new BlockHasher().hashText(identity, 0n),
+    openMetrics: settings.openMetrics,
+    bucketOverrides: bucketOverrides(env),
+  });
+}
+
+function byteEncoder(): PromptEncoder {
+  const tokenizer = new ByteTokenizer();
+  return {
+    exact: true,
+    encode: (text) => tokenizer.encode(text),
+    encodeChat: (messages, options) => tokenizer.encodeChat(messages, options),
+  };
+}
+
+function readKeys(path: string | undefined): string[] {
+  if (path === undefined) return [];
+  let source: string;
+  try {
+    source = readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw fail('KV_FILE_UNREADABLE', { path, reason: toError(cause).message }, cause);
+  }
+  const keys = parseApiKeys(source);
+  if (keys.length > 0) return keys;
+  throw fail('KV_FILE_MALFORMED', { path, reason: 'holds no key', mend: 'Write one key a line.' });
+}

@@ -1,0 +1,83 @@
+import type { Usage } from '../formats/openai/usage.ts';
+import type { KvRouter } from '../kv/kv-router.ts';
+import type { Selection } from '../kv/selection.ts';
+import type { RouterRequestMetrics } from '../metrics/router-request-metrics.ts';
+import type { DispatchGuard, StageMetrics } from '../metrics/stage-metrics.ts';
+import type { Exchange } from './exchange.ts';
+
+export interface MeterParts {
+  readonly exchange: Exchange;
+  readonly selection: Selection;
+  readonly router: KvRouter;
+  readonly requests: RouterRequestMetrics;
+  readonly stages: StageMetrics;
+  /** The engine's. */
+  readonly url: string;
+  readonly nowMs: () => number;
+}
+
+/** Everything that is booked and observed of one attempt at an engine, each at its instant. */
+export class AnswerMeter {
+  readonly url: string;
+  readonly #parts: MeterParts;
+  readonly #dispatch: DispatchGuard;
+  #tokens = 0;
+  #ended = false;
+
+  constructor(parts: MeterParts) {
+    this.#parts = parts;
+    this.url = parts.url;
+    parts.requests.started();
+    this.#dispatch = parts.stages.send(parts.nowMs() - parts.exchange.receivedMs);
+  }
+
+  /** Output tokens seen. */
+  get tokenCount(): number {
+    return this.#tokens;
+  }
+
+  /** The engine began to answer. */
+  accepted(): void {
+    this.#dispatch.sent();
+  }
+
+  /** The first event with tokens; `more` came with later events of the same read. */
+  firstTokens(tokens: number, more = 0): void {
+    const { exchange, selection, requests, nowMs } = this.#parts;
+    const atMs = nowMs();
+    this.#dispatch.firstItem();
+    exchange.collector.chunk(tokens, atMs);
+    exchange.collector.chunk(more, atMs);
+    requests.firstToken(atMs - exchange.receivedMs);
+    selection.booking?.prefillComplete();
+    selection.booking?.outputTokens(tokens + more);
+    this.#tokens += tokens + more;
+  }
+
+  tokens(tokens: number): void {
+    const { exchange, selection, nowMs } = this.#parts;
+    exchange.collector.chunk(tokens, nowMs());
+    selection.booking?.outputTokens(tokens);
+    this.#tokens += tokens;
+  }
+
+  /** The engine's own count, which has the last word: tokens that the stream did not show come in now. */
+  usage(usage: Usage): void {
+    const { exchange, selection, router } = this.#parts;
+    const missing = usage.completionTokens - this.#tokens;
+    if (missing > 0 && this.#tokens === 0) this.firstTokens(missing);
+    else if (missing > 0) this.tokens(missing);
+    if (usage.cachedTokens === undefined) return;
+    exchange.collector.cachedTokens(usage.cachedTokens);
+    router.recordActual(selection.decision, usage.cachedTokens);
+  }
+
+  /** The attempt is over; `failed` speaks against the worker. Later calls do nothing. */
+  end(outcome: 'done' | 'cancelled' | 'failed'): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#dispatch.end();
+    this.#parts.selection.booking?.free(outcome);
+    this.#parts.requests.ended(this.#tokens);
+  }
+}

@@ -1,0 +1,157 @@
+import type { Clock } from '../base/clock.ts';
+import { fail } from '../base/errors.ts';
+import { readChunk } from '../formats/openai/answer-chunk.ts';
+import type { ErrorType } from '../metrics/outcome.ts';
+import { errorTypeOfStatus } from '../metrics/outcome.ts';
+import type { WorkerInstance } from '../transport/discovery.ts';
+import type { HttpClient } from '../transport/http-client.ts';
+import { Relay, type RelayOutcome } from '../transport/relay.ts';
+import type { AnswerMeter } from './answer-meter.ts';
+import { AnswerStream } from './answer-stream.ts';
+import { lostEngine, mayTryAnother, refusalBody, refusalMessage } from './engine-error.ts';
+import { type Exchange, PATHS } from './exchange.ts';
+
+export interface AttemptParts {
+  readonly client: HttpClient;
+  readonly clock: Clock;
+  readonly headersTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+}
+
+export interface AttemptRequest {
+  readonly instance: WorkerInstance;
+  readonly body: Buffer;
+  readonly headers: Readonly<Record<string, string>>;
+  /** For the client's answer. */
+  readonly answerHeaders: Readonly<Record<string, string>>;
+  readonly stripUsage: boolean;
+  /** The last one: what fails now is the client's to see. */
+  readonly last: boolean;
+}
+
+/** `retry`: nothing reached the client and another engine may do better. */
+export type AttemptResult =
+  | { readonly kind: 'settled' }
+  | { readonly kind: 'retry'; readonly reason: string };
+
+const SETTLED: AttemptResult = { kind: 'settled' };
+
+/** Sends the request to one engine and its answer, or what came of it, to the client. */
+export async function attempt(
+  parts: AttemptParts,
+  exchange: Exchange,
+  meter: AnswerMeter,
+  request: AttemptRequest,
+): Promise<AttemptResult> {
+  const { instance, stripUsage, answerHeaders } = request;
+  const answer = new AnswerStream(exchange, meter, { stripUsage, headers: answerHeaders });
+  const relay = new Relay(
+    {
+      pool: parts.client.pool(instance.url),
+      path: new URL(instance.url + PATHS[exchange.endpoint]).pathname,
+      headers: request.headers,
+      body: request.body,
+      headersTimeoutMs: parts.headersTimeoutMs,
+      idleTimeoutMs: parts.idleTimeoutMs,
+    },
+    answer,
+    parts.clock,
+  );
+  answer.onResume(() => relay.resume());
+  const stopListening = exchange.client.onLeave(() => relay.cancel());
+  try {
+    const outcome = await relay.outcome;
+    if (!answer.begun && !request.last && mayTryAnother(outcome)) {
+      meter.end('failed');
+      return { kind: 'retry', reason: reasonOf(outcome) };
+    }
+    settle(exchange, meter, answer, outcome, request);
+    return SETTLED;
+  } finally {
+    stopListening();
+    meter.end('cancelled');
+  }
+}
+
+function settle(
+  exchange: Exchange,
+  meter: AnswerMeter,
+  answer: AnswerStream,
+  outcome: RelayOutcome,
+  request: AttemptRequest,
+): void {
+  switch (outcome.kind) {
+    case 'cancelled':
+      meter.end('cancelled');
+      return;
+    case 'streamed':
+      settleStream(exchange, meter, answer);
+      return;
+    case 'answered':
+      settleAnswer(exchange, meter, outcome, request.answerHeaders);
+      return;
+    default: {
+      const error = lostEngine(outcome, request.instance.url, answer.begun);
+      const slowClient = outcome.kind === 'timeout' && outcome.waiting === 'client';
+      meter.end(slowClient ? 'cancelled' : 'failed');
+      if (!answer.begun) throw error;
+      exchange.guard.fail(failureType(outcome));
+      answer.finish(error);
+    }
+  }
+}
+
+function settleStream(exchange: Exchange, meter: AnswerMeter, answer: AnswerStream): void {
+  const { splitter } = answer;
+  if (splitter.usage !== undefined) meter.usage(splitter.usage);
+  const whole = splitter.done && splitter.error === undefined;
+  meter.end(whole ? 'done' : 'failed');
+  if (whole) exchange.guard.succeed();
+  else exchange.guard.fail('internal');
+  answer.finish(undefined);
+}
+
+function settleAnswer(
+  exchange: Exchange,
+  meter: AnswerMeter,
+  outcome: Extract<RelayOutcome, { kind: 'answered' }>,
+  headers: Readonly<Record<string, string>>,
+): void {
+  const { guard, reply } = exchange;
+  const { status, body } = outcome;
+  meter.accepted();
+  void reply.headers(headers);
+  if (status !== 200) {
+    const { type, bytes } = refusalBody(outcome);
+    meter.end(status >= 500 ? 'failed' : 'done');
+    guard.fail(errorTypeOfStatus(status, `Validation: ${refusalMessage(body).text}`));
+    if (status === 429 || status === 529) guard.reject();
+    void reply.code(status).type(type).send(bytes);
+    return;
+  }
+  const facts = readChunk(body.toString('utf8'));
+  if (facts === undefined)
+    throw fail('KV_ENGINE_BROKE_OFF', { url: meter.url, reason: 'its answer is not valid JSON' });
+  const tokens = facts.usage?.completionTokens ?? facts.tokens;
+  if (tokens > 0) meter.firstTokens(tokens);
+  if (facts.usage !== undefined) meter.usage(facts.usage);
+  meter.end('done');
+  guard.succeed();
+  void reply
+    .code(200)
+    .type(outcome.headers['content-type'] ?? 'application/json; charset=utf-8')
+    .send(body);
+}
+
+function failureType(outcome: RelayOutcome): ErrorType {
+  if (outcome.kind !== 'timeout') return 'internal';
+  return outcome.waiting === 'client' ? 'cancelled' : 'response_timeout';
+}
+
+function reasonOf(outcome: RelayOutcome): string {
+  return outcome.kind === 'broke'
+    ? outcome.reason
+    : outcome.kind === 'answered'
+      ? `status ${outcome.status}`
+      : outcome.kind;
+}

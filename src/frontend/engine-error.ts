@@ -1,0 +1,54 @@
+import { fail, type KvasirError } from '../base/errors.ts';
+import { readErrorMessage } from '../formats/openai/answer-chunk.ts';
+import { errorType } from '../formats/openai/error-body.ts';
+import type { RelayOutcome } from '../transport/relay.ts';
+
+type Answered = Extract<RelayOutcome, { kind: 'answered' }>;
+type Lost = Extract<RelayOutcome, { kind: 'broke' | 'timeout' }>;
+
+/** Statuses by which an engine says that another one may do better. */
+const TRY_ANOTHER = new Set([429, 502, 503, 529]);
+
+export function mayTryAnother(outcome: RelayOutcome): boolean {
+  if (outcome.kind === 'broke') return true;
+  return outcome.kind === 'answered' && TRY_ANOTHER.has(outcome.status);
+}
+
+/** What became of a request whose engine did not answer to the end. */
+export function lostEngine(outcome: Lost, url: string, begun: boolean): KvasirError {
+  if (outcome.kind === 'timeout')
+    return fail('KV_ENGINE_TIMEOUT', { url, waiting: WAITING[outcome.waiting], afterMs: outcome.afterMs });
+  return fail(begun ? 'KV_ENGINE_BROKE_OFF' : 'KV_ENGINE_UNREACHABLE', { url, reason: outcome.reason });
+}
+
+const WAITING = {
+  headers: 'its answer to begin',
+  data: 'the next part of its answer',
+  client: 'the client to read',
+} as const;
+
+/** An engine's refusal as the client gets it: its own bytes where they have the shape of the API. */
+export function refusalBody({ status, headers, body }: Answered): {
+  readonly type: string;
+  readonly bytes: Buffer;
+} {
+  const json = 'application/json; charset=utf-8';
+  const message = refusalMessage(body);
+  if (message.shaped) return { type: headers['content-type'] ?? json, bytes: body };
+  const error = { message: message.text, type: errorType(status), param: null, code: status };
+  return { type: json, bytes: Buffer.from(JSON.stringify({ error })) };
+}
+
+/** What an error body says, whatever its shape. */
+export function refusalMessage(body: Buffer): { readonly text: string; readonly shaped: boolean } {
+  const text = body.toString('utf8').trim();
+  try {
+    const parsed: unknown = JSON.parse(text);
+    const { error, message, detail } = parsed as Record<string, unknown>;
+    const shaped = typeof error === 'object' && error !== null && 'message' in error;
+    const said = readErrorMessage(error) ?? readErrorMessage(message) ?? readErrorMessage(detail);
+    return { text: said ?? text, shaped };
+  } catch {
+    return { text: text === '' ? 'the engine gave no reason' : text.slice(0, 1000), shaped: false };
+  }
+}

@@ -1,0 +1,37 @@
+import type { FastifyReply } from 'fastify';
+import type { ChatRequest, CompletionRequest } from '../formats/openai/request.ts';
+import type { RequestGuard } from '../metrics/request-guard.ts';
+import type { ResponseCollector } from '../metrics/response-collector.ts';
+import type { ClientPresence } from './client-presence.ts';
+import type { ServedModel } from './model-directory.ts';
+import type { Prompt } from './prompt.ts';
+import type { ClientControls } from './request-controls.ts';
+
+export type Endpoint = 'chat_completions' | 'completions';
+
+export const PATHS: Readonly<Record<Endpoint, string>> = {
+  chat_completions: '/v1/chat/completions',
+  completions: '/v1/completions',
+};
+
+/** One client's request under way, checked and tokenised. */
+export interface Exchange {
+  readonly endpoint: Endpoint;
+  /** From the client, or made here; passed to the engine and back. */
+  readonly requestId: string;
+  readonly request: ChatRequest | CompletionRequest;
+  /** The body as it came, and parsed. */
+  readonly raw: Buffer;
+  readonly body: Readonly<Record<string, unknown>>;
+  readonly stream: boolean;
+  readonly model: ServedModel;
+  readonly prompt: Prompt;
+  readonly controls: ClientControls;
+  /** Headers for the engine. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly receivedMs: number;
+  readonly guard: RequestGuard;
+  readonly collector: ResponseCollector;
+  readonly client: ClientPresence;
+  readonly reply: FastifyReply;
+}

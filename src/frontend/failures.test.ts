@@ -1,0 +1,187 @@
+import { describe, expect, test } from 'vitest';
+import {
+  CHAT,
+  cleanUp,
+  payloads,
+  post,
+  requestsTotal,
+  startEngine,
+  startFrontend,
+  until,
+} from '../../test/support/frontend-setup.ts';
+import { bareInstance } from '../transport/discovery.ts';
+
+cleanUp();
+
+describe('the frontend, when things go wrong,', () => {
+  test('tries another worker when one dies before its first byte', async () => {
+    const [bad, good] = [await startEngine(), await startEngine()];
+    bad.behave = 'die at once';
+    const { url, value, routers } = await startFrontend({ engines: [bad, good] });
+    for (let i = 0; i < 6; i++) {
+      const messages = [{ role: 'user', content: `${i} is a prompt of its own` }];
+      const response = await post(url, '/v1/chat/completions', { ...CHAT, messages, stream: i % 2 === 0 });
+      expect(response.status).toBe(200);
+      expect(response.headers.get('x-kvasir-worker-id')).toBe('2');
+      await response.text();
+    }
+    expect(good.seen).toHaveLength(6);
+    const retries = 'dynamo_frontend_model_migration_total{migration_type="new_request",model="m"}';
+    expect(await value(retries)).toBe(bad.seen.length);
+    expect(bad.seen.length).toBeGreaterThan(0);
+    expect(routers[0]?.loads().map((load) => load.activeRequests)).toEqual([0, 0]);
+  });
+
+  test('gives up after its retries, and at once where the client named the worker', async () => {
+    const engines = [await startEngine(), await startEngine(), await startEngine(), await startEngine()];
+    for (const engine of engines) engine.behave = 'refuse 503';
+    const { url } = await startFrontend({ engines });
+    const response = await post(url, '/v1/chat/completions', CHAT);
+    expect(response.status).toBe(503);
+    expect(engines.map((engine) => engine.seen.length).reduce((a, b) => a + b)).toBe(3);
+    const pinned = { headers: { 'x-worker-instance-id': '4' } };
+    const before = engines[3]?.seen.length ?? 0;
+    expect((await post(url, '/v1/chat/completions', CHAT, pinned)).status).toBe(503);
+    expect(engines[3]?.seen.length).toBe(before + 1);
+  });
+
+  test.each([
+    ['die in stream', /ended its answer early: it closed the connection/],
+    ['end without done', /ended its answer early: its stream ended without \[DONE\]/],
+    ['error in stream', /^out of luck$/],
+  ])('tells the client of an engine that will %s', async (behave, message) => {
+    const engine = await startEngine();
+    const { url, value, routers } = await startFrontend({ engines: [engine] });
+    const response = await post(url, '/v1/chat/completions', { ...CHAT, stream: true, behave });
+    expect(response.status).toBe(200);
+    const events = payloads(await response.text());
+    expect(events.at(-1)).toBe('[DONE]');
+    expect(JSON.parse(events.at(-2) ?? '').error.message).toMatch(message);
+    await until(async () => (await value(requestsTotal(true, 'internal'))) === 1);
+    expect(routers[0]?.loads()[0]?.activeRequests).toBe(0);
+    expect(await value('dynamo_frontend_inflight_requests{model="m"}')).toBe(0);
+  });
+
+  test('gives up an engine that never answers, or falls silent', async () => {
+    const engine = await startEngine();
+    const parts = { headersTimeoutMs: 60, idleTimeoutMs: 60 };
+    const { url, value } = await startFrontend({ engines: [engine], parts });
+    const mute = await post(url, '/v1/chat/completions', { ...CHAT, behave: 'never answer' });
+    expect(mute.status).toBe(504);
+    expect(((await mute.json()) as { error: { message: string } }).error.message).toMatch(
+      /after 60 ms of waiting/,
+    );
+    const silent = await post(url, '/v1/chat/completions', { ...CHAT, stream: true, behave: 'never end' });
+    const events = payloads(await silent.text());
+    expect(JSON.parse(events.at(-2) ?? '').error).toMatchObject({ code: 504, type: 'GatewayTimeoutError' });
+    await until(async () => (await value(requestsTotal(true, 'response_timeout'))) === 1);
+    expect(await value(requestsTotal(false, 'response_timeout'))).toBe(1);
+    await until(() => engine.active === 0);
+  });
+
+  test('cancels at the engine when the client leaves, and all sums come out even', async () => {
+    const engines = [await startEngine(), await startEngine()];
+    for (const engine of engines) engine.delayMs = 3;
+    const { url, value, routers, frontend } = await startFrontend({ engines });
+    const sent = 24;
+    let seenTokens = 0;
+    const one = async (i: number): Promise<void> => {
+      const leave = new AbortController();
+      const kind = i % 3;
+      const body = {
+        ...CHAT,
+        max_tokens: 60,
+        stream: kind !== 1,
+        messages: [{ role: 'user', content: `Hi ${i}` }],
+      };
+      const asked = post(url, '/v1/chat/completions', body, { signal: leave.signal });
+      if (kind === 1) {
+        const arrived = (): boolean =>
+          engines.some(({ seen }) => seen.some((each) => each.text.includes(`"Hi ${i}"`)));
+        await until(arrived);
+        leave.abort();
+        return void (await asked.catch(() => {}));
+      }
+      let text = '';
+      try {
+        for await (const piece of (await asked).body as unknown as AsyncIterable<Uint8Array>) {
+          text += Buffer.from(piece).toString();
+          if (kind === 2 && text.includes('w10 ')) leave.abort();
+        }
+      } catch (thrown) {
+        expect(leave.signal.aborted, String(thrown)).toBe(true);
+      }
+      if (kind === 0) seenTokens += payloads(text).filter((event) => event.includes('"content":"w')).length;
+    };
+    await Promise.all(Array.from({ length: sent }, (_, i) => one(i)));
+    await until(() => frontend.inFlight === 0 && engines.every((engine) => engine.active === 0));
+    expect(await value('dynamo_frontend_inflight_requests{model="m"}')).toBe(0);
+    expect(await value('dynamo_frontend_queued_requests{model="m"}')).toBe(0);
+    expect(routers.flatMap((router) => router.loads()).map((load) => load.activeRequests)).toEqual([0, 0]);
+    expect(routers.flatMap((router) => router.loads()).map((load) => load.activeDecodeBlocks)).toEqual([
+      0, 0,
+    ]);
+    const done = await value(requestsTotal(true));
+    const cancelled = await value(requestsTotal(true, 'cancelled'));
+    expect([done, cancelled, await value(requestsTotal(false, 'cancelled'))]).toEqual([8, 8, 8]);
+    expect(await value('dynamo_frontend_request_duration_seconds_count{model="m"}')).toBe(sent);
+    expect(await value('dynamo_frontend_disconnected_clients')).toBe(16);
+    expect(seenTokens).toBe(8 * 60);
+    const counted = await value('dynamo_frontend_output_tokens_total{model="m"}');
+    expect(counted).toBeGreaterThanOrEqual(seenTokens + 8 * 11);
+    expect(counted).toBeLessThan(sent * 60);
+    expect(await value('dynamo_frontend_output_sequence_tokens_sum{model="m"}')).toBe(counted);
+  });
+
+  test('answers 503 while nobody serves, and takes workers in as they come and go', async () => {
+    const { url, discovery, value } = await startFrontend();
+    const engine = await startEngine();
+    const status = async (path: string): Promise<number> => (await fetch(url + path)).status;
+    expect(await status('/health')).toBe(503);
+    expect(await status('/live')).toBe(200);
+    expect((await post(url, '/v1/chat/completions', CHAT)).status).toBe(503);
+    const instance = {
+      ...bareInstance('9', engine.url),
+      models: ['m'],
+      loras: ['m-lora'],
+      contextLength: 99,
+    };
+    discovery.put(instance);
+    await until(async () => (await status('/health')) === 200);
+    const { data } = (await (await fetch(`${url}/v1/models`)).json()) as { data: Record<string, unknown>[] };
+    expect(data).toMatchObject([
+      { id: 'm', object: 'model', owned_by: 'kvasir', parent: null, max_model_len: 99 },
+      { id: 'm-lora', parent: 'm', root: 'm' },
+    ]);
+    expect((await post(url, '/v1/chat/completions', { ...CHAT, model: 'm-lora' })).status).toBe(200);
+    expect(await value('dynamo_frontend_model_context_length{model="m"}')).toBe(99);
+    discovery.put({ ...instance, contextLength: 120 });
+    expect(await value('dynamo_frontend_model_context_length{model="m"}')).toBe(120);
+    discovery.remove('9');
+    expect(await status('/health')).toBe(503);
+    expect((await post(url, '/v1/chat/completions', CHAT)).status).toBe(503);
+  });
+
+  test('refuses a worker whose block size is not that of its model', async () => {
+    const [engine, other] = [await startEngine(), await startEngine()];
+    const { frontend, discovery } = await startFrontend({ engines: [engine] });
+    discovery.put({ ...bareInstance('2', other.url), models: ['m'], blockSize: 64 });
+    expect(
+      frontend.directory
+        .find('m')
+        .pool.instances()
+        .map((each) => each.workerId),
+    ).toEqual(['1']);
+  });
+
+  test('lets requests under way end when it stops', async () => {
+    const engine = await startEngine();
+    engine.delayMs = 10;
+    const { url, frontend } = await startFrontend({ engines: [engine] });
+    const response = await post(url, '/v1/chat/completions', { ...CHAT, stream: true, max_tokens: 20 });
+    const stopped = frontend.stop();
+    expect(payloads(await response.text()).at(-1)).toBe('[DONE]');
+    await stopped;
+    await expect(fetch(`${url}/health`)).rejects.toThrow();
+  });
+});

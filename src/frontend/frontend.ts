@@ -1,0 +1,150 @@
+import swagger from '@fastify/swagger';
+import type { FastifyInstance } from 'fastify';
+import type { KvasirError } from '../base/errors.ts';
+import { fail } from '../base/errors.ts';
+import { errorBody } from '../formats/openai/error-body.ts';
+import { modelList } from '../formats/openai/model-card.ts';
+import type { ProcessMetrics } from '../metrics/process-metrics.ts';
+import { HttpServer, type RenderedError } from '../transport/http-server.ts';
+import { serveMetrics } from '../transport/http-server-metrics.ts';
+import { addAdminRoutes } from './admin-routes.ts';
+import { requireApiKey } from './api-keys.ts';
+import { type Endpoint, PATHS } from './exchange.ts';
+import { type DirectoryParts, ModelDirectory } from './model-directory.ts';
+import { OPENAPI_INFO, ROUTE_SCHEMAS } from './openapi.ts';
+import { type ServeParts, serveRequest } from './serve-request.ts';
+
+export interface FrontendOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly portFlag: string;
+  readonly maxBodyBytes: number;
+  /** None: everybody may ask. */
+  readonly apiKeys: readonly string[];
+  /** Whether `/busy_threshold` and `/debug` are served. */
+  readonly admin: boolean;
+  /** HTTP status of an overload; 529 in Dynamo. */
+  readonly overloadStatus: number;
+  /** Where metrics are served; `/metrics`. */
+  readonly metricsPath: string;
+  /** How long requests under way may take to end when the frontend stops. */
+  readonly drainMs: number;
+}
+
+/** What the frontend is made of, given by whoever assembles it. */
+export interface FrontendParts
+  extends Omit<DirectoryParts, 'wallMs'>,
+    Omit<ServeParts, 'directory' | 'suspect' | 'forwardAuthorization'> {
+  readonly process: ProcessMetrics;
+  /** Adds routes of other parts, such as the dashboard's. */
+  readonly addRoutes?: (app: FastifyInstance, frontend: Frontend) => void;
+}
+
+type Stage = 'starting' | 'serving' | 'draining';
+
+/** The OpenAI-compatible service in front of a fleet. */
+export class Frontend {
+  readonly directory: ModelDirectory;
+  readonly #options: FrontendOptions;
+  readonly #parts: FrontendParts;
+  readonly #server: HttpServer;
+  #stage: Stage = 'starting';
+
+  constructor(options: FrontendOptions, parts: FrontendParts) {
+    this.#options = options;
+    this.#parts = parts;
+    this.directory = new ModelDirectory({ ...parts, wallMs: () => parts.clock.wallMs() });
+    const { host, port, portFlag, maxBodyBytes } = options;
+    const renderError = (error: KvasirError) => this.#render(error);
+    this.#server = new HttpServer({ host, port, portFlag, maxBodyBytes, log: parts.log, renderError });
+  }
+
+  /** Requests whose answer has not ended. */
+  get inFlight(): number {
+    return this.#server.inFlight;
+  }
+
+  /** Serves; resolves to the URL. Workers join as discovery finds them. */
+  async start(): Promise<string> {
+    const { app } = this.#server;
+    await app.register(swagger, { openapi: OPENAPI_INFO });
+    this.#addRoutes(app);
+    this.#parts.addRoutes?.(app, this);
+    this.directory.start();
+    const url = await this.#server.start();
+    this.#stage = 'serving';
+    return url;
+  }
+
+  /** Refuses new requests, lets those under way end, then closes. */
+  async stop(): Promise<void> {
+    this.#stage = 'draining';
+    await this.#server.stop(this.#options.drainMs);
+    this.directory.stop();
+  }
+
+  #addRoutes(app: FastifyInstance): void {
+    const { apiKeys, admin, metricsPath } = this.#options;
+    const { discovery } = this.#parts;
+    if (apiKeys.length > 0) requireApiKey(app, apiKeys, ['/v1', '/busy_threshold', '/debug']);
+    const serve: ServeParts = {
+      ...this.#parts,
+      directory: this.directory,
+      forwardAuthorization: apiKeys.length === 0,
+      suspect: (workerId) => discovery.suspect?.(workerId),
+    };
+    for (const endpoint of Object.keys(PATHS) as Endpoint[])
+      app.post(PATHS[endpoint], { schema: ROUTE_SCHEMAS[endpoint] }, (request, reply) => {
+        if (this.#stage === 'draining') throw fail('KV_DRAINING');
+        return serveRequest(serve, endpoint, request, reply);
+      });
+    app.get('/v1/models', { schema: ROUTE_SCHEMAS.models }, async () => this.#models());
+    app.get('/health', { schema: ROUTE_SCHEMAS.health }, async (_request, reply) => {
+      const { status, body } = this.#health();
+      return reply.code(status).send(body);
+    });
+    app.get('/live', { schema: ROUTE_SCHEMAS.live }, async () => ({
+      status: 'live',
+      message: 'Service is live',
+    }));
+    serveMetrics(app, metricsPath, (accept) => this.#parts.process.scrape(accept));
+    app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
+    if (admin) addAdminRoutes(app, this.directory);
+  }
+
+  #models(): object {
+    const cards = this.directory.models().map(({ name, pool, loraName, created }) => ({
+      id: name,
+      ownedBy: 'kvasir',
+      contextLength: pool.contextLength,
+      parent: loraName === undefined ? undefined : pool.model,
+      engine: undefined,
+      created,
+    }));
+    return modelList(cards);
+  }
+
+  #health(): { status: number; body: object } {
+    if (this.#stage === 'serving' && this.directory.ready) {
+      const instances = this.directory.pools().flatMap((pool) => pool.instances());
+      const body = {
+        status: 'healthy',
+        endpoints: Object.values(PATHS),
+        instances: instances.map(({ workerId, url, models, role }) => ({
+          worker_id: workerId,
+          url,
+          models,
+          role,
+        })),
+      };
+      return { status: 200, body };
+    }
+    const stage = this.#stage === 'serving' ? 'waiting_for_workers' : this.#stage;
+    return { status: 503, body: { status: 'not_ready', stage, message: 'Service is not ready' } };
+  }
+
+  #render(error: KvasirError): RenderedError {
+    const status = error.code === 'KV_OVERLOADED' ? this.#options.overloadStatus : error.status;
+    return { status, body: errorBody(error, status) };
+  }
+}

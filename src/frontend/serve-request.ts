@@ -1,0 +1,159 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { fail, KvasirError } from '../base/errors.ts';
+import {
+  type ChatRequest,
+  type CompletionRequest,
+  parseChatRequest,
+  parseCompletionRequest,
+  requestedMaxTokens,
+} from '../formats/openai/request.ts';
+import { ClientPresence } from './client-presence.ts';
+import { type DispatchParts, dispatch } from './dispatch.ts';
+import type { Endpoint, Exchange } from './exchange.ts';
+import type { ModelDirectory, ServedModel } from './model-directory.ts';
+import { encodeChatPrompt, encodeCompletionPrompt, type Prompt, type PromptEncoder } from './prompt.ts';
+import { readControls } from './request-controls.ts';
+import { requireReady } from './worker-pool.ts';
+
+export interface ServeParts extends DispatchParts {
+  readonly directory: ModelDirectory;
+  /** Whether `nvext` in bodies is heeded. */
+  readonly nvext: boolean;
+  /** Whether the client's `Authorization` goes on to the engine. */
+  readonly forwardAuthorization: boolean;
+}
+
+/** Where the prompt is in a body. */
+const FIELDS: Readonly<Record<Endpoint, string>> = { chat_completions: 'messages', completions: 'prompt' };
+const REQUEST_ID = /^[\w.:-]{1,200}$/;
+const FORWARDED = ['traceparent', 'tracestate', 'x-session-id'];
+
+/** Serves one request from its parsed body to the last byte of its answer; the guard ends with it. */
+export async function serveRequest(
+  parts: ServeParts,
+  endpoint: Endpoint,
+  httpRequest: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  const body = httpRequest.body as Readonly<Record<string, unknown>> | null;
+  const stream = body?.stream === true;
+  const name = typeof body?.model === 'string' ? body.model : '';
+  const client = new ClientPresence(reply);
+  const guard = parts.metrics.begin(
+    name,
+    endpoint,
+    stream ? 'stream' : 'unary',
+    traceId(httpRequest.headers),
+  );
+  client.onLeave(() => guard.disconnected());
+  try {
+    const exchange = await prepare(parts, endpoint, httpRequest, reply, { client, guard, stream });
+    if (!client.left) await dispatch(parts, exchange);
+  } catch (thrown) {
+    if (thrown instanceof KvasirError && thrown.code === 'KV_ENGINE_TIMEOUT') guard.fail('response_timeout');
+    else guard.failWith(thrown);
+    throw thrown;
+  } finally {
+    guard.end();
+  }
+  return reply;
+}
+
+async function prepare(
+  parts: ServeParts,
+  endpoint: Endpoint,
+  { body, rawBody, headers }: FastifyRequest,
+  reply: FastifyReply,
+  begun: Pick<Exchange, 'client' | 'guard' | 'stream'>,
+): Promise<Exchange> {
+  const receivedMs = parts.clock.nowMs();
+  const id = requestId(headers);
+  const stage = parts.metrics.stages.enter('preprocess');
+  try {
+    const request = endpoint === 'chat_completions' ? parseChatRequest(body) : parseCompletionRequest(body);
+    const model = parts.directory.find(request.model);
+    const encoder = requireReady(model.pool);
+    const collector = begun.guard.collect();
+    const prompt = await tokenise(parts, endpoint, request, encoder);
+    collector.setInputTokens(prompt.length);
+    checkLength(model, request, prompt, FIELDS[endpoint]);
+    return {
+      ...begun,
+      endpoint,
+      requestId: id,
+      request,
+      raw: rawBody ?? Buffer.alloc(0),
+      body: body as Readonly<Record<string, unknown>>,
+      model,
+      prompt,
+      controls: readControls(
+        headers,
+        parts.nvext ? (request.nvext ?? undefined) : undefined,
+        request.cache_salt ?? undefined,
+      ),
+      headers: engineHeaders(headers, id, parts.forwardAuthorization),
+      receivedMs,
+      collector,
+      reply,
+    };
+  } finally {
+    stage.end();
+  }
+}
+
+async function tokenise(
+  parts: ServeParts,
+  endpoint: Endpoint,
+  request: ChatRequest | CompletionRequest,
+  encoder: PromptEncoder,
+): Promise<Prompt> {
+  const startMs = parts.clock.nowMs();
+  const prompt =
+    endpoint === 'chat_completions'
+      ? await encodeChatPrompt(request as ChatRequest, encoder)
+      : await encodeCompletionPrompt(request as CompletionRequest, encoder);
+  parts.metrics.tokenized(parts.clock.nowMs() - startMs);
+  if (prompt.tokens.length > 0) return prompt;
+  const param = FIELDS[endpoint];
+  throw fail('KV_REQUEST_INVALID', { param, reason: `${param}: is empty`, mend: 'Send at least one token.' });
+}
+
+/** Refuses what no worker of the model could hold; only exact tokens can tell. */
+function checkLength(
+  { pool }: ServedModel,
+  request: ChatRequest | CompletionRequest,
+  { longest }: Prompt,
+  param: string,
+): void {
+  const { contextLength } = pool;
+  if (contextLength === undefined || pool.encoder?.exact !== true) return;
+  const output = requestedMaxTokens(request) ?? 1;
+  const requested = longest + output;
+  if (requested <= contextLength) return;
+  throw fail('KV_CONTEXT_LENGTH', { limit: contextLength, requested, prompt: longest, output, param });
+}
+
+function engineHeaders(
+  headers: IncomingHttpHeaders,
+  id: string,
+  forwardAuthorization: boolean,
+): Record<string, string> {
+  const out: Record<string, string> = { 'content-type': 'application/json', 'x-request-id': id };
+  const names = forwardAuthorization ? [...FORWARDED, 'authorization'] : FORWARDED;
+  for (const name of names) {
+    const value = headers[name];
+    if (typeof value === 'string') out[name] = value;
+  }
+  return out;
+}
+
+/** The client's, where it may go into headers and logs. */
+function requestId(headers: IncomingHttpHeaders): string {
+  const given = headers['x-request-id'];
+  return typeof given === 'string' && REQUEST_ID.test(given) ? given : crypto.randomUUID();
+}
+
+function traceId({ traceparent }: IncomingHttpHeaders): string | undefined {
+  return typeof traceparent === 'string' ? /^\w{2}-(\w{32})-/.exec(traceparent)?.[1] : undefined;
+}

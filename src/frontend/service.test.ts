@@ -1,0 +1,105 @@
+import { describe, expect, test } from 'vitest';
+import { CHAT, cleanUp, post, startEngine, startFrontend } from '../../test/support/frontend-setup.ts';
+
+cleanUp();
+
+describe('the frontend as a service', () => {
+  test('sends a request where its headers or nvext say, headers first', async () => {
+    const engines = [await startEngine(), await startEngine()];
+    const { url } = await startFrontend({ engines, facts: { dpSize: 2 } });
+    const worker = async (body: object, headers: Record<string, string> = {}): Promise<string> => {
+      const response = await post(url, '/v1/chat/completions', { ...CHAT, ...body }, { headers });
+      return `${response.status} ${response.headers.get('x-kvasir-worker-id')}/${response.headers.get('x-kvasir-dp-rank')}`;
+    };
+    const nvext = { backend_instance_id: 2, dp_rank: 1 };
+    expect(await worker({ nvext })).toBe('200 2/1');
+    expect(engines[1]?.seen[0]?.headers['x-data-parallel-rank']).toBe('1');
+    expect(await worker({ nvext }, { 'x-dynamo-worker-instance-id': '1', 'x-dp-rank': '0' })).toBe('200 1/0');
+    expect(await worker({ nvext }, { 'x-worker-instance-id': 'nonsense' })).toBe('200 2/1');
+    expect(await worker({ nvext: { backend_instance_id: '17868415983866978093', dp_rank: 0 } })).toBe(
+      '400 null/null',
+    );
+    expect(await worker({ nvext: { backend_instance_id: 2 } })).toBe('400 null/null');
+  });
+
+  test('keeps tenants apart and passes their salt to the engine', async () => {
+    const engine = await startEngine();
+    const { url, routers } = await startFrontend({ engines: [engine] });
+    for (const tenant of ['a', 'a', 'b'])
+      await (await post(url, '/v1/chat/completions', CHAT, { headers: { 'x-tenant-id': tenant } })).text();
+    expect(engine.seen.map((seen) => seen.body.cache_salt)).toEqual([
+      'dynamo-cache-salt:a',
+      'dynamo-cache-salt:a',
+      'dynamo-cache-salt:b',
+    ]);
+    expect([...(routers[0]?.decisions.latest() ?? [])].map((each) => each.requestId)).toHaveLength(3);
+  });
+
+  test('asks for a key where keys are set, and lets no part of one out', async () => {
+    const engine = await startEngine();
+    const { url } = await startFrontend({ engines: [engine], options: { apiKeys: ['s3cret', 'other'] } });
+    for (const [authorization, status] of [
+      [undefined, 401],
+      ['Bearer nope', 401],
+      ['Bearer s3cret', 200],
+      ['bearer other', 200],
+    ] as const) {
+      const headers: Record<string, string> = authorization === undefined ? {} : { authorization };
+      const response = await post(url, '/v1/chat/completions', CHAT, { headers });
+      expect(response.status).toBe(status);
+      if (status === 401)
+        expect(await response.json()).toMatchObject({ error: { type: 'AuthenticationError' } });
+    }
+    expect(engine.seen.map((seen) => seen.headers.authorization)).toEqual([undefined, undefined]);
+    expect((await fetch(`${url}/v1/models`)).status).toBe(401);
+    expect((await fetch(`${url}/debug/decisions`)).status).toBe(401);
+    expect((await fetch(`${url}/health`)).status).toBe(200);
+    expect((await fetch(`${url}/metrics`)).status).toBe(200);
+  });
+
+  test('shows and sets busy thresholds, and the latest decisions', async () => {
+    const engine = await startEngine();
+    const { url } = await startFrontend({ engines: [engine] });
+    const set = (body: object): Promise<Response> => post(url, '/busy_threshold', body);
+    expect(await (await set({ model: 'm', active_decode_blocks_threshold: 0.5 })).json()).toEqual({
+      model: 'm',
+      active_decode_blocks_threshold: 0.5,
+      active_prefill_tokens_threshold: null,
+      active_prefill_tokens_threshold_frac: null,
+    });
+    expect((await set({ model: 'm', active_decode_blocks_threshold: 2 })).status).toBe(400);
+    expect((await set({ model: 'x', active_decode_blocks_threshold: 0.1 })).status).toBe(404);
+    expect(await (await fetch(`${url}/busy_threshold`)).json()).toMatchObject({
+      thresholds: [{ model: 'm', active_decode_blocks_threshold: 0.5 }],
+    });
+    for (let i = 0; i < 3; i++) await (await post(url, '/v1/chat/completions', CHAT)).text();
+    const shown = (await (await fetch(`${url}/debug/decisions?limit=2`)).json()) as { decisions: object[] };
+    expect(shown.decisions).toMatchObject([
+      {
+        number: 2,
+        model: 'm',
+        hop: 'decode',
+        isl: 18,
+        actualCachedTokens: 16,
+        candidates: [{ chosen: true }],
+      },
+      { number: 1 },
+    ]);
+    expect((await fetch(`${url}/debug/decisions?limit=x`)).status).toBe(400);
+  });
+
+  test('describes its routes', async () => {
+    const { url } = await startFrontend();
+    const page = (await (await fetch(`${url}/openapi.json`)).json()) as { paths: Record<string, object> };
+    expect(Object.keys(page.paths)).toEqual(
+      expect.arrayContaining([
+        '/v1/chat/completions',
+        '/v1/completions',
+        '/v1/models',
+        '/health',
+        '/metrics',
+      ]),
+    );
+    expect(JSON.stringify(page.paths['/v1/completions'])).toContain('max_tokens');
+  });
+});

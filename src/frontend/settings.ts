@@ -1,0 +1,86 @@
+import { choice, flag, int, list, number, text } from '../base/settings.ts';
+
+/** Settings of the HTTP service; those of the router are in `kv/settings.ts`. */
+export const FRONTEND_SETTINGS = {
+  engine: list({
+    placeholder: 'SPEC',
+    separator: ' ',
+    help: 'engines to put requests to: http://host:port[,kv-events=tcp://...][,model=NAME][,tokenizer=PATH][,block-size=N][,role=prefill|decode|both][,dp=N][,kind=vllm|sglang|trtllm|kvasir|openai]',
+  }),
+  host: text({
+    default: '127.0.0.1',
+    placeholder: 'ADDRESS',
+    env: 'DYN_HTTP_HOST',
+    help: 'address to listen on',
+  }),
+  httpPort: int({
+    default: 8000,
+    min: 0,
+    max: 65_535,
+    placeholder: 'PORT',
+    env: 'DYN_HTTP_PORT',
+    help: 'port of the OpenAI API; 0 picks a free one',
+  }),
+  tokenizer: text({
+    placeholder: 'PATH',
+    help: 'tokenizer.json, or the folder that holds it, for engines that name none; "byte" for simulated ones',
+  }),
+  kvCacheBlockSize: int({
+    min: 1,
+    help: 'tokens per KV block of engines that do not tell theirs (16 where nothing says)',
+    env: 'DYN_KV_CACHE_BLOCK_SIZE',
+  }),
+  apiKeyFile: text({
+    placeholder: 'FILE',
+    help: 'accept only requests that carry a key of this file, one a line',
+  }),
+  maxBodyBytes: int({ default: 45 * 1024 * 1024, min: 1024, help: 'largest request body' }),
+  retryLimit: int({
+    default: 2,
+    min: 0,
+    max: 100,
+    help: 'how many other workers are tried when an engine fails before its first byte',
+  }),
+  engineTimeoutSecs: number({
+    default: 600,
+    min: 1,
+    help: 'how long an engine may take to begin its answer',
+  }),
+  streamTimeoutSecs: number({
+    default: 60,
+    min: 1,
+    env: 'DYN_HTTP_BACKEND_STREAM_TIMEOUT_SECS',
+    help: 'an answer silent for twice as long is given up',
+  }),
+  drainSecs: number({ default: 30, min: 0, help: 'how long requests under way may take to end at shutdown' }),
+  overloadStatus: int({
+    default: 529,
+    min: 200,
+    max: 999,
+    env: 'DYN_HTTP_OVERLOAD_STATUS_CODE',
+    help: 'HTTP status of an overload',
+  }),
+  nvext: flag({ default: true, env: 'DYN_ENABLE_FRONTEND_NVEXT', help: 'heed nvext in request bodies' }),
+  disableAdminApi: flag({
+    env: 'DYN_DISABLE_FRONTEND_ADMIN_API',
+    help: 'serve neither /busy_threshold nor /debug',
+  }),
+  metricsPath: text({
+    default: '/metrics',
+    placeholder: 'PATH',
+    env: 'DYN_HTTP_SVC_METRICS_PATH',
+    help: 'where metrics are served',
+  }),
+  metricsPrefix: text({
+    placeholder: 'NAME',
+    env: 'DYN_METRICS_PREFIX',
+    help: 'instead of dynamo_frontend in metric names',
+  }),
+  metricsCompat: choice({
+    choices: ['current', '1.0.2'],
+    default: 'current',
+    help: 'names, labels and buckets of metrics as that version of Dynamo has them',
+  }),
+  openMetrics: flag({ help: 'serve OpenMetrics to scrapers that ask for it' }),
+  namespace: text({ default: 'dynamo', env: 'DYN_NAMESPACE', help: 'value of the label dynamo_namespace' }),
+};

@@ -1,0 +1,38 @@
+const CLOSE = 0x7d;
+const WHITESPACE = new Set([0x20, 0x09, 0x0a, 0x0d]);
+
+/**
+ * The body to send on: the client's own bytes with further fields before the closing brace, so that nothing is
+ * lost of numbers that JavaScript cannot hold. Only a field that the client gave too makes it a new text.
+ */
+export function upstreamBody(
+  raw: Buffer,
+  parsed: Readonly<Record<string, unknown>>,
+  fields: Readonly<Record<string, unknown>>,
+): Buffer {
+  const names = Object.keys(fields);
+  if (names.length === 0) return raw;
+  const end = lastByte(raw);
+  const replaces = names.some((name) => Object.hasOwn(parsed, name));
+  if (replaces || raw[end] !== CLOSE || Object.keys(parsed).length === 0)
+    return Buffer.from(JSON.stringify({ ...parsed, ...fields }));
+  const added = Buffer.from(`,${JSON.stringify(fields).slice(1)}`);
+  return Buffer.concat([raw.subarray(0, end), added]);
+}
+
+/**
+ * Fields that make the engine report usage at the end of a stream. `stripUsage`: the client did not ask for it.
+ */
+export function usageFields(
+  stream: boolean,
+  options: { readonly include_usage?: boolean | null | undefined } | null | undefined,
+): { readonly fields: Readonly<Record<string, unknown>>; readonly stripUsage: boolean } {
+  if (!stream || options?.include_usage === true) return { fields: {}, stripUsage: false };
+  return { fields: { stream_options: { ...options, include_usage: true } }, stripUsage: true };
+}
+
+function lastByte(raw: Buffer): number {
+  let end = raw.length - 1;
+  while (end > 0 && WHITESPACE.has(raw[end]!)) end--;
+  return end;
+}

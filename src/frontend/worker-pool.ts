@@ -1,0 +1,176 @@
+import { fail, toError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import type { KvRouter } from '../kv/kv-router.ts';
+import type { ModelConfig } from '../metrics/model-catalogue.ts';
+import type { WorkerInstance } from '../transport/discovery.ts';
+import type { PromptEncoder } from './prompt.ts';
+
+/** Which hop of a request a router places: the only one, or one of two where prefill has workers of its own. */
+export type Hop = 'prefill' | 'decode';
+
+/** What a pool gets from the program around it. */
+export interface PoolParts {
+  readonly log: Log;
+  makeRouter(model: string, blockSize: number, hop: Hop): KvRouter;
+  /** Feeds an instance's KV events to the router's index; returns what ends it. */
+  feedEvents(instance: WorkerInstance, router: KvRouter): () => void;
+  /** The tokenizer that the instance names, or what stands in for it. */
+  encoderFor(instance: WorkerInstance): Promise<PromptEncoder>;
+  /** KV block size of engines that do not tell theirs. */
+  readonly defaultBlockSize: number;
+}
+
+interface Member {
+  readonly instance: WorkerInstance;
+  readonly router: KvRouter;
+  readonly stopFeeding: () => void;
+}
+
+/** The workers of one base model, with the routers that choose among them. Owns routers and event feeds. */
+export class WorkerPool {
+  readonly model: string;
+  readonly blockSize: number;
+  readonly #parts: PoolParts;
+  readonly #members = new Map<string, Member>();
+  readonly #routers = new Map<Hop, KvRouter>();
+  #encoder: PromptEncoder | undefined;
+  #config: ModelConfig = {};
+
+  constructor(model: string, first: WorkerInstance, parts: PoolParts) {
+    this.model = model;
+    this.blockSize = first.blockSize ?? parts.defaultBlockSize;
+    this.#parts = parts;
+    void this.#loadEncoder(first);
+  }
+
+  get size(): number {
+    return this.#members.size;
+  }
+
+  /** Undefined while the tokenizer loads. */
+  get encoder(): PromptEncoder | undefined {
+    return this.#encoder;
+  }
+
+  get routers(): ReadonlyMap<Hop, KvRouter> {
+    return this.#routers;
+  }
+
+  instances(): WorkerInstance[] {
+    return [...this.#members.values()].map(({ instance }) => instance);
+  }
+
+  instance(workerId: string): WorkerInstance | undefined {
+    return this.#members.get(workerId)?.instance;
+  }
+
+  /** The router of a hop while it has workers. Workers for both hops are the decode router's. */
+  router(hop: Hop): KvRouter | undefined {
+    const router = this.#routers.get(hop);
+    return router !== undefined && router.fleet.size > 0 ? router : undefined;
+  }
+
+  /** The shortest of its workers', so that any of them can take what is let through. */
+  get contextLength(): number | undefined {
+    return this.#config.contextLength;
+  }
+
+  /** What each of its workers can do at least. */
+  get config(): ModelConfig {
+    return this.#config;
+  }
+
+  /** Adds a worker or takes in its new facts; false if it cannot serve in this pool. */
+  put(instance: WorkerInstance): boolean {
+    if (instance.blockSize !== undefined && instance.blockSize !== this.blockSize) {
+      const facts = { url: instance.url, blockSize: instance.blockSize, expected: this.blockSize };
+      this.#parts.log.error(facts, 'worker refused: its KV block size differs from that of its model');
+      this.remove(instance.workerId);
+      return false;
+    }
+    const known = this.#members.get(instance.workerId);
+    const router = this.#routerOf(instance.role === 'prefill' ? 'prefill' : 'decode');
+    router.addWorker({
+      workerId: instance.workerId,
+      dpSize: instance.dpSize,
+      totalKvBlocks: instance.totalKvBlocks,
+      maxNumBatchedTokens: instance.maxNumBatchedTokens,
+      loras: instance.loras,
+    });
+    const kept = known !== undefined && known.router === router && sameEvents(known.instance, instance);
+    if (known !== undefined && !kept) this.#leave(known, known.router !== router);
+    const stopFeeding = kept ? known.stopFeeding : this.#parts.feedEvents(instance, router);
+    this.#members.set(instance.workerId, { instance, router, stopFeeding });
+    this.#config = leastOf(this.instances(), this.blockSize);
+    return true;
+  }
+
+  remove(workerId: string): void {
+    const member = this.#members.get(workerId);
+    if (member === undefined) return;
+    this.#members.delete(workerId);
+    this.#config = leastOf(this.instances(), this.blockSize);
+    this.#leave(member, true);
+  }
+
+  stop(): void {
+    for (const workerId of [...this.#members.keys()]) this.remove(workerId);
+    for (const router of this.#routers.values()) router.stop();
+  }
+
+  #leave({ instance, router, stopFeeding }: Member, gone: boolean): void {
+    stopFeeding();
+    if (gone) router.removeWorker(instance.workerId);
+  }
+
+  #routerOf(hop: Hop): KvRouter {
+    let router = this.#routers.get(hop);
+    if (router === undefined) {
+      router = this.#parts.makeRouter(this.model, this.blockSize, hop);
+      this.#routers.set(hop, router);
+    }
+    return router;
+  }
+
+  async #loadEncoder(instance: WorkerInstance): Promise<void> {
+    try {
+      this.#encoder = await this.#parts.encoderFor(instance);
+    } catch (thrown) {
+      const { message, hint } = toError(thrown);
+      this.#parts.log.error(
+        { model: this.model, reason: message, hint },
+        'model cannot be served: no tokenizer',
+      );
+    }
+  }
+}
+
+/** Throws unless the pool can take requests now. */
+export function requireReady(pool: WorkerPool): PromptEncoder {
+  if (pool.encoder === undefined)
+    throw fail('KV_NO_WORKERS', { model: pool.model, reason: 'its tokenizer is not loaded' });
+  if (pool.router('decode') === undefined)
+    throw fail('KV_NO_WORKERS', { model: pool.model, reason: 'none is ready' });
+  return pool.encoder;
+}
+
+function leastOf(instances: readonly WorkerInstance[], kvCacheBlockSize: number): ModelConfig {
+  const least = (pick: (each: WorkerInstance) => number | undefined): number | undefined => {
+    const known = instances.map(pick).filter((value) => value !== undefined);
+    return known.length > 0 ? Math.min(...known) : undefined;
+  };
+  const config = {
+    totalKvBlocks: least((each) => each.totalKvBlocks),
+    maxNumSeqs: least((each) => each.maxNumSeqs),
+    maxNumBatchedTokens: least((each) => each.maxNumBatchedTokens),
+    contextLength: least((each) => each.contextLength),
+    kvCacheBlockSize,
+  };
+  return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined));
+}
+
+function sameEvents(a: WorkerInstance, b: WorkerInstance): boolean {
+  return (
+    a.kvEvents === b.kvEvents && a.replay === b.replay && a.snapshot === b.snapshot && a.dpSize === b.dpSize
+  );
+}

@@ -1,0 +1,131 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { answerBody, answerChunks } from '../../src/formats/openai/answer.ts';
+import { SSE_DONE, sseFrame } from '../../src/formats/sse/frame.ts';
+
+/** How the engine treats a request: told by the field `behave` of the body, or by its `behave` property. */
+export type Behaviour =
+  | 'answer'
+  | 'die at once'
+  | 'die in stream'
+  | 'error in stream'
+  | 'end without done'
+  | 'refuse 400'
+  | 'refuse 503'
+  | 'plain 500'
+  | 'never answer'
+  | 'never end';
+
+export interface SeenRequest {
+  readonly path: string;
+  readonly headers: IncomingMessage['headers'];
+  readonly text: string;
+  readonly body: Record<string, unknown>;
+}
+
+const MAX_TOKENS = 5;
+
+/** A small OpenAI-shaped engine that answers `w0 w1 w2 ...`, and misbehaves when asked to. */
+export class OpenAiEngine {
+  readonly #server: Server;
+  readonly seen: SeenRequest[] = [];
+  behave: Behaviour = 'answer';
+  /** Reported in usage; undefined leaves the field out. */
+  cachedTokens: number | undefined = 16;
+  /** Between tokens. */
+  delayMs = 0;
+  /** Requests that are being answered. */
+  active = 0;
+  url = '';
+
+  constructor() {
+    this.#server = createServer((request, response) => this.#receive(request, response));
+  }
+
+  async start(): Promise<this> {
+    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
+    this.url = `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return this;
+  }
+
+  async stop(): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  #receive(request: IncomingMessage, response: ServerResponse): void {
+    const pieces: Buffer[] = [];
+    request.on('data', (piece: Buffer) => pieces.push(piece));
+    request.on('end', () => {
+      const text = Buffer.concat(pieces).toString();
+      const seen = { path: request.url ?? '', headers: request.headers, text, body: JSON.parse(text) };
+      this.seen.push(seen);
+      this.active++;
+      response.on('close', () => this.active--);
+      void this.#answer(seen, response);
+    });
+  }
+
+  async #answer({ path, body }: SeenRequest, response: ServerResponse): Promise<void> {
+    const behave = (body.behave as Behaviour | undefined) ?? this.behave;
+    const kind = path.includes('chat') ? 'chat' : 'completion';
+    const head = { id: `${kind === 'chat' ? 'chatcmpl' : 'cmpl'}-1`, created: 1, model: String(body.model) };
+    const tokens = Number(body.max_tokens ?? MAX_TOKENS);
+    const usage = {
+      promptTokens: 40,
+      completionTokens: tokens,
+      ...(this.cachedTokens !== undefined && { cachedTokens: this.cachedTokens }),
+    };
+    const refuse = (status: number, error: object | string): void => {
+      response.writeHead(status, {
+        'content-type': typeof error === 'string' ? 'text/plain' : 'application/json',
+      });
+      response.end(typeof error === 'string' ? error : JSON.stringify({ error }));
+    };
+    if (behave === 'never answer') return;
+    if (behave === 'die at once') return void response.socket?.destroy();
+    if (behave === 'refuse 400')
+      return refuse(400, { message: 'bad "seed"', type: 'BadRequestError', param: 'seed', code: 400 });
+    if (behave === 'refuse 503')
+      return refuse(503, {
+        message: 'engine is dead',
+        type: 'ServiceUnavailableError',
+        param: null,
+        code: 503,
+      });
+    if (behave === 'plain 500') return refuse(500, 'Internal Server Error');
+    if (body.stream !== true) {
+      await this.#pause(tokens);
+      const text = Array.from({ length: tokens }, (_, i) => `w${i} `).join('');
+      response.writeHead(200, { 'content-type': 'application/json' });
+      response.end(JSON.stringify(answerBody(kind, head, [{ text, finishReason: 'length' }], usage)));
+      return;
+    }
+    const chunks = answerChunks(kind, head);
+    response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' });
+    const opening = chunks.opening(0);
+    if (opening !== '') response.write(sseFrame(opening));
+    for (let i = 0; i < tokens; i++) {
+      if (behave === 'die in stream' && i === 2) {
+        await new Promise((resolve) => response.write(':\n\n', resolve));
+        return void response.socket?.destroy();
+      }
+      if (behave === 'error in stream' && i === 2) {
+        response.end(sseFrame('{"error": {"message": "out of luck", "code": 500}}') + SSE_DONE);
+        return;
+      }
+      if (behave === 'never end' && i === 2) return;
+      const last = i === tokens - 1;
+      response.write(sseFrame(last ? chunks.finish(0, `w${i} `, 'length') : chunks.text(0, `w${i} `)));
+      await this.#pause(1);
+      if (response.destroyed) return;
+    }
+    const options = body.stream_options as { include_usage?: boolean } | undefined;
+    if (options?.include_usage === true) response.write(sseFrame(chunks.usage(usage)));
+    response.end(behave === 'end without done' ? '' : SSE_DONE);
+  }
+
+  async #pause(tokens: number): Promise<void> {
+    if (this.delayMs > 0) await new Promise((resolve) => setTimeout(resolve, tokens * this.delayMs));
+  }
+}
