@@ -4,7 +4,7 @@ import { ModelSeries } from './model-series.ts';
 import type { MetricsVersion, Registry } from './registry.ts';
 
 /** Label of requests for a model that nobody serves. */
-export const UNKNOWN_MODEL = 'unknown_model';
+const UNKNOWN_MODEL = 'unknown_model';
 /** Label of models beyond the limit. */
 const OVERFLOW_MODEL = 'overflow_model';
 
@@ -34,6 +34,8 @@ export class ModelCatalogue {
   readonly #limits: ModelLimits;
   readonly #models = new Map<string, ModelSeries>();
   readonly #leaving = new Map<string, CancelTimer>();
+  /** Registered models that the limit kept out. */
+  readonly #overflow = new Set<string>();
   readonly #shared = new Map<string, ModelSeries>();
 
   constructor(families: FrontendFamilies, service: Registry, clock: Clock, limits: ModelLimits) {
@@ -50,9 +52,11 @@ export class ModelCatalogue {
     this.#leaving.delete(model);
     if (!this.#models.has(model)) {
       if (this.#models.size >= this.#limits.maxModels) {
-        this.#families.modelOverflow.with().inc();
+        if (!this.#overflow.has(model)) this.#families.modelOverflow.with().inc();
+        this.#overflow.add(model);
         return;
       }
+      this.#overflow.delete(model);
       const series = new ModelSeries(this.#families, this.#label(model));
       this.#models.set(model, series);
       if (this.#version !== '1.0.2') series.create();
@@ -62,6 +66,7 @@ export class ModelCatalogue {
 
   /** Deregisters a model; its series go after the grace. */
   remove(model: string): void {
+    this.#overflow.delete(model);
     if (!this.#models.has(model) || this.#leaving.has(model)) return;
     const deadlineMs = this.#clock.nowMs() + this.#limits.modelGraceMs;
     this.#leaving.set(
@@ -72,12 +77,8 @@ export class ModelCatalogue {
 
   /** The series that requests for this model count in. */
   seriesOf(model: string): ModelSeries {
-    return this.#models.get(model) ?? this.#sharedSeries(UNKNOWN_MODEL);
-  }
-
-  /** The series of a registered model that the limit kept out. */
-  overflow(): ModelSeries {
-    return this.#sharedSeries(OVERFLOW_MODEL);
+    const shared = this.#overflow.has(model) ? OVERFLOW_MODEL : UNKNOWN_MODEL;
+    return this.#models.get(model) ?? this.#sharedSeries(shared);
   }
 
   /** Drops the timers. */
@@ -90,6 +91,7 @@ export class ModelCatalogue {
     const series = this.#models.get(model);
     this.#leaving.delete(model);
     this.#models.delete(model);
+    series?.retire();
     // Two models may share a label where the version lower-cases names.
     const shared = [...this.#models.values()].some((other) => other.model === series?.model);
     if (series !== undefined && !shared) this.#service.removeSeries('model', series.model);

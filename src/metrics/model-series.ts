@@ -1,4 +1,5 @@
 import type { Counter } from './counter.ts';
+import type { Child, Family, LabelValues } from './family.ts';
 import type { FrontendFamilies } from './frontend-families.ts';
 import type { Gauge } from './gauge.ts';
 import type { Histogram } from './histogram.ts';
@@ -9,6 +10,7 @@ export class ModelSeries {
   readonly model: string;
   readonly #families: FrontendFamilies;
   readonly #labels: { readonly model: string };
+  #retired = false;
   #inflight: Gauge | undefined;
   #active: Gauge | undefined;
   #queued: Gauge | undefined;
@@ -33,58 +35,68 @@ export class ModelSeries {
     void [this.cachedTokens, this.outputTokens];
   }
 
+  /** The model has gone: what is bound from now on shows nowhere. */
+  retire(): void {
+    this.#retired = true;
+  }
+
+  /** A further child with this model's label; what outlives the model does not bring its series back. */
+  bind<L extends string, C extends Child>(family: Family<L, C>, labels: LabelValues<L>): C {
+    return this.#retired ? family.detached() : (family as Family<string, C>).with(labels);
+  }
+
   get inflight(): Gauge {
-    this.#inflight ??= this.#families.inflight.with(this.#labels);
+    this.#inflight ??= this.bind(this.#families.inflight, this.#labels);
     return this.#inflight;
   }
 
   get active(): Gauge {
-    this.#active ??= this.#families.active.with(this.#labels);
+    this.#active ??= this.bind(this.#families.active, this.#labels);
     return this.#active;
   }
 
   get queued(): Gauge {
-    this.#queued ??= this.#families.queued.with(this.#labels);
+    this.#queued ??= this.bind(this.#families.queued, this.#labels);
     return this.#queued;
   }
 
   get duration(): Histogram {
-    this.#duration ??= this.#families.duration.with(this.#labels);
+    this.#duration ??= this.bind(this.#families.duration, this.#labels);
     return this.#duration;
   }
 
   get ttft(): Histogram {
-    this.#ttft ??= this.#families.ttft.with(this.#labels);
+    this.#ttft ??= this.bind(this.#families.ttft, this.#labels);
     return this.#ttft;
   }
 
   get itl(): Histogram {
-    this.#itl ??= this.#families.itl.with(this.#labels);
+    this.#itl ??= this.bind(this.#families.itl, this.#labels);
     return this.#itl;
   }
 
   get inputTokens(): Histogram {
-    this.#inputTokens ??= this.#families.inputTokens.with(this.#labels);
+    this.#inputTokens ??= this.bind(this.#families.inputTokens, this.#labels);
     return this.#inputTokens;
   }
 
   get outputSequence(): Histogram {
-    this.#outputSequence ??= this.#families.outputSequence.with(this.#labels);
+    this.#outputSequence ??= this.bind(this.#families.outputSequence, this.#labels);
     return this.#outputSequence;
   }
 
   get cachedTokens(): Histogram {
-    this.#cachedTokens ??= this.#families.cachedTokens.with(this.#labels);
+    this.#cachedTokens ??= this.bind(this.#families.cachedTokens, this.#labels);
     return this.#cachedTokens;
   }
 
   get outputTokens(): Counter {
-    this.#outputTokens ??= this.#families.outputTokens.with(this.#labels);
+    this.#outputTokens ??= this.bind(this.#families.outputTokens, this.#labels);
     return this.#outputTokens;
   }
 
   get chunkGap(): Histogram {
-    this.#chunkGap ??= this.#families.chunkGap.with(this.#labels);
+    this.#chunkGap ??= this.bind(this.#families.chunkGap, this.#labels);
     return this.#chunkGap;
   }
 }

@@ -48,7 +48,7 @@ export class RequestGuard {
     this.#traceId = traceId;
     this.#startMs = context.clock.nowMs();
     const { model } = series;
-    context.families.started.with({ model, endpoint, request_type: requestType }).inc();
+    series.bind(context.families.started, { model, endpoint, request_type: requestType }).inc();
     series.inflight.inc();
     series.active.inc();
     series.queued.inc();
@@ -95,7 +95,8 @@ export class RequestGuard {
   reject(): void {
     if (this.#rejected) return;
     this.#rejected = true;
-    this.#context.families.rejections.with({ model: this.#series.model, endpoint: this.#endpoint }).inc();
+    const labels = { model: this.#series.model, endpoint: this.#endpoint };
+    this.#series.bind(this.#context.families.rejections, labels).inc();
   }
 
   /** The client has left: cancelled, whatever comes after. */
@@ -107,7 +108,7 @@ export class RequestGuard {
     families.disconnected.with().inc();
     families.disconnects.with().inc();
     const labels = { model: this.#series.model, endpoint: this.#endpoint, request_type: this.#requestType };
-    families.cancellations.with(labels).inc();
+    this.#series.bind(families.cancellations, labels).inc();
   }
 
   /** Ends the request and its collector; a second call does nothing. */
@@ -124,13 +125,13 @@ export class RequestGuard {
     if (this.#traceId === undefined) this.#series.duration.observe(seconds);
     else this.#series.duration.observeTraced(seconds, 1, this.#traceId, clock.wallMs() / 1000);
     if (this.#endpoint === 'embeddings' && this.#errorType === '')
-      families.embeddingLatency.with({ model: this.#series.model }).observe(seconds);
+      this.#series.bind(families.embeddingLatency, { model: this.#series.model }).observe(seconds);
   }
 
   #total(errorType: ErrorType | '') {
     const { families, version } = this.#context;
     const late = errorType === 'unavailable' || errorType === 'response_timeout';
-    return families.requests.with({
+    return this.#series.bind(families.requests, {
       model: this.#series.model,
       endpoint: this.#endpoint,
       request_type: this.#requestType,

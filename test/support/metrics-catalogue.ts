@@ -6,6 +6,7 @@ interface CatalogueFamily {
   readonly help?: string;
   readonly labels: readonly string[];
   readonly auto_labels?: readonly string[];
+  readonly label_values?: Readonly<Record<string, readonly string[]>>;
   readonly buckets?: readonly number[];
   readonly bucket_list_1_0_2?: string;
   readonly since: string;
