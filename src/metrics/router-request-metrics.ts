@@ -15,6 +15,11 @@ export function averageItlS(firstTokenS: number, nowS: number, osl: number): num
   return osl < 2 ? undefined : (nowS - firstTokenS) / (osl - 1);
 }
 
+/** Upper bound of the time that a request's KV cache took to reach its decode worker. */
+export function kvTransferS(prefillCompleteS: number, firstTokenS: number): number {
+  return Math.max(0, firstTokenS - prefillCompleteS);
+}
+
 /**
  * `dynamo_component_router_*`: every routed hop, under the labels of the component routed to. Make one per component
  * and share it: all series start at zero with it.
@@ -97,7 +102,7 @@ export class RouterRequestMetrics {
     this.#requests.inc();
     if (osl > 0 || this.#old) this.#osl.observe(osl);
     if (prefillCompleteMs === undefined || firstTokenMs === undefined) return;
-    this.#kvTransfer.observe(Math.max(0, firstTokenMs - prefillCompleteMs) / 1000);
+    this.#kvTransfer.observe(kvTransferS(prefillCompleteMs / 1000, firstTokenMs / 1000));
   }
 
   /** The engine has said how many prompt tokens were cached, of which so many were foreseen. */

@@ -2,6 +2,8 @@ import { VirtualClock } from '../../src/base/clock.ts';
 import { parseExposition } from '../../src/formats/prometheus-text/parse.ts';
 import { ProcessMetrics, type ProcessMetricsOptions } from '../../src/metrics/process-metrics.ts';
 
+export { parseExposition };
+
 /** Metrics of a process under a virtual clock, and what a scrape of them says. */
 export class MetricsProbe {
   readonly clock = new VirtualClock();
