@@ -16,6 +16,10 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     summary: 'serve a simulated engine: OpenAI API, KV events, metrics',
     load: async () => (await import('../commands/worker.ts')).command,
   },
+  bench: {
+    summary: 'load an OpenAI-compatible server and measure it',
+    load: async () => (await import('../commands/bench.ts')).command,
+  },
   'profile sla': {
     summary: 'find the parallel mapping that meets TTFT and ITL targets',
     load: async () => (await import('../commands/profile-sla.ts')).command,

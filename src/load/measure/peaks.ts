@@ -1,5 +1,20 @@
+import { ascending } from '../../math/percentile.ts';
 import type { RequestRecord } from '../record.ts';
 import { timings } from './timings.ts';
+
+/** Most requests that were in flight at one instant. */
+export function peakInFlight(records: readonly RequestRecord[]): number {
+  const sent = records.filter((record) => record.outcome !== 'dropped');
+  const starts = ascending(sent.map((record) => record.sentMs));
+  const ends = ascending(sent.map((record) => record.endMs));
+  let peak = 0;
+  for (let started = 0, ended = 0; started < starts.length; started++) {
+    // One that ends as another starts has made place for it.
+    while (ends[ended]! <= starts[started]!) ended++;
+    peak = Math.max(peak, started + 1 - ended);
+  }
+  return peak;
+}
 
 /** Busiest seconds of a run, counted in buckets of one second from the first send, as vLLM does. */
 export interface Peaks {

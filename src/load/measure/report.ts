@@ -2,7 +2,7 @@ import { bootstrapMean, bootstrapPercentile, type Interval } from '../../math/bo
 import { mean, type Summary, summarize, total } from '../../math/summary.ts';
 import { inputTokens, type LoadRun, type Outcome, type RequestRecord } from '../record.ts';
 import { type Goals, isGood } from './goodput.ts';
-import { type Peaks, peaks } from './peaks.ts';
+import { peakInFlight, peaks } from './peaks.ts';
 import { type Convention, contentTimes, type Timings, timings } from './timings.ts';
 import { type SendLag, sendLag, type Verdict, verdict } from './verdict.ts';
 
@@ -50,7 +50,9 @@ export interface LoadReport {
   readonly latencies: Latencies;
   /** The same from the intended start instead of the send; open loop only. */
   readonly fromIntended: Pick<Latencies, 'ttft' | 'e2el'> | undefined;
-  readonly peaks: Peaks;
+  /** Chunks in the busiest second. */
+  readonly peakTokensPerS: number;
+  readonly peakInFlight: number;
   readonly cache: CacheUse;
   /** Good requests; the share is of all that were due, dropped and failed ones included. */
   readonly goodput: { readonly good: number; readonly perS: number; readonly share: number } | undefined;
@@ -97,7 +99,8 @@ export function reportOf(run: LoadRun, options: ReportOptions = {}): LoadReport 
     totalTokensPerS: perSecond(input + outputTokens),
     latencies,
     fromIntended: fromIntended(completed, convention),
-    peaks: peaks(completed),
+    peakTokensPerS: peaks(completed).tokensPerS,
+    peakInFlight: peakInFlight(records),
     cache: cacheUse(completed, options.theoreticalKve),
     goodput: goods && { good, perS: perSecond(good), share: mean(goods) ?? 0 },
     sendLag: sendLag(records),
