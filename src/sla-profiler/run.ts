@@ -13,6 +13,7 @@ import { PointJournal } from './point-journal.ts';
 import type { ProfileOutput } from './profile-output.ts';
 import { rankPairs } from './ranking.ts';
 import { recommendationLines } from './recommendation.ts';
+import { profileReport } from './report.ts';
 import { type SlaProfile, slaMet } from './result.ts';
 import { plannerOptions, type SlaSettings } from './settings.ts';
 import { profileSummary } from './summary.ts';
@@ -137,7 +138,7 @@ async function writeSweepConfigs(plan: SlaPlan, output: ProfileOutput): Promise<
 }
 
 async function writeResults(
-  { settings, output, renderer }: ProfileRun,
+  { settings, output, renderer, target }: ProfileRun,
   plan: SlaPlan,
   profile: SlaProfile,
 ): Promise<void> {
@@ -148,12 +149,14 @@ async function writeResults(
   await output.writeEngineConfig(
     engineOrder(plan, 'decode', profile.decodeMapping, 'selected_decode_interpolation'),
   );
-  await output.charts(profileCharts(profile, settings.gpuHourPrice), renderer);
+  const charts = profileCharts(profile, settings.gpuHourPrice);
+  await output.charts(charts, renderer);
   await output.write(
     'config_with_planner.yaml',
     finalDeployment(settings, plan, profile.prefillMapping, profile.decodeMapping).toString(),
   );
   const pairs = rankPairs(profile, settings.gpuHourPrice);
+  await output.write('report.html', profileReport(profile, pairs, charts, target.name));
   await output.write('summary.json', `${JSON.stringify(profileSummary(profile, pairs), null, 2)}\n`);
 }
 
