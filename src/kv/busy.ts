@@ -18,7 +18,7 @@ export interface LoadReport {
 }
 
 /** Taken for an engine that does not tell how many tokens it computes in one pass. */
-const UNKNOWN_BATCHED_TOKENS = 10_000_000;
+export const UNKNOWN_BATCHED_TOKENS = 10_000_000;
 
 interface RankLoad {
   activeBlocks: number;

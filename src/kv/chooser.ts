@@ -8,6 +8,7 @@ import { CandidateTable } from './policies/candidate-table.ts';
 import { effectiveOverlap, type KvWeights, taintFactor, weighOverlaps } from './policies/kv-cost.ts';
 import type { Policy } from './policies/policy.ts';
 import type { PromptLookup } from './prompt-lookup.ts';
+import type { Pressure } from './queue/admission-queue.ts';
 import type { RouteRequest } from './route-request.ts';
 import { eligibleRanks, preferredTaintWeight, type Refusal, refuse } from './select.ts';
 import type { TierBlocks } from './selection.ts';
@@ -66,9 +67,8 @@ export class Chooser {
   }
 
   choose(request: RouteRequest, prompt: Prompt): Choice | Refusal {
-    const { busy, fleet, policy } = this.#parts;
-    const { controls = {}, namespace } = request;
-    const refusal = eligibleRanks(fleet, busy, controls, namespace?.loraName, this.#eligible);
+    const { policy } = this.#parts;
+    const refusal = this.#findEligible(request);
     if (refusal !== undefined) return refusal;
     const pinnedBy = this.#narrow(request);
     const pinned = pinnedBy === 'caller';
@@ -87,6 +87,24 @@ export class Chooser {
     return { kind: 'chosen', decision: this.#decide(request, prompt, row, pinnedBy), overlap, overlapBlocks };
   }
 
+  /** Tokens of the prompt cached on the eligible rank that has most; 0 when none is eligible. */
+  bestCachedTokens(request: RouteRequest, prompt: Prompt): number {
+    if (this.#findEligible(request) !== undefined) return 0;
+    this.#fillTable(request, prompt, false);
+    return Math.max(...this.#table.cachedTokens.subarray(0, this.#table.count));
+  }
+
+  /** Whether all eligible ranks are busy in the given sense. */
+  pressure(request: RouteRequest, isBusy: (rank: FleetRank) => boolean): Pressure {
+    if (this.#findEligible(request) !== undefined) return 'ineligible';
+    return this.#eligible.every(isBusy) ? 'busy' : 'free';
+  }
+
+  #findEligible({ controls = {}, namespace }: RouteRequest): Refusal | undefined {
+    const { busy, fleet } = this.#parts;
+    return eligibleRanks(fleet, busy, controls, namespace?.loraName, this.#eligible);
+  }
+
   /** Leaves one eligible rank when the caller or the session determines it. */
   #narrow({ controls }: RouteRequest): Decision['pinnedBy'] {
     if (controls?.workerId !== undefined) return 'caller';
@@ -103,7 +121,7 @@ export class Chooser {
   }
 
   #fillTable(request: RouteRequest, { blocks, weights, overlaps }: Prompt, pinned: boolean): void {
-    const { blockSize, clock, lookup, sequences } = this.#parts;
+    const { blockSize, clock, lookup, policy, sequences } = this.#parts;
     const nowMs = clock.nowMs();
     const preferred = pinned ? undefined : request.controls?.preferredTaints;
     const table = this.#table;
@@ -119,7 +137,7 @@ export class Chooser {
         taintFactor: preferred === undefined ? 1 : taintFactor(preferredTaintWeight(worker, preferred)),
         onCpu: worker.info.onCpu === true,
       });
-      table.residentBlocks[row] = lookup.residentBlocks(id);
+      if (policy.readsResidents === true) table.residentBlocks[row] = lookup.residentBlocks(id);
     }
     table.takeOverlaps(overlaps, lookup.predicted);
     weighOverlaps(weights, table, blockSize, request.sharedCacheHits);

@@ -1,6 +1,7 @@
 import type { BusyThresholds } from './busy.ts';
 import { DEFAULT_KV_WEIGHTS, type KvWeights } from './policies/kv-cost.ts';
 import type { PolicyName } from './policies/make-policy.ts';
+import { type QueueConfig, singleClass } from './queue/policy-classes.ts';
 
 /** Everything a {@link KvRouter} can be told; made from settings by `settings.ts`. */
 export interface RouterConfig {
@@ -22,6 +23,8 @@ export interface RouterConfig {
   readonly leaseMs: number;
   readonly affinityTtlMs: number | undefined;
   readonly busy: BusyThresholds;
+  /** Who waits for whom when all ranks are busy; without thresholds nobody waits. */
+  readonly queue: QueueConfig;
   /** Decisions kept for `/decisions` and the dashboard. */
   readonly decisionLogSize: number;
   readonly acceleratorToCpuRatio: number;
@@ -40,6 +43,7 @@ export const DEFAULT_ROUTER_CONFIG: RouterConfig = {
   leaseMs: 300_000,
   affinityTtlMs: undefined,
   busy: {},
+  queue: singleClass('fcfs', undefined),
   decisionLogSize: 256,
   acceleratorToCpuRatio: 8,
 };

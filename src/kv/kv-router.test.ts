@@ -3,10 +3,11 @@ import { VirtualClock } from '../base/clock.ts';
 import { SeededRandom } from '../base/random.ts';
 import { type RouterConfig, routerConfig } from './config.ts';
 import { explain } from './decision-log.ts';
+import { BlockHasher } from './hash.ts';
+import type { KvIndex } from './index/kv-index.ts';
+import { NaiveIndex } from './index/naive-index.ts';
 import { KvRouter, type KvRouterOptions } from './kv-router.ts';
 import type { RoutedFacts, RouterObserver } from './observer.ts';
-import type { Overlaps } from './overlap.ts';
-import type { PrefixIndex } from './prefix-index.ts';
 import type { RouteRequest } from './route-request.ts';
 import type { Refusal } from './select.ts';
 import type { Selection } from './selection.ts';
@@ -53,21 +54,23 @@ function tokensFrom(first: number, count: number): Uint32Array {
   return Uint32Array.from({ length: count }, (_, i) => first + i);
 }
 
-/** An index that holds what it is told, whatever the prompt. */
-function fixedIndex(device: readonly number[]): PrefixIndex {
-  const none = new Uint32Array(device.length);
-  const overlaps: Overlaps = {
-    device: Uint32Array.from(device),
-    hostPinned: none,
-    disk: none,
-    external: none,
-  };
-  return { apply: () => 'ok', match: () => overlaps, removeRank: () => {} };
+/** An index in which the n-th worker holds so many leading blocks of the prompt that tests send by default. */
+function indexWith(depths: readonly number[]): KvIndex {
+  const index = new NaiveIndex();
+  const { local, sequence } = new BlockHasher().hashPrompt(tokensFrom(0, 64), BLOCK_SIZE);
+  for (const [rank, depth] of depths.entries())
+    index.apply(rank, {
+      kind: 'stored',
+      parentHash: undefined,
+      blockHashes: sequence.slice(0, depth),
+      localHashes: local.slice(0, depth),
+    });
+  return index;
 }
 
 describe('the router', () => {
   test('sends a prompt where most of it is cached', () => {
-    const { place } = makeRouter(3, routerConfig(), { index: fixedIndex([0, 3, 1]) });
+    const { place } = makeRouter(3, routerConfig(), { index: indexWith([0, 3, 1]) });
     const { worker, overlap, predictedCachedTokens, promptBlocks } = place();
     expect(worker).toEqual({ workerId: '2', dpRank: 0 });
     expect(overlap.device).toBe(3);
@@ -76,7 +79,7 @@ describe('the router', () => {
   });
 
   test('explains a decision with the cost of every candidate', () => {
-    const { place } = makeRouter(3, routerConfig(), { index: fixedIndex([0, 3, 1]) });
+    const { place } = makeRouter(3, routerConfig(), { index: indexWith([0, 3, 1]) });
     const { decision } = place({ requestId: 'why' });
     expect(decision.requestId).toBe('why');
     // Four prompt blocks, less what is cached, plus four blocks to hold.
@@ -109,7 +112,7 @@ describe('the router', () => {
   });
 
   test('books only the tokens to compute', () => {
-    const { place, router } = makeRouter(1, routerConfig(), { index: fixedIndex([3]) });
+    const { place, router } = makeRouter(1, routerConfig(), { index: indexWith([3]) });
     place();
     expect(router.loads()[0]!.activePrefillTokens).toBe(4);
   });
@@ -155,7 +158,7 @@ describe('the router', () => {
   });
 
   test('applies overrides to one request only', () => {
-    const { place } = makeRouter(2, routerConfig(), { index: fixedIndex([4, 0]) });
+    const { place } = makeRouter(2, routerConfig(), { index: indexWith([4, 0]) });
     const blind = place({ overrides: { overlapScoreWeight: 0 }, queryOnly: true });
     expect(blind.overlap.device).toBe(0);
     expect(place({ queryOnly: true }).overlap.device).toBe(4);
@@ -176,7 +179,7 @@ describe('the router', () => {
     };
     const { place } = makeRouter(1, routerConfig({ trackOutputBlocks: true }), {
       observer,
-      index: fixedIndex([2]),
+      index: indexWith([2]),
     });
     const { booking } = place({ tokens: tokensFrom(0, 18) });
     booking?.outputTokens(1);
@@ -209,7 +212,7 @@ describe('the router', () => {
   });
 
   test('learns how far its predictions are off', () => {
-    const { place, router } = makeRouter(1, routerConfig(), { index: fixedIndex([3]) });
+    const { place, router } = makeRouter(1, routerConfig(), { index: indexWith([3]) });
     const worker = { workerId: '1', dpRank: 0 };
     for (const actual of [12, 8, 4]) router.recordActual(place().decision, actual);
     expect(router.biasOf(worker)).toEqual({ count: 3, biasTokens: 4, meanAbsoluteErrorTokens: 4 });
@@ -250,7 +253,7 @@ describe('without events', () => {
 describe('with predictions beside events', () => {
   test('a rank counts with the larger of the two', () => {
     const config = routerConfig({ predictedTtlMs: 1000 });
-    const { place } = makeRouter(2, config, { index: fixedIndex([1, 0]) });
+    const { place } = makeRouter(2, config, { index: indexWith([1, 0]) });
     place({ controls: { workerId: '2' } }).booking?.free();
     expect(place({ queryOnly: true })).toMatchObject({ worker: { workerId: '2' }, overlap: { device: 4 } });
     expect(place({ queryOnly: true, controls: { workerId: '1' } }).overlap.device).toBe(1);

@@ -3,19 +3,21 @@ import { fail } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import { SessionAffinity } from './affinity.ts';
 import { type Booking, makeBooking } from './booking.ts';
-import { BusyMonitor, type BusyThresholds, type LoadReport } from './busy.ts';
+import { BusyMonitor, type BusyThresholds, type LoadReport, UNKNOWN_BATCHED_TOKENS } from './busy.ts';
 import { Chooser } from './chooser.ts';
 import type { RouterConfig } from './config.ts';
 import { type Decision, DecisionLog } from './decision-log.ts';
 import type { WorkerKey } from './event.ts';
 import { Fleet, type FleetRank, type WorkerInfo } from './fleet.ts';
 import type { BlockHasher } from './hash.ts';
+import type { KvIndex } from './index/kv-index.ts';
 import { phaseTimings, type RouterObserver } from './observer.ts';
 import { makePolicy } from './policies/make-policy.ts';
 import type { Policy } from './policies/policy.ts';
 import { PredictionBias, type RankBias } from './prediction-bias.ts';
-import type { PrefixIndex } from './prefix-index.ts';
 import { PromptLookup } from './prompt-lookup.ts';
+import { AdmissionQueue, type QueuedPrompt } from './queue/admission-queue.ts';
+import { canQueue, type PolicyClass } from './queue/policy-classes.ts';
 import { overriddenWeights, promptLength, type RouteRequest } from './route-request.ts';
 import { type Refusal, refuse } from './select.ts';
 import type { Selection } from './selection.ts';
@@ -28,7 +30,7 @@ export interface KvRouterOptions {
   readonly random: Random;
   readonly config: RouterConfig;
   /** Absent: overlaps come from the router's own decisions only. */
-  readonly index?: PrefixIndex | undefined;
+  readonly index?: KvIndex | undefined;
   readonly hasher?: BlockHasher | undefined;
   readonly loadModel?: PrefillLoadModel | undefined;
   /** Instead of the one that `config.mode` names. */
@@ -44,6 +46,10 @@ export interface RankLoad {
   readonly activeRequests: number;
   readonly busy: boolean;
 }
+
+/** How often the queue looks again when nothing happens; with a load model backlogs shrink by themselves. */
+const RECHECK_MS = 60_000;
+const MODELLED_RECHECK_MS = 100;
 
 /**
  * Places requests on the ranks of one pool of workers: hash, match, weigh, choose, book. Synchronous and pure,
@@ -65,6 +71,7 @@ export class KvRouter {
   readonly #lookup: PromptLookup;
   readonly #chooser: Chooser;
   readonly #bias = new PredictionBias();
+  readonly #queue: AdmissionQueue | undefined;
 
   constructor(options: KvRouterOptions) {
     const { clock, config, blockSize, random, observer = {}, index, hasher } = options;
@@ -100,6 +107,8 @@ export class KvRouter {
       policy: this.#policy,
       decisions: this.decisions,
     });
+    const recheckMs = options.loadModel === undefined ? RECHECK_MS : MODELLED_RECHECK_MS;
+    this.#queue = canQueue(config.queue) ? this.#makeQueue(recheckMs) : undefined;
   }
 
   /** Adds a worker, or replaces what is known of it. */
@@ -107,6 +116,7 @@ export class KvRouter {
     const { added, removed } = this.fleet.put(info);
     for (const rank of removed) this.#forget(rank);
     for (const { key } of added) this.#observer.workerRegistered?.(key);
+    this.#queue?.drain();
   }
 
   /** Changes some of what is known of a worker; unknown workers are left alone. */
@@ -117,12 +127,15 @@ export class KvRouter {
 
   removeWorker(workerId: string): void {
     for (const rank of this.fleet.remove(workerId)) this.#forget(rank);
+    this.#queue?.drain();
   }
 
   /** Takes in what an engine says of its load. */
   reportLoad(worker: WorkerKey, report: LoadReport): void {
     const rank = this.fleet.rankOf(worker);
-    if (rank !== undefined) this.#busy.observe(rank, report);
+    if (rank === undefined) return;
+    this.#busy.observe(rank, report);
+    this.#queue?.drain();
   }
 
   get busyThresholds(): BusyThresholds {
@@ -175,6 +188,17 @@ export class KvRouter {
     return { kind: 'selected', worker, isl, promptBlocks, ...prediction, decision, phases, booking };
   }
 
+  /** As {@link select}, but waits while every rank that may serve the request is busy and a queue is set up. */
+  admit(request: RouteRequest, signal?: AbortSignal): Selection | Refusal | Promise<Selection | Refusal> {
+    if (this.#queue === undefined) return this.select(request);
+    return this.#queue.admit(request, () => this.#measure(request), signal);
+  }
+
+  /** Requests that wait. */
+  get queued(): number {
+    return this.#queue?.size ?? 0;
+  }
+
   /** What the engine says it found cached, against what was predicted. Decisions count once. */
   recordActual(decision: Decision, cachedTokens: number): void {
     if (decision.actualCachedTokens !== undefined) return;
@@ -191,9 +215,39 @@ export class KvRouter {
     return rank === undefined ? undefined : this.#bias.of(rank.id);
   }
 
-  /** Disarms timers. */
+  /** Disarms timers and refuses what waits. */
   stop(): void {
+    this.#queue?.stop();
     this.sequences.stop();
+  }
+
+  #makeQueue(recheckMs: number): AdmissionQueue {
+    return new AdmissionQueue({
+      clock: this.#clock,
+      config: this.#config.queue,
+      recheckMs,
+      observer: this.#observer,
+      workers: () => this.fleet.size,
+      select: (request) => this.select(request),
+      pressure: (request, policyClass) =>
+        this.#chooser.pressure(request, (rank) => this.#isOver(rank, policyClass)),
+    });
+  }
+
+  #isOver({ id, worker }: FleetRank, { busyThreshold, busyThresholdFrac }: PolicyClass): boolean {
+    const tokens = this.sequences.prefillTokens(id);
+    if (busyThreshold !== undefined && tokens > busyThreshold) return true;
+    const batch = worker.info.maxNumBatchedTokens ?? UNKNOWN_BATCHED_TOKENS;
+    return busyThresholdFrac !== undefined && tokens > busyThresholdFrac * batch;
+  }
+
+  #measure(request: RouteRequest): QueuedPrompt {
+    const isl = promptLength(request);
+    const weights = overriddenWeights(this.#config.weights, request.overrides);
+    const sequence = this.#lookup.hash(request, weights);
+    const overlaps = this.#lookup.match(sequence, weights, this.fleet.ranks.capacity);
+    const bestCachedTokens = this.#chooser.bestCachedTokens(request, { isl, weights, overlaps, blocks: 0 });
+    return { isl, bestCachedTokens: Math.min(isl, bestCachedTokens), hashes: { sequence } };
   }
 
   #blocksToBook(request: RouteRequest, sequence: BigUint64Array, isl: number): BigUint64Array | number {
@@ -226,6 +280,7 @@ export class KvRouter {
     const tokens = this.sequences.prefillTokens(rankId);
     this.#busy.observe(rank, { activeDecodeBlocks: blocks, activePrefillTokens: tokens });
     this.#observer.loadChanged?.(rank.key, blocks, tokens, cause);
+    if (cause === 'prefill_complete' || cause === 'free') this.#queue?.drain();
   }
 
   #forget({ id, key }: FleetRank): void {

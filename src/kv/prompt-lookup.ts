@@ -1,9 +1,9 @@
 import type { Clock } from '../base/clock.ts';
 import type { RouterConfig } from './config.ts';
 import { BlockHasher } from './hash.ts';
+import type { KvIndex } from './index/kv-index.ts';
 import type { Overlaps } from './overlap.ts';
 import type { KvWeights } from './policies/kv-cost.ts';
-import type { PrefixIndex } from './prefix-index.ts';
 import type { RouteRequest } from './route-request.ts';
 import { RoutedPrefixes } from './routed-prefixes.ts';
 
@@ -12,7 +12,7 @@ export interface PromptLookupOptions {
   readonly clock: Clock;
   readonly config: RouterConfig;
   readonly policyReadsOverlap: boolean;
-  readonly index: PrefixIndex | undefined;
+  readonly index: KvIndex | undefined;
   readonly hasher: BlockHasher | undefined;
 }
 
@@ -61,7 +61,7 @@ export class PromptLookup {
   }
 
   residentBlocks(rank: number): number {
-    return this.#options.index?.residentBlocks?.(rank) ?? 0;
+    return this.#options.index?.residentsOf(rank) ?? 0;
   }
 
   removeRank(rank: number): void {

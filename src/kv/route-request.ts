@@ -43,7 +43,7 @@ export interface RouteRequest {
   readonly requestId: string;
   readonly tokens?: Uint32Array | undefined;
   /** Hashes of the prompt's full blocks, when they are known already; then `namespace` is in them. */
-  readonly hashes?: PromptHashes | undefined;
+  readonly hashes?: Pick<PromptHashes, 'sequence'> | undefined;
   /** Prompt tokens, needed with hashes; else the number of tokens. At least 1. */
   readonly isl?: number | undefined;
   readonly namespace?: PromptNamespace | undefined;

@@ -11,6 +11,7 @@ export function kvPolicy1x0(blockSize: number, random: Random): Policy {
   return {
     name: 'kv-1.0',
     reads: 'overlap',
+    readsResidents: true,
     choose(request, candidates, costs) {
       const { count } = candidates;
       const { temperature, prefillLoadScale, trackPrefillTokens } = request.weights;

@@ -38,6 +38,8 @@ export interface Policy {
   readonly name: string;
   /** What the table must hold: `overlap` costs a lookup in the index, `load` does not. */
   readonly reads: 'nothing' | 'load' | 'overlap';
+  /** Needs the column `residentBlocks`, which costs a call for each candidate. */
+  readonly readsResidents?: boolean;
   /**
    * The row chosen, or -1 when this policy cannot choose without a pin. Policies that weigh candidates write
    * their costs (lowest wins); the others leave `costs` alone. `decision` numbers the calls.
