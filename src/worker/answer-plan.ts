@@ -4,6 +4,9 @@ import type { FinishReason } from '../formats/openai/answer.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { answerText, sentenceEnd } from './answer-text.ts';
 
+/** The reference's words. */
+const BEYOND_LIMITS = 'request exceeds worker admission limits';
+
 /** What bounds the length of an answer, in tokens. */
 export interface AnswerLimits {
   readonly promptTokens: number;
@@ -13,6 +16,8 @@ export interface AnswerLimits {
   readonly ignoreEos: boolean;
   /** Longest prompt and answer together. */
   readonly contextLength: number;
+  /** What the KV blocks of a rank hold. */
+  readonly poolTokens: number;
   /** Of answers that nobody bounds. */
   readonly meanTokens: number;
 }
@@ -28,8 +33,8 @@ export interface AnswerLength {
  * generators expect; another gets an answer that ends by itself, its length decided by `key`.
  */
 export function answerLength(key: number, limits: AnswerLimits): AnswerLength {
-  const { promptTokens, maxTokens, minTokens, contextLength } = limits;
-  const room = contextLength - promptTokens;
+  const { promptTokens, maxTokens, minTokens, contextLength, poolTokens } = limits;
+  const room = Math.min(contextLength, poolTokens) - promptTokens;
   const requested = promptTokens + Math.max(maxTokens ?? 1, minTokens);
   if (requested > contextLength)
     throw fail('KV_CONTEXT_LENGTH', {
@@ -39,6 +44,7 @@ export function answerLength(key: number, limits: AnswerLimits): AnswerLength {
       output: requested - promptTokens,
       param: maxTokens === undefined ? undefined : 'max_tokens',
     });
+  if (requested > poolTokens) throw fail('KV_ENGINE_REJECTED', { reason: BEYOND_LIMITS });
   if (maxTokens !== undefined) {
     if (minTokens <= maxTokens) return { tokens: maxTokens, reason: 'length' };
     const reason = `min_tokens: ${minTokens} is above max_tokens (${maxTokens})`;

@@ -10,6 +10,8 @@ export interface ChoiceEnd {
   readonly reason: FinishReason;
   /** The stop string that ended it. */
   readonly stop: string | undefined;
+  /** How many the choice has in all. */
+  readonly tokens: number;
 }
 
 /** Takes what becomes of one choice: pieces of text, then one end or one failure. */
@@ -92,7 +94,7 @@ export class Choice implements RequestSink {
       if (result.stop === undefined) continue;
       this.#ended = true;
       this.#options.cancel();
-      listener.end(index, text, { reason: 'stop', stop: result.stop });
+      listener.end(index, text, { reason: 'stop', stop: result.stop, tokens: this.#tokens });
       return;
     }
     // The last piece goes out together with the end, which the engine tells next.
@@ -127,8 +129,9 @@ export class Choice implements RequestSink {
     const { decoder, stops, listener } = this.#options;
     const last = stops.push(decoder.flush());
     const text = this.#held + last.text;
+    const tokens = this.#tokens;
     if (last.stop === undefined)
-      listener.end(index, text + stops.flush(), { reason: planned, stop: undefined });
-    else listener.end(index, text, { reason: 'stop', stop: last.stop });
+      listener.end(index, text + stops.flush(), { reason: planned, stop: undefined, tokens });
+    else listener.end(index, text, { reason: 'stop', stop: last.stop, tokens });
   }
 }

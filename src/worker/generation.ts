@@ -16,6 +16,8 @@ export interface GenerationParts {
   readonly tokenizer: Tokenizer;
   readonly hasher: BlockHasher;
   readonly contextLength: number;
+  /** What the KV blocks of a rank hold. */
+  readonly poolTokens: number;
   readonly meanAnswerTokens: number;
   /** Makes answers of otherwise equal workers differ. */
   readonly seed: number;
@@ -124,7 +126,7 @@ export class Generation implements ChoiceListener {
   }
 
   #plan(prompt: Uint32Array): { readonly key: number; readonly length: AnswerLength } {
-    const { hasher, seed, contextLength, meanAnswerTokens: meanTokens } = this.#parts;
+    const { hasher, seed, contextLength, poolTokens, meanAnswerTokens: meanTokens } = this.#parts;
     const bytes = new Uint8Array(prompt.buffer, prompt.byteOffset, prompt.byteLength);
     const content = Number(hasher.hashBytes(bytes, 0n) & 0xffffffffn);
     const key = hash32(seed, content, this.#request.seed);
@@ -135,6 +137,7 @@ export class Generation implements ChoiceListener {
       minTokens,
       ignoreEos,
       contextLength,
+      poolTokens,
       meanTokens,
     };
     return { key, length: answerLength(key, limits) };

@@ -14,6 +14,8 @@ import type { RunningWorker, WorkerSettings } from './start-worker.ts';
 import { createSystemServer } from './system-server.ts';
 import { WorkerMetrics } from './worker-metrics.ts';
 
+/** Unless the settings say otherwise; never more than the pool holds. */
+const CONTEXT_LENGTH = 131_072;
 const GRACE_MS = 30_000;
 /** What answers that are cut off by the end of the grace time get to reach their clients. */
 const CLOSE_MS = 1000;
@@ -42,7 +44,7 @@ export class SimulatedWorker implements RunningWorker {
     const { host, httpPort: port, log, clock, model, maxModelLen } = settings;
     this.#startedMs = clock.nowMs();
     const checked = engineSettings(settings.engine);
-    this.#contextLength = Math.min(maxModelLen, checked.numGpuBlocks * checked.blockSize);
+    this.#contextLength = maxModelLen ?? Math.min(CONTEXT_LENGTH, checked.numGpuBlocks * checked.blockSize);
     this.#engineSettings = engineSettings({ ...settings.engine, maxModelLen: this.#contextLength });
     this.#server = new HttpServer({ host, port, portFlag: '--http-port', log });
     addOpenaiRoutes(this.#server.app, () => this.#whenReady());
@@ -187,6 +189,7 @@ export class SimulatedWorker implements RunningWorker {
       tokenizer: this.#settings.tokenizer,
       hasher: this.#hasher,
       contextLength: this.#contextLength,
+      poolTokens: numGpuBlocks * blockSize,
       meanAnswerTokens: this.#settings.meanAnswerTokens,
       maxRequests: this.#settings.maxRequests,
       seed: this.#settings.seed,

@@ -18,7 +18,7 @@ export interface WorkerOptions {
   readonly model?: string;
   /** 64-token blocks and the polynomial timing unless given. */
   readonly engine?: Partial<EngineOptions>;
-  /** Longest prompt and answer together, in tokens; never more than the pool holds. */
+  /** Longest prompt and answer together, in tokens; 131072 or what the pool holds unless given. */
   readonly maxModelLen?: number | undefined;
   readonly role?: EngineRole;
   /** ZMQ endpoint of KV events, rank 0; off unless given. */
@@ -69,8 +69,6 @@ export interface RunningWorker {
   stop(graceMs?: number): Promise<void>;
 }
 
-const CONTEXT_LENGTH = 131_072;
-
 /** The options with their defaults. */
 export type WorkerSettings = ReturnType<typeof withDefaults>;
 
@@ -89,7 +87,6 @@ export function withDefaults(options: WorkerOptions) {
     host: options.host ?? '127.0.0.1',
     httpPort: options.httpPort ?? 9001,
     model: options.model ?? 'kvasir-sim',
-    maxModelLen: options.maxModelLen ?? CONTEXT_LENGTH,
     role: options.role ?? 'both',
     kvEventsTopic: options.kvEventsTopic ?? '',
     kvEventsDialect: options.kvEventsDialect ?? 'kvasir',

@@ -53,12 +53,12 @@ export class StreamedAnswer implements GenerationListener {
     if (!this.#stalled) this.#flush(index);
   }
 
-  end(index: number, text: string, { reason, stop }: ChoiceEnd): void {
+  end(index: number, text: string, { reason, stop, tokens }: ChoiceEnd): void {
     this.#begin();
     const waiting = this.#waiting[index]!;
     const whole = waiting.text + text;
     waiting.text = '';
-    const usage = this.#usageOf(index, waiting.tokens);
+    const usage = this.#usageOf(index, tokens);
     this.#write(this.#options.chunks.finish(index, whole, reason, usage, stop));
   }
 

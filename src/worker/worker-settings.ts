@@ -26,7 +26,10 @@ export const ENGINE_SETTINGS = {
   blockSize: int({ default: 64, min: 1, help: 'tokens of a KV block' }),
   maxNumSeqs: int({ default: 256, min: 1, help: 'requests that run at once on a rank' }),
   maxNumBatchedTokens: int({ default: 8192, min: 1, help: 'tokens of one pass' }),
-  maxModelLen: int({ default: 131_072, min: 2, help: 'tokens of a prompt and its answer together' }),
+  maxModelLen: int({
+    min: 2,
+    help: 'tokens of a prompt and its answer together; 131072 or what the blocks hold unless given',
+  }),
   enablePrefixCaching: flag({ default: true, help: 'reuse KV blocks of equal prefixes' }),
   enableChunkedPrefill: flag({ default: true, help: 'split prompts that exceed the tokens of a pass' }),
   preemptionMode: choice({
