@@ -5,10 +5,10 @@ import type { EngineFacts } from '../formats/openai/model-card.ts';
 import { BlockHasher } from '../kv/hash.ts';
 import { workerIdOf } from '../transport/engine-spec.ts';
 import { HttpServer } from '../transport/http-server.ts';
-import { rankEndpoint } from '../transport/zmq-endpoint.ts';
-import { ZmqPublisher } from '../transport/zmq-publisher.ts';
+import type { ZmqPublisher } from '../transport/zmq-publisher.ts';
 import { addEngineRoutes } from './engine-routes.ts';
 import { type BatchListener, KvEventStream } from './kv-event-stream.ts';
+import { startKvPublishers } from './kv-publishers.ts';
 import { addOpenaiRoutes, type Service } from './openai-routes.ts';
 import type { RunningWorker, WorkerSettings } from './start-worker.ts';
 import { createSystemServer } from './system-server.ts';
@@ -145,22 +145,7 @@ export class SimulatedWorker implements RunningWorker {
   async #startPublishers(): Promise<readonly ZmqPublisher[]> {
     const { kvEvents, replay, kvEventsTopic: topic, log } = this.#settings;
     if (kvEvents === undefined) return [];
-    const publishers: ZmqPublisher[] = [];
-    for (let rank = 0; rank < this.#engineSettings.dpSize; rank++) {
-      const publisher = new ZmqPublisher({
-        endpoint: rankEndpoint(kvEvents, rank, '--kv-events'),
-        flag: '--kv-events',
-        replayEndpoint: replay === undefined ? undefined : rankEndpoint(replay, rank, '--replay'),
-        replayFlag: '--replay',
-        topic,
-        log,
-      });
-      publishers.push(publisher);
-      // Kept from here on, so that a later failure stops the ones before.
-      this.#publishers = publishers;
-      await publisher.start();
-    }
-    return publishers;
+    return startKvPublishers({ kvEvents, replay, topic, log, ranks: this.#engineSettings.dpSize });
   }
 
   #makeService(): Service {
@@ -216,6 +201,7 @@ export class SimulatedWorker implements RunningWorker {
         },
       },
     });
+    metrics.refreshOnScrape((rank) => engine.metrics(rank));
     this.#streams = Array.from(
       { length: settings.dpSize },
       (_, rank) =>

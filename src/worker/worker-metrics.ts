@@ -79,6 +79,13 @@ export class WorkerMetrics {
     };
   }
 
+  /** Shows cancelled requests gone without waiting for the next pass. */
+  refreshOnScrape(metricsOf: (rank: number) => RankMetrics): void {
+    this.process.onScrape(() => {
+      for (const rank of this.engines.keys()) this.#passed(rank, metricsOf(rank));
+    });
+  }
+
   /** A choice is over, however it came to that. */
   choiceOver({ choice, promptTokens, dpRank, arrivalMs, end }: ChoiceOver): void {
     const { firstTokenMs, admittedMs, tokenCount } = choice;
