@@ -1,0 +1,36 @@
+import { describe, expect, test } from 'vitest';
+import { expectClose, golden, goldenTraces } from '../../../test/support/golden-traces.ts';
+import { isoSeconds, type Trajectory } from '../input/atif.ts';
+import { itemUsage, levelMetrics } from '../sizing/usage-stats.ts';
+import { evaluateTrace, evaluateTrajectory } from './evaluators.ts';
+
+describe('the run-time evaluators', () => {
+  test.each(['a', 'b', 'c'] as const)('equal the reference on workflow %s', (workflow) => {
+    expectClose(goldenTraces(workflow).map(evaluateTrace), golden('evaluators.json')[workflow]);
+  });
+
+  test.each(['a0', 'c2'])('equal the reference on trajectory %s', (name) => {
+    const trajectory: Trajectory = golden(`${name}.atif.json`);
+    expectClose(evaluateTrajectory(trajectory, 'span-timestamp'), golden('evaluators.atif.json')[name]);
+  });
+
+  test('find latencies in the times that the converter does write', () => {
+    const { avg_llm_latency: latency } = evaluateTrajectory(golden('a0.atif.json'), 'also-invocation');
+    expect(latency).toEqual({ score: 1.0833, reasoning: { num_llm_calls: 3, latencies: [1, 0.75, 1.5] } });
+  });
+
+  test('read times as the reference reads them', () => {
+    for (const [text, readable] of golden('facts_from_tests.json').iso_to_epoch)
+      expect(isoSeconds(text) !== undefined).toBe(readable);
+    expect(isoSeconds('2023-11-14T22:13:21.125000+00:00')).toBe(1700000001.125);
+    expect(isoSeconds('2023-11-14T23:13:20+0100')).toBe(1700000000);
+  });
+});
+
+describe('usage statistics', () => {
+  test.each(['a', 'b', 'c'] as const)('equal the reference on workflow %s', (workflow) => {
+    const expected = golden('usage_stats.json')[workflow];
+    expectClose(goldenTraces(workflow).map(itemUsage), expected.items);
+    expectClose(levelMetrics(goldenTraces(workflow), 'last-start').total_runtime, expected.total_runtime);
+  });
+});

@@ -1,0 +1,96 @@
+import type { Trajectory } from '../input/atif.ts';
+import { isoSeconds } from '../input/atif.ts';
+import type { Trace, TraceEvent } from '../input/event.ts';
+import { timeSpan } from './base-metrics.ts';
+
+/** One evaluator's verdict on one item, as the toolkit writes it. */
+export interface Evaluation {
+  readonly score: number;
+  readonly reasoning: Readonly<Record<string, unknown>>;
+}
+
+/** The four run-time evaluators. */
+export type RuntimeEvaluations = Readonly<
+  Record<
+    'avg_llm_latency' | 'avg_workflow_runtime' | 'avg_num_llm_calls' | 'avg_tokens_per_llm_end',
+    Evaluation
+  >
+>;
+
+/** Seconds rounded to 4 decimals, tokens to 2. */
+export function evaluateTrace(trace: Trace): RuntimeEvaluations {
+  // In order of the starts, whatever the order of the ends.
+  const calls = new Map<string, { readonly startS: number; endS: number | undefined }>();
+  const totals: number[] = [];
+  for (const event of trace.events) {
+    if (event.type === 'LLM_START') calls.set(event.uuid, { startS: event.timeS, endS: undefined });
+    if (event.type !== 'LLM_END') continue;
+    const call = calls.get(event.uuid);
+    if (call !== undefined) call.endS = event.timeS;
+    totals.push(tokensOf(event));
+  }
+  const latencies = [...calls.values()].flatMap(({ startS, endS }) => (endS === undefined ? [] : [endS - startS]));
+  const steps = trace.events.length;
+  const [firstS, lastS] = steps === 0 ? [0, 0] : timeSpan(trace);
+  return {
+    avg_llm_latency: {
+      score: average(latencies, 4),
+      reasoning: { num_llm_calls: latencies.length, latencies },
+    },
+    avg_workflow_runtime: {
+      score: round(lastS - firstS, 4),
+      reasoning: steps === 0 ? { note: 'no steps' } : { steps },
+    },
+    avg_num_llm_calls: { score: totals.length, reasoning: { num_llm_end: totals.length } },
+    avg_tokens_per_llm_end: { score: average(totals, 2), reasoning: { num_llm_end: totals.length, totals } },
+  };
+}
+
+/** How the start of a step is found: by the toolkit's key, which its own converter never writes, or also by the invocation. */
+export type StepStart = 'span-timestamp' | 'also-invocation';
+
+export function evaluateTrajectory(trajectory: Trajectory, start: StepStart): RuntimeEvaluations {
+  const calls = trajectory.steps.filter(({ source, metrics }) => source === 'agent' && metrics != null);
+  const latencies = calls.flatMap((step) => {
+    const { invocation, span_event_timestamp: span } = step.extra ?? {};
+    const own = start === 'also-invocation' ? invocation : undefined;
+    const startS = isoSeconds(span) ?? own?.start_timestamp ?? undefined;
+    const endS = own?.end_timestamp ?? isoSeconds(step.timestamp);
+    return startS === undefined || endS === undefined ? [] : [endS - startS];
+  });
+  const totals = calls.map(
+    ({ metrics }) => (metrics?.prompt_tokens ?? 0) + (metrics?.completion_tokens ?? 0),
+  );
+  const times = trajectory.steps.flatMap(({ timestamp }) => isoSeconds(timestamp) ?? []);
+  const wholeS =
+    times.reduce((most, t) => Math.max(most, t), -Infinity) -
+    times.reduce((least, t) => Math.min(least, t), Infinity);
+  const count = calls.length;
+  return {
+    avg_llm_latency: {
+      score: average(latencies, 4),
+      reasoning: { num_llm_calls: latencies.length, latencies },
+    },
+    avg_workflow_runtime: {
+      score: times.length === 0 ? 0 : round(wholeS, 4),
+      reasoning: times.length === 0 ? { note: 'no steps' } : { steps: trajectory.steps.length },
+    },
+    avg_num_llm_calls: { score: count, reasoning: { num_llm_calls: count } },
+    avg_tokens_per_llm_end: { score: average(totals, 2), reasoning: { num_llm_calls: count, totals } },
+  };
+}
+
+function tokensOf({ usage }: TraceEvent): number {
+  return usage === undefined ? 0 : usage.total || usage.prompt + usage.completion;
+}
+
+function average(values: readonly number[], decimals: number): number {
+  return values.length === 0
+    ? 0
+    : round(values.reduce((sum, value) => sum + value, 0) / values.length, decimals);
+}
+
+/** Rounds as Python does: halves of what is exactly a half go to even. */
+function round(value: number, decimals: number): number {
+  return Number(value.toFixed(decimals));
+}
