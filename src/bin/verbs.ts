@@ -20,6 +20,10 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     summary: 'load an OpenAI-compatible server and measure it',
     load: async () => (await import('../commands/bench.ts')).command,
   },
+  'profile agent': {
+    summary: 'find what an agent workflow wastes, and turn it into routing hints',
+    load: async () => (await import('../commands/profile-agent.ts')).command,
+  },
   'profile sla': {
     summary: 'find the parallel mapping that meets TTFT and ITL targets',
     load: async () => (await import('../commands/profile-sla.ts')).command,

@@ -29,7 +29,9 @@ export function evaluateTrace(trace: Trace): RuntimeEvaluations {
     if (call !== undefined) call.endS = event.timeS;
     totals.push(tokensOf(event));
   }
-  const latencies = [...calls.values()].flatMap(({ startS, endS }) => (endS === undefined ? [] : [endS - startS]));
+  const latencies = [...calls.values()].flatMap(({ startS, endS }) =>
+    endS === undefined ? [] : [endS - startS],
+  );
   const steps = trace.events.length;
   const [firstS, lastS] = steps === 0 ? [0, 0] : timeSpan(trace);
   return {

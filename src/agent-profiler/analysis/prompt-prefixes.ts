@@ -40,6 +40,10 @@ export class PromptPrefixCollector {
     }
   }
 
+  models(): readonly string[] {
+    return [...this.#trees.keys()].sort(byCodePoint);
+  }
+
   /** The prompts of a model as a tree. */
   tree(name: string): RadixTree {
     return getOrMake(this.#trees, name, () => new RadixTree());

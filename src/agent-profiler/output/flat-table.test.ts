@@ -8,7 +8,7 @@ function table(traces: readonly Trace[], llmColumns: boolean, excludeText: boole
   const oslByUuid = new Map<string, number>();
   for (const { events } of traces) completionTokens(events, oslByUuid);
   const options: FlatTableOptions = { llmColumns, excludeText, oslByUuid, noLlmStarts: false };
-  return `${tableHeader(options)}\n${traces.map((trace) => tableRows(trace, options)).join('')}`;
+  return `${tableHeader(options)}\n${traces.flatMap((trace) => [...tableRows(trace, options)]).join('')}`;
 }
 
 describe('the flat table', () => {

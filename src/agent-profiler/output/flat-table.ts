@@ -45,15 +45,12 @@ export function tableHeader(options: Pick<FlatTableOptions, 'llmColumns' | 'excl
 }
 
 /** The rows of a trace, each with its line break, in the order of its events. */
-export function tableRows(trace: Trace, options: FlatTableOptions): string {
+export function* tableRows(trace: Trace, options: FlatTableOptions): Generator<string> {
   const columns = options.llmColumns ? llmColumns(trace, options.oslByUuid) : undefined;
-  let rows = '';
   for (const [i, event] of trace.events.entries()) {
-    rows += eventFields(event, trace.index, options.excludeText);
-    if (columns !== undefined) rows += llmFields(columns[i]!, options.noLlmStarts);
-    rows += '\n';
+    const llm = columns === undefined ? '' : llmFields(columns[i]!, options.noLlmStarts);
+    yield `${eventFields(event, trace.index, options.excludeText)}${llm}\n`;
   }
-  return rows;
 }
 
 /** The model's name on starts and ends of LLM calls, else empty; likewise {@link toolName}. */

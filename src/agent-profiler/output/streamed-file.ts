@@ -1,0 +1,62 @@
+import { closeSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { fail, toError } from '../../base/errors.ts';
+
+const FLUSH_UNITS = 1 << 20;
+
+/** A text file written piece by piece beside its place, and put there by {@link finish}; {@link abandon} removes it. */
+export class StreamedFile {
+  readonly path: string;
+  readonly #beside: string;
+  #descriptor: number | undefined;
+  #pieces: string[] = [];
+  #units = 0;
+
+  constructor(path: string) {
+    this.path = path;
+    this.#beside = `${path}.${process.pid}.tmp`;
+    try {
+      this.#descriptor = openSync(this.#beside, 'w');
+    } catch (cause) {
+      throw fail('KV_FILE_UNREADABLE', { path, reason: toError(cause).message }, cause);
+    }
+  }
+
+  get isOpen(): boolean {
+    return this.#descriptor !== undefined;
+  }
+
+  write(text: string | Uint8Array): void {
+    if (typeof text !== 'string') {
+      this.#flush();
+      this.#put(text);
+      return;
+    }
+    this.#pieces.push(text);
+    this.#units += text.length;
+    if (this.#units >= FLUSH_UNITS) this.#flush();
+  }
+
+  finish(): void {
+    this.#flush();
+    closeSync(this.#descriptor!);
+    this.#descriptor = undefined;
+    renameSync(this.#beside, this.path);
+  }
+
+  abandon(): void {
+    if (this.#descriptor === undefined) return;
+    closeSync(this.#descriptor);
+    this.#descriptor = undefined;
+    rmSync(this.#beside, { force: true });
+  }
+
+  #flush(): void {
+    this.#put(Buffer.from(this.#pieces.join(''), 'utf8'));
+    this.#pieces = [];
+    this.#units = 0;
+  }
+
+  #put(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length; ) at += writeSync(this.#descriptor!, bytes, at);
+  }
+}

@@ -1,0 +1,90 @@
+import type { Trace } from '../input/event.ts';
+
+type Json = Readonly<Record<string, unknown>>;
+
+const DATA = ['input', 'output', 'chunk', 'payload'];
+const METADATA = [
+  'chat_responses',
+  'chat_inputs',
+  'tool_inputs',
+  'tool_outputs',
+  'tool_info',
+  'span_inputs',
+  'span_outputs',
+  'provided_metadata',
+  'tools_schema',
+];
+const TOKENS = ['prompt_tokens', 'completion_tokens', 'cached_tokens', 'reasoning_tokens', 'total_tokens'];
+
+/** One request of all_requests_profiler_traces.json, indented as the second level of its list. */
+export function* requestText(trace: Trace): Generator<string> {
+  yield `  {\n    "request_number": ${trace.index},\n    "intermediate_steps": [`;
+  for (const [i, event] of trace.events.entries()) {
+    const text = JSON.stringify(completeEvent(event.raw as Json), null, 2);
+    yield `${i === 0 ? '' : ','}\n      ${text.replaceAll('\n', '\n      ')}`;
+  }
+  yield `${trace.events.length === 0 ? '' : '\n    '}]\n  }`;
+}
+
+/** The event with every optional field written, null where it was absent, in the order of the toolkit. */
+export function completeEvent(event: Json): Json {
+  const payload = object(event.payload) ?? {};
+  const ancestry = object(event.function_ancestry) ?? {};
+  const usage = object(payload.usage_info);
+  const {
+    event_type,
+    event_timestamp,
+    span_event_timestamp,
+    framework,
+    name,
+    tags,
+    metadata,
+    data,
+    usage_info: _,
+    UUID,
+    ...extra
+  } = payload;
+  return {
+    parent_id: event.parent_id ?? 'root',
+    function_ancestry: {
+      function_id: ancestry.function_id ?? 'root',
+      function_name: ancestry.function_name ?? 'root',
+      parent_id: ancestry.parent_id ?? null,
+      parent_name: ancestry.parent_name ?? null,
+    },
+    payload: {
+      event_type,
+      event_timestamp,
+      span_event_timestamp: span_event_timestamp ?? null,
+      framework: framework ?? null,
+      name: name ?? null,
+      tags: tags ?? null,
+      metadata: withNulls(metadata, METADATA),
+      data: withNulls(data, DATA),
+      usage_info:
+        usage === undefined
+          ? null
+          : {
+              token_usage: { ...zeros(TOKENS), ...object(usage.token_usage) },
+              num_llm_calls: usage.num_llm_calls ?? 0,
+              seconds_between_calls: usage.seconds_between_calls ?? 0,
+            },
+      UUID: UUID ?? null,
+      ...extra,
+    },
+  };
+}
+
+function withNulls(value: unknown, keys: readonly string[]): unknown {
+  const fields = object(value);
+  if (fields === undefined) return value ?? null;
+  return { ...Object.fromEntries(keys.map((key) => [key, fields[key] ?? null])), ...fields };
+}
+
+function zeros(keys: readonly string[]): Json {
+  return Object.fromEntries(keys.map((key) => [key, 0]));
+}
+
+function object(value: unknown): Json | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : undefined;
+}

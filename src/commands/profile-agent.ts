@@ -1,0 +1,180 @@
+import { createWriteStream, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { parse as parseYaml } from 'yaml';
+import {
+  ALL_ANALYSES,
+  type Compat,
+  type ProfilerConfig,
+  readProfilerConfig,
+} from '../agent-profiler/config.ts';
+import { readTraceFiles } from '../agent-profiler/input/trace-files.ts';
+import type { Profile } from '../agent-profiler/profiler.ts';
+import { type ProfileOutcome, profileTraces } from '../agent-profiler/run.ts';
+import { fail, toError } from '../base/errors.ts';
+import { choice, flag, list, text } from '../base/settings.ts';
+import { loadPngRenderer } from '../transport/plot-assets.ts';
+import { type CommandContext, defineCommand } from './command.ts';
+
+const SETTINGS = {
+  input: list({
+    placeholder: 'TRACES',
+    help: 'trace files or folders (JSON, JSON Lines, ATIF; also gzipped); - reads standard input',
+  }),
+  outputDir: text({ placeholder: 'DIR', default: 'agent-profile', help: 'folder for the results' }),
+  compat: choice({
+    choices: ['kvasir', 'nat'],
+    default: 'kvasir',
+    help: 'rules of the analyses: Kvasir’s, or those of NeMo Agent Toolkit with its defects',
+  }),
+  onFault: choice({
+    choices: ['skip', 'fail'],
+    default: 'skip',
+    help: 'what to do about events that cannot be read',
+  }),
+  gantt: flag({ default: true, help: 'draw gantt_chart.png when the nested stack is analysed' }),
+};
+const OWN_KEYS = new Set(['input', 'output-dir', 'compat', 'on-fault', 'gantt', 'log-level', 'json']);
+const MAX_REPORTED_FAULTS = 20;
+
+export const command = defineCommand({
+  name: 'profile agent',
+  summary: 'Find what an agent workflow wastes, and turn it into routing hints',
+  details: `Examples:
+  kvasir profile agent --input all_requests_profiler_traces.json --output-dir out
+  kvasir profile agent --input traces/ --config profiler.yaml --output-dir out --compat nat
+  cat events.jsonl.gz | kvasir profile agent --input - --output-dir out
+
+--config takes the keys of ProfilerConfig, at the top or under eval.general.profiler. Without it every analysis runs.`,
+  settings: SETTINGS,
+  // A file with nothing but flags of this command is that; anything else configures the profiler.
+  configIsInput: (source) =>
+    [...source.matchAll(/^([\w-]+)\s*:/gm)].some(([, key]) => !OWN_KEYS.has(key!.replaceAll('_', '-'))),
+  async run(settings, context) {
+    if (settings.input.length === 0)
+      throw fail('KV_USAGE', {
+        reason: 'no traces given',
+        mend: 'Name them with --input FILE or FOLDER, or - for standard input.',
+      });
+    const compat: Compat = settings.compat;
+    const config = context.input === undefined ? ALL_ANALYSES : readConfig(context.input, compat);
+    const spool = await spoolInput(settings.input);
+    try {
+      let faults = 0;
+      let pass = 0;
+      const outcome = await profileTraces({
+        config,
+        compat,
+        outputDir: settings.outputDir,
+        generatedAt: new Date(),
+        signal: context.signal,
+        traces: () => {
+          const first = pass++ === 0;
+          return readTraceFiles(spool.paths, {
+            onFault: ({ path, line, reason }) => {
+              const place = `${path}:${line}`;
+              if (settings.onFault === 'fail')
+                throw fail('KV_FILE_MALFORMED', {
+                  path: place,
+                  reason,
+                  mend: 'Mend the line, or leave out --on-fault fail to skip it.',
+                });
+              if (!first) return;
+              if (++faults <= MAX_REPORTED_FAULTS) context.log.warn({ place, reason }, 'skipped');
+            },
+          });
+        },
+        rasterise: settings.gantt ? rasterise : undefined,
+      });
+      report(outcome, faults, settings.outputDir, context);
+      return 0;
+    } finally {
+      spool.remove();
+    }
+  },
+});
+
+function readConfig(
+  input: { readonly path: string; readonly source: string },
+  compat: Compat,
+): ProfilerConfig {
+  let value: unknown;
+  try {
+    value = parseYaml(input.source);
+  } catch (cause) {
+    throw fail(
+      'KV_SETTING_INVALID',
+      {
+        setting: '--config',
+        value: input.path,
+        reason: `is not valid YAML: ${toError(cause).message}`,
+        mend: 'Mend the file.',
+      },
+      cause,
+    );
+  }
+  return readProfilerConfig(value, compat);
+}
+
+async function rasterise(svg: string, scale: number): Promise<Uint8Array> {
+  const renderer = await loadPngRenderer();
+  return renderer.render(svg, scale);
+}
+
+/** Standard input as a file, because columns of the reference may need a second reading. */
+async function spoolInput(
+  paths: readonly string[],
+): Promise<{ readonly paths: readonly string[]; remove(): void }> {
+  if (!paths.includes('-')) return { paths, remove: () => {} };
+  const folder = mkdtempSync(join(tmpdir(), 'kvasir-agent-'));
+  const file = join(folder, 'stdin');
+  await pipeline(process.stdin, createWriteStream(file));
+  return {
+    paths: paths.map((path) => (path === '-' ? file : path)),
+    remove: () => rmSync(folder, { recursive: true, force: true }),
+  };
+}
+
+function report(
+  { profile, written, warnings }: ProfileOutcome,
+  faults: number,
+  outputDir: string,
+  context: CommandContext,
+): void {
+  for (const warning of warnings) context.log.warn({}, warning);
+  if (faults > MAX_REPORTED_FAULTS) context.log.warn({ faults }, 'more events were skipped than are listed');
+  const result = {
+    requests: profile.requests,
+    events: profile.events,
+    skipped: faults,
+    workflow_runtime_metrics: profile.resultsWithheld ? null : (profile.workflowRuntimes ?? null),
+    llm_latency_ci: profile.resultsWithheld ? null : profile.base.llmLatency,
+    recommendations: profile.extras?.recommendations ?? [],
+    output_dir: outputDir,
+    files: written,
+  };
+  if (context.interactive) context.print(forPeople(profile, outputDir, faults));
+  else context.print(JSON.stringify(result));
+}
+
+function forPeople(profile: Profile, outputDir: string, faults: number): string {
+  const { runTime, llmLatency, throughput } = profile.base;
+  const lines = [
+    `${profile.requests} requests, ${profile.events} events${faults > 0 ? `, ${faults} skipped` : ''}`,
+    `run time     mean ${runTime.mean.toFixed(2)} s   p95 ${runTime.p95.toFixed(2)} s`,
+    `LLM latency  mean ${llmLatency.mean.toFixed(2)} s   p95 ${llmLatency.p95.toFixed(2)} s   ${llmLatency.n} calls`,
+    `throughput   ${throughput.mean.toFixed(3)} requests/s`,
+  ];
+  for (const [i, r] of (profile.extras?.recommendations ?? []).entries()) {
+    const saves = [
+      r.saved_seconds > 0 ? `${r.saved_seconds.toFixed(1)} s` : '',
+      r.saved_tokens > 0 ? `${Math.round(r.saved_tokens)} tokens` : '',
+    ];
+    lines.push(
+      `${i + 1}. ${r.title}${saves.some(Boolean) ? ` (saves ${saves.filter(Boolean).join(', ')})` : ''}`,
+      `   ${r.advice}`,
+    );
+  }
+  return [...lines, `Results in ${outputDir}`].join('\n');
+}
