@@ -187,7 +187,7 @@ describe('a run by default', () => {
       { prompt_caching_prefixes: { enable: true, min_frequency: 1 } },
       'kvasir',
     );
-    expect(json('inference_optimization.json').common_prefixes['modèle'].prefix_info).toEqual([
+    expect(json('inference_optimization.json').common_prefixes.modèle.prefix_info).toEqual([
       { prefix: '日本語のプロンプト ', prefix_length: 10, calls_count: 2, calls_percentage: 1 },
     ]);
     expect(text('report.html')).not.toContain('<b>&');
