@@ -64,6 +64,13 @@ export class EventLog {
     for (const hash of hashes) this.#held?.delete(hash);
   }
 
+  /** Nothing is held any more. */
+  cleared(): void {
+    if (!this.enabled) return;
+    this.events.push({ id: this.#nextId++, event: { kind: 'cleared' }, tokenIds: undefined });
+    this.#held?.clear();
+  }
+
   /** What all events so far leave, as stored events. */
   snapshot(): RankSnapshot {
     const lastEventId = this.#nextId - 1;

@@ -60,6 +60,12 @@ export class KvCache {
     this.#log.removed(removed);
   }
 
+  /** Drops all blocks; none may be held. */
+  clear(): void {
+    this.pool.makeRoom(this.pool.total, () => {});
+    this.#log.cleared();
+  }
+
   /** Shows the blocks that a sequence has filled. Copies of blocks that are visible already are not told. */
   publish(sequence: Sequence): void {
     if (!this.#caching) return;

@@ -23,6 +23,8 @@ export interface Scheduler {
   metrics(): RankMetrics;
   /** Figures of the last pass; to be read before the next submission. */
   forwardPass(): ForwardPass;
+  /** Drops all cached blocks and gives the events of that; undefined, and nothing done, while there is work. */
+  clearCache(): readonly RankEvent[] | undefined;
   /** Needs `snapshots` among the rank's parts and KV events turned on; empty otherwise. */
   snapshot(): RankSnapshot;
 }

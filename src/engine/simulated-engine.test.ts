@@ -77,6 +77,30 @@ describe('a simulated engine on a virtual clock', () => {
     expect(again.finish?.cachedTokens).toBe(8);
   });
 
+  test('empties its cache when asked, unless it works', () => {
+    const clock = new VirtualClock();
+    const kinds: string[] = [];
+    const engine = engineOn(
+      clock,
+      { emitKvEvents: true, dpSize: 2 },
+      {
+        kvEvents: (rank, events) => {
+          for (const { event } of events) kinds.push(`${rank} ${event.kind}`);
+        },
+      },
+    );
+    submit(engine, 'a', range(0, 12), 1);
+    expect(engine.resetPrefixCache()).toBe(false);
+    clock.runUntilIdle();
+    expect(engine.resetPrefixCache()).toBe(true);
+    expect(kinds).toEqual(['0 stored', '0 cleared', '1 cleared']);
+    expect(engine.snapshot(0)).toEqual({ events: [], lastEventId: 1 });
+    expect(engine.metrics(0)).toMatchObject({ cachedBlocks: 0, freeBlocks: 32 });
+    const again = submit(engine, 'b', range(0, 12), 1);
+    clock.runUntilIdle();
+    expect(again.finish?.cachedTokens).toBe(0);
+  });
+
   test('tells when a request is admitted, and what it reuses, before its first token', () => {
     const clock = new VirtualClock();
     const engine = engineOn(clock);

@@ -173,6 +173,16 @@ export class SimulatedEngine {
     return this.#worker.ranks[rank]!.metrics();
   }
 
+  /** Empties the cache of every rank and tells so; false, and nothing done, while requests are in flight. */
+  resetPrefixCache(): boolean {
+    if (this.inFlight > 0 || this.#pass !== undefined) return false;
+    for (const [rank, scheduler] of this.#worker.ranks.entries()) {
+      const events = scheduler.clearCache() ?? [];
+      if (events.length > 0) this.#listener.kvEvents?.(rank, events, this.#clock.nowMs());
+    }
+    return true;
+  }
+
   /** All that a rank holds, as stored events, parents first. Needs `emitKvEvents`. */
   snapshot(rank = 0): RankSnapshot {
     return this.#worker.ranks[rank]!.snapshot();

@@ -6,7 +6,7 @@ import type { EngineSettings } from './engine-settings.ts';
 import { EventLog } from './event-log.ts';
 import { forwardPass } from './forward-pass.ts';
 import { KvCache } from './kv-cache.ts';
-import type { ForwardPass, Pass, PressureState, RankMetrics } from './pass.ts';
+import type { ForwardPass, Pass, PressureState, RankEvent, RankMetrics } from './pass.ts';
 import type { EngineRequest } from './prompt.ts';
 import type { RankParts, RankSnapshot, Scheduler } from './scheduler.ts';
 import { type BlockSource, Sequence } from './sequence.ts';
@@ -118,6 +118,13 @@ export class VllmScheduler implements Scheduler {
 
   forwardPass(): ForwardPass {
     return forwardPass(this.#batch, this.#waiting, (this.#pass.endNs - this.#pass.startNs) / 1e6);
+  }
+
+  clearCache(): readonly RankEvent[] | undefined {
+    if (this.hasWork || this.#pool.used > 0) return undefined;
+    this.#log.startPass();
+    this.#cache.clear();
+    return [...this.#log.events];
   }
 
   snapshot(): RankSnapshot {

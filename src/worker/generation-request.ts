@@ -83,12 +83,17 @@ function shared(
     includeStop: request.include_stop_str_in_output === true,
     seed: Math.trunc(request.seed ?? 0) | 0,
     namespace: cacheSalt === undefined ? undefined : { cacheSalt },
-    dpRank: request.nvext?.dp_rank ?? undefined,
+    dpRank: rankOf(request.nvext?.dp_rank),
     stream: request.stream ?? false,
     includeUsage: request.stream_options?.include_usage ?? false,
     continuousUsage:
       (request.stream_options?.include_usage && request.stream_options.continuous_usage_stats) ?? false,
   };
+}
+
+/** The reference writes the largest u32 for a rank that is not set. */
+function rankOf(rank: number | null | undefined): number | undefined {
+  return rank == null || rank === 2 ** 32 - 1 ? undefined : rank;
 }
 
 function invalid(param: string, reason: string): Error {

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import {
   BLOCK,
   complete,
+  metric,
   PROMPT,
   post,
   heldBlocks as snapshot,
@@ -9,6 +10,7 @@ import {
   until,
   Workers,
 } from '../../test/support/workers.ts';
+import { fixedTiming } from '../engine/timing.ts';
 import { EventDecoder } from '../formats/kv-events/event-decoder.ts';
 import { readSnapshot } from '../formats/kv-events/snapshot.ts';
 import { BlockHasher } from '../kv/hash.ts';
@@ -99,6 +101,26 @@ describe('the blocks that a worker tells of', () => {
       await until(() => live.seqs.at(-1) === final[rank]!.lastSeq);
       expect(inProcess.filter((batchRank) => batchRank === rank)).toHaveLength(final[rank]!.lastSeq + 1);
     }
+  });
+
+  test('are gone after a reset of the prefix cache, which waits for nobody', async () => {
+    const worker = await start({ engine: { timing: fixedTiming(1, 5) } });
+    const { url } = worker;
+    const kinds: string[] = [];
+    worker.engineEvents(({ events }) => kinds.push(...events.map(({ kind }) => kind)));
+    await complete(url, { prompt: PROMPT, max_tokens: 1 });
+    expect((await snapshot(url))[0]?.hashes).toHaveLength(5);
+    const reset = async (): Promise<unknown> =>
+      (await fetch(`${url}/reset_prefix_cache`, { method: 'POST' })).json();
+    const working = complete(url, { prompt: PROMPT, max_tokens: 20 });
+    await until(async () => (await metric(url, /^vllm:num_requests_running/)) === 1);
+    expect(await reset()).toEqual({ success: false });
+    await working;
+    expect(await reset()).toEqual({ success: true });
+    expect(await snapshot(url)).toEqual([{ lastSeq: kinds.length - 1, hashes: [] }]);
+    expect(kinds.at(-1)).toBe('cleared');
+    const after = await complete(url, { prompt: PROMPT, max_tokens: 1 });
+    expect(after.body.usage.prompt_tokens_details.cached_tokens).toBe(0);
   });
 
   test('are of the rank that a request was pinned to', async () => {

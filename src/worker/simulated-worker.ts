@@ -58,7 +58,7 @@ export class SimulatedWorker implements RunningWorker {
       ready: () => this.#isReady(),
       live: () => this.#stopping === undefined,
       streams: () => this.#streams,
-      resetCache: () => false,
+      resetCache: () => this.#whenReady().engine.resetPrefixCache(),
       scrape: (accept) => this.#loaded().metrics.process.scrape(accept),
     });
   }
