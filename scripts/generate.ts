@@ -1,6 +1,7 @@
 /** Everything in the repository that is made from other sources. `--check` fails when a committed file differs. */
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { makeKernel } from './build-kernels.mjs';
+import { makeDemoTrace } from './demo-trace.ts';
 
 interface Generator {
   /** The file it makes, from the root of the repository. */
@@ -13,6 +14,7 @@ const GENERATORS: readonly Generator[] = [
     path: 'src/kernels/hash-kernel.generated.ts',
     make: () => makeKernel('hash-module', 'HASH_KERNEL'),
   },
+  { path: 'assets/traces/demo.jsonl', make: async () => makeDemoTrace() },
 ];
 
 const check = process.argv.includes('--check');
