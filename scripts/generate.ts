@@ -1,5 +1,6 @@
 /** Everything in the repository that is made from other sources. `--check` fails when a committed file differs. */
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { metricsReferencePage } from '../src/metrics/reference-page.ts';
 import { makeKernel } from './build-kernels.mjs';
 import { makeDemoTrace } from './demo-trace.ts';
 
@@ -15,6 +16,7 @@ const GENERATORS: readonly Generator[] = [
     make: () => makeKernel('hash-module', 'HASH_KERNEL'),
   },
   { path: 'assets/traces/demo.jsonl', make: async () => makeDemoTrace() },
+  { path: 'docs/reference/metrics.md', make: async () => metricsReferencePage() },
 ];
 
 const check = process.argv.includes('--check');

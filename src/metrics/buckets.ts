@@ -1,7 +1,7 @@
 import { fail } from '../base/errors.ts';
 
 /** Lists that operators may override with `DYN_METRICS_<variable>_{MIN,MAX,COUNT}`. */
-export const OVERRIDABLE = [
+const OVERRIDABLE = [
   'REQUEST_DURATION',
   'INPUT_SEQUENCE',
   'OUTPUT_SEQUENCE',
@@ -11,7 +11,7 @@ export const OVERRIDABLE = [
 ] as const;
 export type Overridable = (typeof OVERRIDABLE)[number];
 
-export interface LogRange {
+interface LogRange {
   readonly min: number;
   readonly max: number;
   readonly count: number;

@@ -20,7 +20,7 @@ export type IndexEventStatus =
   | 'unsupported_residency_domain';
 
 /** How a rank's event stream fares. */
-export const RANK_STATES = ['waiting', 'live', 'recovering', 'stale', 'approximate'] as const;
+const RANK_STATES = ['waiting', 'live', 'recovering', 'stale', 'approximate'] as const;
 export type RankState = (typeof RANK_STATES)[number];
 
 const OLD_STATUSES: readonly string[] = ['ok', 'parent_block_not_found', 'block_not_found', 'invalid_block'];

@@ -20,7 +20,7 @@ export interface RegistryRules {
   readonly warn: (reason: string) => void;
 }
 
-export const DEFAULT_RULES: RegistryRules = {
+const DEFAULT_RULES: RegistryRules = {
   version: 'current',
   bucketOverrides: {},
   maxSeries: 10_000,

@@ -1,6 +1,6 @@
 import { fail } from '../base/errors.ts';
 
-export const COMPONENT_PREFIX = 'dynamo_component_';
+const COMPONENT_PREFIX = 'dynamo_component_';
 const DEFAULT_FRONTEND_PREFIX = 'dynamo_frontend';
 
 /** A valid metric name near the text: one `_` for each code point that names may not hold. */

@@ -6,7 +6,7 @@ import type { Histogram } from './histogram.ts';
 import { WORK_HANDLER } from './names-worker.ts';
 import type { ProcessMetrics } from './process-metrics.ts';
 
-export type WorkErrorType =
+type WorkErrorType =
   | 'deserialization'
   | 'invalid_message'
   | 'response_stream'

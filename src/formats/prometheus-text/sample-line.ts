@@ -4,6 +4,10 @@ import { readNumber } from './number.ts';
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+const SPACE = 0x20;
+const TAB = 0x09;
+const COMMA = 0x2c;
 const NO_LABELS: Labels = Object.freeze({});
 const METRIC_NAME = /^[a-zA-Z_:][a-zA-Z0-9_:]*$/;
 const LABEL_NAME = /^(?!__proto__$)[a-zA-Z_][a-zA-Z0-9_]*$/;
@@ -54,16 +58,17 @@ export class SampleLineReader {
     const line = this.#line;
     const labels: Record<string, string> = {};
     let at = skipSeparators(line, this.#at + 1);
-    while (line[at] !== '}') {
+    while (line.charCodeAt(at) !== CLOSE_BRACE) {
       const equals = line.indexOf('=', at);
       if (equals < 0) return 'the label set is not closed';
-      const name = line.slice(at, equals).trim();
+      const raw = line.slice(at, equals);
+      const name = this.#labelNames.has(raw) ? raw : raw.trim();
       if (!isKnown(this.#labelNames, LABEL_NAME, name)) return `${JSON.stringify(name)} is not a label name`;
       const open = skipBlanks(line, equals + 1);
       if (line.charCodeAt(open) !== QUOTE) return `the value of label ${name} is not quoted`;
       const close = closingQuote(line, open + 1);
       if (close < 0) return `the value of label ${name} is not closed`;
-      if (Object.hasOwn(labels, name)) return `label ${name} is given twice`;
+      if (typeof labels[name] === 'string') return `label ${name} is given twice`;
       labels[name] = unescapeValue(line.slice(open + 1, close));
       at = skipSeparators(line, close + 1);
     }
@@ -72,8 +77,16 @@ export class SampleLineReader {
   }
 }
 
+interface Point {
+  readonly value: number;
+  readonly stamp: number | undefined;
+}
+
 /** A value and perhaps a timestamp; more is an error. */
-function readPoint(text: string): { readonly value: number; readonly stamp: number | undefined } | string {
+function readPoint(text: string): Point | string {
+  const from = skipBlanks(text, 0);
+  const plain = from < text.length ? readNumber(text.slice(from)) : undefined;
+  if (plain !== undefined) return { value: plain, stamp: undefined };
   const fields = text.split(/[ \t]+/).filter((field) => field !== '');
   const value = readNumber(fields[0] ?? '');
   if (value === undefined) return `${JSON.stringify(fields[0] ?? '')} is not a number`;
@@ -92,20 +105,25 @@ function isKnown(known: Set<string>, pattern: RegExp, name: string): boolean {
 }
 
 function endOfName(line: string): number {
-  let at = 0;
-  while (at < line.length && line[at] !== '{' && line[at] !== ' ' && line[at] !== '\t') at++;
-  return at;
+  for (let at = 0; at < line.length; at++) {
+    const code = line.charCodeAt(at);
+    if (code === OPEN_BRACE || code === SPACE || code === TAB) return at;
+  }
+  return line.length;
 }
 
 function skipBlanks(line: string, from: number): number {
   let at = from;
-  while (line[at] === ' ' || line[at] === '\t') at++;
+  for (let code = line.charCodeAt(at); code === SPACE || code === TAB; code = line.charCodeAt(at)) at++;
   return at;
 }
 
 function skipSeparators(line: string, from: number): number {
   let at = from;
-  while (line[at] === ' ' || line[at] === '\t' || line[at] === ',') at++;
+  for (let code = line.charCodeAt(at); code === SPACE || code === TAB || code === COMMA; ) {
+    at++;
+    code = line.charCodeAt(at);
+  }
   return at;
 }
 

@@ -1,0 +1,57 @@
+import { VLLM } from './names-engine.ts';
+import {
+  EVENT_LOOP,
+  FRONTEND,
+  FRONTEND_STAGE,
+  FRONTEND_WORKER,
+  REQUEST_PLANE,
+  ROUTER_QUEUE,
+  TOKENIZER_CACHE,
+} from './names-frontend.ts';
+import { KV_INDEXER } from './names-indexer.ts';
+import { FRONTEND_OWN, INDEX, PREDICTION, SELF, THREAD } from './names-kvasir.ts';
+import { KVBM } from './names-kvbm.ts';
+import { PLANNER } from './names-planner.ts';
+import { ROUTER_INDEX, ROUTER_OVERHEAD, ROUTER_REQUEST } from './names-router.ts';
+import { THOMPSON } from './names-thompson.ts';
+import { ENGINE_GAUGES, KV_PUBLISHER, KV_STATS, PROCESS, WORK_HANDLER, WORK_QUEUE } from './names-worker.ts';
+import type { FamilySpec } from './spec.ts';
+
+interface MetricsTable {
+  readonly title: string;
+  /** What the families are labelled with besides their own labels. */
+  readonly labels: readonly string[];
+  readonly families: Readonly<Record<string, FamilySpec>>;
+}
+
+const INSTANCE = ['worker_id'] as const;
+const COMPONENT = ['dynamo_namespace', 'dynamo_component', ...INSTANCE] as const;
+const ENDPOINT = ['dynamo_namespace', 'dynamo_component', 'dynamo_endpoint', 'model', ...INSTANCE] as const;
+
+/** Every family that a Kvasir process may expose, by the part that does. */
+export const METRICS_TABLES: readonly MetricsTable[] = [
+  { title: 'Frontend: requests and models', labels: [], families: { ...FRONTEND, ...FRONTEND_OWN } },
+  {
+    title: 'Frontend: stages and the way to a worker',
+    labels: [],
+    families: { ...FRONTEND_STAGE, ...REQUEST_PLANE },
+  },
+  { title: 'Frontend: tokenizer cache', labels: [], families: TOKENIZER_CACHE },
+  { title: 'Frontend: load of workers', labels: [], families: FRONTEND_WORKER },
+  { title: 'Frontend: event loop', labels: [], families: { ...EVENT_LOOP, ...THREAD } },
+  { title: 'Router: queue', labels: [], families: ROUTER_QUEUE },
+  { title: 'Router: time of a decision', labels: [], families: ROUTER_OVERHEAD },
+  { title: 'Router: routed requests', labels: COMPONENT, families: { ...ROUTER_REQUEST, ...PREDICTION } },
+  { title: 'Router: index and event streams', labels: COMPONENT, families: { ...ROUTER_INDEX, ...INDEX } },
+  { title: 'Indexer service', labels: [], families: KV_INDEXER },
+  { title: 'Worker: served endpoints', labels: ENDPOINT, families: { ...WORK_HANDLER, ...ENGINE_GAUGES } },
+  { title: 'Worker: cache statistics', labels: COMPONENT.slice(0, 2), families: KV_STATS },
+  { title: 'Worker: event publisher', labels: COMPONENT, families: KV_PUBLISHER },
+  { title: 'Worker: door', labels: [], families: WORK_QUEUE },
+  { title: 'Worker: simulated vLLM', labels: ENDPOINT, families: VLLM },
+  { title: 'Thompson processor', labels: [], families: THOMPSON },
+  { title: 'Planner', labels: [], families: PLANNER },
+  { title: 'Block manager', labels: [], families: KVBM },
+  { title: 'Every process', labels: INSTANCE, families: PROCESS },
+  { title: 'The metrics themselves', labels: [], families: SELF },
+];
