@@ -1,4 +1,4 @@
-import type { PublishedBatch } from './event-source.ts';
+import type { PublishedBatch, ReplayOutcome } from './event-source.ts';
 import { attach, parseEndpoint } from './zmq-endpoint.ts';
 import { END_SEQ, seqFrame } from './zmq-frames.ts';
 import type { Zmq } from './zmq-library.ts';
@@ -9,12 +9,6 @@ export interface ReplayRequest {
   readonly fromSeq: number;
   /** Longest wait for the next reply. */
   readonly timeoutMs?: number | undefined;
-}
-
-/** `complete`: the end marker came; `timeout`: nothing more came; `unavailable`: there is nobody to ask. */
-export interface ReplayOutcome {
-  readonly end: 'complete' | 'timeout' | 'unavailable';
-  readonly batches: number;
 }
 
 const TIMEOUT_MS = 2000;

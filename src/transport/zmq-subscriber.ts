@@ -1,10 +1,10 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Subscriber } from 'zeromq';
 import { type Log, SILENT_LOG } from '../base/log.ts';
-import type { PublishedBatch } from './event-source.ts';
+import type { PublishedBatch, ReplayOutcome } from './event-source.ts';
 import { attach, parseEndpoint } from './zmq-endpoint.ts';
 import { loadZmq, type Zmq } from './zmq-library.ts';
-import { fetchReplay, type ReplayOutcome } from './zmq-replay-client.ts';
+import { fetchReplay } from './zmq-replay-client.ts';
 
 export interface ZmqSubscriberOptions {
   /** Connected unless it begins with `bind+`, for engines that dial out. */

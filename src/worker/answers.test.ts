@@ -236,15 +236,21 @@ describe('a request that cannot be served', () => {
 
   test('is refused when too many are in flight', async () => {
     const { url } = await start({ maxRequests: 1, engine: { timing: fixedTiming(1, 20) } });
-    const first = complete(url, { prompt: 'a', max_tokens: 50 });
-    await until(
-      async () => ((await (await fetch(`${url}/load`)).json()) as { server_load: number }).server_load === 1,
+    const leave = new AbortController();
+    const first = post(
+      url,
+      '/v1/completions',
+      { model: 'm', prompt: 'a', max_tokens: 5000 },
+      { signal: leave.signal },
     );
+    await until(async () => (await metric(url, /^vllm:num_requests_running/)) === 1);
     const second = await complete(url, { prompt: 'b', max_tokens: 1 });
     expect(second.status).toBe(503);
     expect(second.body.error.message).toBe(
       'the engine has 1 requests in flight already. Retry later, or raise --max-requests.',
     );
-    expect((await first).status).toBe(200);
+    leave.abort();
+    await expect(first).rejects.toThrow();
+    await until(async () => (await complete(url, { prompt: 'b', max_tokens: 1 })).status === 200);
   });
 });

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import {
   BLOCK,
   complete,
+  hashesOf,
   metric,
   PROMPT,
   post,
@@ -10,14 +11,16 @@ import {
   until,
   Workers,
 } from '../../test/support/workers.ts';
+import { SILENT_LOG } from '../base/log.ts';
 import { fixedTiming } from '../engine/timing.ts';
 import { EventDecoder } from '../formats/kv-events/event-decoder.ts';
 import { readSnapshot } from '../formats/kv-events/snapshot.ts';
 import { BlockHasher } from '../kv/hash.ts';
 import { ByteTokenizer } from '../tokenizer/byte-tokenizer.ts';
+import { describeEngine } from '../transport/describe-engine.ts';
 import type { PublishedBatch } from '../transport/event-source.ts';
-import { rankEndpoint } from '../transport/zmq-endpoint.ts';
-import { ZmqSubscriber } from '../transport/zmq-subscriber.ts';
+import { HttpClient } from '../transport/http-client.ts';
+import { zmqEventSources } from '../transport/zmq-event-source.ts';
 import type { RunningWorker, WorkerOptions } from './start-worker.ts';
 
 const tokenizer = new ByteTokenizer();
@@ -64,18 +67,17 @@ describe('the blocks that a worker tells of', () => {
     const free = 'tcp://127.0.0.1:0';
     const worker = await start({ kvEvents: free, replay: free, engine: { numGpuBlocks: 24, dpSize: 2 } });
     const { url } = worker;
-    const consumers = await Promise.all(
-      [0, 1].map(async (rank) => {
-        const subscriber = new ZmqSubscriber({
-          endpoint: rankEndpoint(worker.kvEvents!, rank, ''),
-          replayEndpoint: rankEndpoint(worker.replay!, rank, ''),
-          flag: '',
-        });
-        stoppers.push(() => subscriber.stop());
-        return { subscriber, live: new Consumer() };
-      }),
-    );
-    for (const { subscriber, live } of consumers) await subscriber.start((batch) => live.take(batch));
+    const client = new HttpClient();
+    stoppers.push(() => client.stop());
+    const instance = await describeEngine(client, { url }, '1', { timeoutMs: 5000 });
+    const consumers = zmqEventSources(instance, { client, log: SILENT_LOG }).map((source) => ({
+      source,
+      live: new Consumer(),
+    }));
+    for (const { source, live } of consumers) {
+      stoppers.push(() => source.stop());
+      await source.start({ batch: (batch) => live.take(batch) });
+    }
     const inProcess: number[] = [];
     const end = worker.engineEvents((batch) => inProcess.push(batch.dpRank!));
     const prompts = Array.from({ length: 30 }, (_, i) => `${i % 7} ${PROMPT}`.slice(0, 40 + 3 * i));
@@ -83,12 +85,13 @@ describe('the blocks that a worker tells of', () => {
     // Taken while passes run, a snapshot still belongs to a batch.
     const working = complete(url, { prompt: PROMPT, max_tokens: 150 });
     for (let i = 0; i < 5; i++) {
-      for (const [rank, held] of (await snapshot(url)).entries()) {
+      for (const { source } of consumers) {
+        const held = (await source.snapshot())!;
         const upTo = new Consumer();
-        await consumers[rank]!.subscriber.replay(0, (batch) => {
+        await source.replay(0, (batch) => {
           if (batch.seq <= held.lastSeq) upTo.take(batch);
         });
-        expect(sorted(upTo.blocks)).toEqual(held.hashes);
+        expect(sorted(upTo.blocks)).toEqual(hashesOf(held.events));
         expect(upTo.seqs).toEqual(Array.from({ length: held.lastSeq + 1 }, (_, seq) => seq));
       }
     }
@@ -112,11 +115,14 @@ describe('the blocks that a worker tells of', () => {
     expect((await snapshot(url))[0]?.hashes).toHaveLength(5);
     const reset = async (): Promise<unknown> =>
       (await fetch(`${url}/reset_prefix_cache`, { method: 'POST' })).json();
-    const working = complete(url, { prompt: PROMPT, max_tokens: 20 });
+    const leave = new AbortController();
+    const body = { model: 'm', prompt: PROMPT, max_tokens: 5000 };
+    const working = post(url, '/v1/completions', body, { signal: leave.signal });
     await until(async () => (await metric(url, /^vllm:num_requests_running/)) === 1);
     expect(await reset()).toEqual({ success: false });
-    await working;
-    expect(await reset()).toEqual({ success: true });
+    leave.abort();
+    await expect(working).rejects.toThrow();
+    await until(async () => ((await reset()) as { success: boolean }).success);
     expect(await snapshot(url)).toEqual([{ lastSeq: kinds.length - 1, hashes: [] }]);
     expect(kinds.at(-1)).toBe('cleared');
     const after = await complete(url, { prompt: PROMPT, max_tokens: 1 });

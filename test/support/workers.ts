@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { expect } from 'vitest';
 import { fixedTiming } from '../../src/engine/timing.ts';
+import type { EngineEvent } from '../../src/formats/kv-events/engine-event.ts';
 import { readSnapshot } from '../../src/formats/kv-events/snapshot.ts';
 import { type RunningWorker, startWorker, type WorkerOptions } from '../../src/worker/start-worker.ts';
 
@@ -86,13 +87,15 @@ export function sorted(hashes: Iterable<bigint>): bigint[] {
   return [...hashes].sort((a, b) => (a < b ? -1 : 1));
 }
 
+/** Of all stored blocks, in ascending order. */
+export function hashesOf(events: readonly EngineEvent[]): bigint[] {
+  return sorted(events.flatMap((event) => (event.kind === 'stored' ? [...event.blockHashes] : [])));
+}
+
 /** What each rank holds by its own account. */
 export async function heldBlocks(
   url: string,
 ): Promise<{ readonly lastSeq: number; readonly hashes: bigint[] }[]> {
   const ranks = readSnapshot(await (await fetch(`${url}/kv/snapshot`)).json(), url);
-  return ranks.map(({ lastSeq, events }) => ({
-    lastSeq,
-    hashes: sorted(events.flatMap((event) => (event.kind === 'stored' ? [...event.blockHashes] : []))),
-  }));
+  return ranks.map(({ lastSeq, events }) => ({ lastSeq, hashes: hashesOf(events) }));
 }
