@@ -8,6 +8,10 @@ interface Verb {
 
 /** Every command; its module is loaded only when it runs, so that help is instant. */
 export const VERBS: Readonly<Record<string, Verb>> = {
+  up: {
+    summary: 'start a frontend and simulated workers on this machine',
+    load: async () => (await import('../commands/up.ts')).command,
+  },
   frontend: {
     summary: 'serve the OpenAI API in front of a fleet of engines',
     load: async () => (await import('../commands/frontend.ts')).command,

@@ -1,11 +1,9 @@
 import { once } from 'node:events';
 import { RealClock } from '../base/clock.ts';
 import { fail } from '../base/errors.ts';
-import { choice } from '../base/settings.ts';
 import { FRONTEND_SETTINGS } from '../frontend/settings.ts';
-import { routerConfig } from '../kv/config.ts';
 import { BlockHasher } from '../kv/hash.ts';
-import { POLICY_NAMES, type PolicyName } from '../kv/policies/make-policy.ts';
+import { ROUTER_SETTINGS, readRouterConfig } from '../kv/settings.ts';
 import { parseEngineSpec, workerIdOf } from '../transport/engine-spec.ts';
 import { defineCommand } from './command.ts';
 
@@ -17,12 +15,7 @@ export const command = defineCommand({
   kvasir frontend --engine http://127.0.0.1:9001 --engine http://127.0.0.1:9002 --router-mode round-robin`,
   settings: {
     ...FRONTEND_SETTINGS,
-    routerMode: choice({
-      choices: POLICY_NAMES,
-      default: 'kv',
-      env: 'DYN_ROUTER_MODE',
-      help: 'how workers are chosen',
-    }),
+    ...ROUTER_SETTINGS,
   },
   async run(settings, { log, signal, print, interactive }) {
     const engines = settings.engine.map((text) => parseEngineSpec(text));
@@ -46,7 +39,7 @@ export const command = defineCommand({
       log,
       workerIdOf: (url) => workerIdOf(url, (bytes, seed) => hasher.hashBytes(bytes, seed)),
     });
-    const router = routerConfig({ mode: settings.routerMode as PolicyName });
+    const router = readRouterConfig(settings);
     try {
       const running = await startFrontend({
         settings,

@@ -13,6 +13,7 @@ import type { FRONTEND_SETTINGS } from '../frontend/settings.ts';
 import type { PoolParts } from '../frontend/worker-pool.ts';
 import type { RouterConfig } from '../kv/config.ts';
 import { BlockHasher } from '../kv/hash.ts';
+import { NaiveIndex } from '../kv/index/naive-index.ts';
 import { KvRouter } from '../kv/kv-router.ts';
 import { bucketOverrides } from '../metrics/buckets.ts';
 import { FrontendMetrics } from '../metrics/frontend-metrics.ts';
@@ -36,6 +37,8 @@ export interface StartFrontendOptions {
   /** Connections to the engines; made and closed here unless given. */
   readonly client?: HttpClient;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Feeds an instance's KV events to a router's index; nothing unless given. */
+  readonly feedEvents?: PoolParts['feedEvents'];
   readonly addRoutes?: (app: FastifyInstance, frontend: Frontend) => void;
 }
 
@@ -69,6 +72,7 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
       clock,
       random,
       config: options.router,
+      index: options.router.useKvEvents ? new NaiveIndex() : undefined,
       observer: observeRouter({ frontend: metrics, overhead, requests, blockSize, hop }),
     });
   const frontend = new Frontend(
@@ -92,7 +96,7 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
       metrics,
       requests,
       makeRouter,
-      feedEvents: () => () => {},
+      feedEvents: options.feedEvents ?? (() => () => {}),
       encoderFor: async () => byteEncoder(),
       defaultBlockSize: settings.kvCacheBlockSize ?? DEFAULT_BLOCK_SIZE,
       headersTimeoutMs: 1000 * settings.engineTimeoutSecs,
