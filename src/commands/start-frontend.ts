@@ -16,6 +16,7 @@ import { BlockHasher } from '../kv/hash.ts';
 import { NaiveIndex } from '../kv/index/naive-index.ts';
 import { KvRouter } from '../kv/kv-router.ts';
 import { bucketOverrides } from '../metrics/buckets.ts';
+import { EventLoopMetrics, watchEventLoop } from '../metrics/event-loop-metrics.ts';
 import { FrontendMetrics } from '../metrics/frontend-metrics.ts';
 import { ProcessMetrics } from '../metrics/process-metrics.ts';
 import { RouterOverheadMetrics } from '../metrics/router-overhead-metrics.ts';
@@ -107,12 +108,29 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
     },
   );
   const url = await frontend.start();
+  const stopWatching = watchThread(process, clock);
   const stop = async (): Promise<void> => {
     await frontend.stop();
+    stopWatching();
     metrics.stop();
     if (options.client === undefined) await client.stop();
   };
   return { url, frontend, metrics: process, stop };
+}
+
+function watchThread(process: ProcessMetrics, clock: Clock): () => void {
+  const metrics = new EventLoopMetrics(process);
+  let last = performance.eventLoopUtilization();
+  const stopRefreshing = process.onScrape(() => {
+    const now = performance.eventLoopUtilization();
+    metrics.setBusy(performance.eventLoopUtilization(now, last).utilization);
+    last = now;
+  });
+  const stopSleeping = watchEventLoop(metrics, clock);
+  return () => {
+    stopRefreshing();
+    stopSleeping();
+  };
 }
 
 function makeMetrics({ settings, log, env }: StartFrontendOptions, clock: Clock): ProcessMetrics {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { MetricsProbe } from '../../test/support/metrics-probe.ts';
-import { EventLoopMetrics } from './event-loop-metrics.ts';
+import { EventLoopMetrics, watchEventLoop } from './event-loop-metrics.ts';
 import { IndexerMetrics } from './indexer-metrics.ts';
 import { KvbmMetrics } from './kvbm-metrics.ts';
 import { PlannerMetrics } from './planner-metrics.ts';
@@ -166,4 +166,13 @@ test('the event loop’s delay is what a 10 ms sleep takes beyond 10 ms, and mor
   expect(samples.get('dynamo_frontend_event_loop_stall_total')).toBe(1);
   expect(samples.get('dynamo_tokio_worker_busy_ratio{worker="0"}')).toBe(427);
   expect(samples.get('kvasir_event_loop_utilization_ratio')).toBe(0.4267);
+});
+
+test('the canary sleeps on the clock it is given until it is stopped', async () => {
+  const probe = new MetricsProbe();
+  const stop = watchEventLoop(new EventLoopMetrics(probe.metrics), probe.clock);
+  probe.clock.advanceTo(35);
+  stop();
+  probe.clock.advanceTo(100);
+  expect(await probe.value('dynamo_frontend_event_loop_delay_seconds_count')).toBe(3);
 });

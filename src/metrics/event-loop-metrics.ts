@@ -1,3 +1,4 @@
+import type { Clock } from '../base/clock.ts';
 import type { Counter } from './counter.ts';
 import type { Gauge } from './gauge.ts';
 import type { Histogram } from './histogram.ts';
@@ -6,10 +7,10 @@ import { THREAD } from './names-kvasir.ts';
 import type { ProcessMetrics } from './process-metrics.ts';
 
 /** Sleep of the canary whose lateness is the event loop's delay. */
-export const CANARY_SLEEP_MS = 10;
+const CANARY_SLEEP_MS = 10;
 const STALL_MS = 5;
 
-/** How busy the JavaScript thread is; fed by whoever may look at real time. */
+/** How busy the JavaScript thread is. */
 export class EventLoopMetrics {
   readonly #delay: Histogram;
   readonly #stalls: Counter;
@@ -23,7 +24,7 @@ export class EventLoopMetrics {
     this.#busy = service.gauge(THREAD.busyRatio).with();
   }
 
-  /** A sleep of {@link CANARY_SLEEP_MS} took so long. */
+  /** A sleep of 10 ms took so long. */
   slept(elapsedMs: number): void {
     const lateMs = Math.max(0, elapsedMs - CANARY_SLEEP_MS);
     this.#delay.observe(lateMs / 1000);
@@ -35,4 +36,18 @@ export class EventLoopMetrics {
     this.#busy.set(ratio);
     this.#busyPerMille.set(Math.round(ratio * 1000));
   }
+}
+
+/** Sleeps 10 ms again and again and reports how late it wakes; returns how to stop. */
+export function watchEventLoop(metrics: EventLoopMetrics, clock: Clock): () => void {
+  let cancel = (): void => {};
+  const sleep = (): void => {
+    const startMs = clock.nowMs();
+    cancel = clock.at(startMs + CANARY_SLEEP_MS, () => {
+      metrics.slept(clock.nowMs() - startMs);
+      sleep();
+    });
+  };
+  sleep();
+  return () => cancel();
 }
