@@ -28,6 +28,14 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     summary: 'find what an agent workflow wastes, and turn it into routing hints',
     load: async () => (await import('../commands/profile-agent.ts')).command,
   },
+  'trace analyze': {
+    summary: 'tell what a workload trace holds',
+    load: async () => (await import('../commands/trace-analyze.ts')).command,
+  },
+  'trace synthesize': {
+    summary: 'make a trace like a given one',
+    load: async () => (await import('../commands/trace-synthesize.ts')).command,
+  },
   'profile sla': {
     summary: 'find the parallel mapping that meets TTFT and ITL targets',
     load: async () => (await import('../commands/profile-sla.ts')).command,
