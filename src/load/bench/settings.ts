@@ -16,7 +16,11 @@ export const BENCH_SETTINGS = {
     aliases: ['--endpoint-type'],
     help: 'API to load: openai, vllm and completions mean /v1/completions, the others /v1/chat/completions',
   }),
-  endpoint: text({ placeholder: 'PATH', help: 'path of the API when it is not the usual one' }),
+  endpoint: text({
+    placeholder: 'PATH',
+    env: 'KVASIR_BENCH_ENDPOINT',
+    help: 'path of the API when it is not the usual one',
+  }),
   model: text({ help: 'model to ask for; the first one that the server lists when absent' }),
   apiKey: text({ secret: true, env: 'OPENAI_API_KEY', help: 'bearer token to send' }),
   header: list({ placeholder: 'NAME:VALUE', separator: '\n', help: 'further request header' }),
