@@ -5,7 +5,7 @@ export const REJECT_REASONS = [
   'unknown_tag',
   /** The producer marked it `Ignored`. */
   'ignored',
-  /** Tokens cannot be assigned to hashes: neither none nor `blockSize` for each hash. */
+  /** More tokens than its blocks hold: nobody can tell which are whose. */
   'token_count_mismatch',
   'duplicate_hash',
   'hash_equals_parent',

@@ -10,8 +10,8 @@ export interface EngineEventBatch {
 export type EngineEvent = BlockStored | BlockRemoved | AllBlocksCleared;
 
 /**
- * Consecutive full blocks became available; `tokenIds` holds the tokens of all of them in order. No tokens
- * at all (then `blockSize` may be 0) means that blocks known by these hashes are now also on `medium`.
+ * Consecutive full blocks became available; `tokenIds` holds the tokens of all of them in order, of the last
+ * ones perhaps too few. No tokens at all (then `blockSize` may be 0) means that blocks known by these hashes are now also on `medium`.
  */
 export interface BlockStored {
   readonly kind: 'stored';

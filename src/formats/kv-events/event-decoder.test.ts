@@ -104,7 +104,7 @@ describe('a store', () => {
   });
 
   test.each([
-    ['token_count_mismatch', ['BlockStored', [1, 2], null, tokens, 4, null]],
+    ['token_count_mismatch', ['BlockStored', [1], null, tokens, 2, null]],
     ['token_count_mismatch', ['BlockStored', [1], null, tokens]],
     ['duplicate_hash', ['BlockStored', [1, 1], null, tokens, 2, null]],
     ['duplicate_hash', ['BlockStored', [...Array(100).keys(), 57], null, [], 0, null]],

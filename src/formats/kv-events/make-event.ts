@@ -29,8 +29,7 @@ export function makeEvent(draft: EventDraft): EngineEvent | RejectReason {
 function makeStored(draft: EventDraft): BlockStored | RejectReason {
   const { blockHashes, parentHash, tokenIds = NO_TOKENS, blockSize = 0 } = draft;
   if (blockHashes === undefined) return 'malformed';
-  if (tokenIds.length > 0 && tokenIds.length !== blockHashes.length * blockSize)
-    return 'token_count_mismatch';
+  if (tokenIds.length > blockHashes.length * blockSize) return 'token_count_mismatch';
   if (parentHash !== undefined && blockHashes.includes(parentHash)) return 'hash_equals_parent';
   if (hasDuplicate(blockHashes)) return 'duplicate_hash';
   const event: Building<BlockStored> = { kind: 'stored', blockHashes, parentHash, tokenIds, blockSize };
