@@ -9,6 +9,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   decode: () => import('./decode.ts'),
   'metrics-observe': () => import('./metrics-observe.ts'),
   'metrics-render': () => import('./metrics-render.ts'),
+  relay: () => import('./relay.ts'),
 };
 
 function usage(reason: string): never {

@@ -16,12 +16,16 @@ export interface MeterParts {
   readonly nowMs: () => number;
 }
 
+/** Output tokens are booked in lots: loads are counted in blocks, and few blocks are smaller. */
+const BOOKED_TOGETHER = 16;
+
 /** Everything that is booked and observed of one attempt at an engine, each at its instant. */
 export class AnswerMeter {
   readonly url: string;
   readonly #parts: MeterParts;
   readonly #dispatch: DispatchGuard;
   #tokens = 0;
+  #unbooked = 0;
   #ended = false;
 
   constructor(parts: MeterParts) {
@@ -42,31 +46,27 @@ export class AnswerMeter {
   }
 
   /** The first event with tokens; `more` came with later events of the same read. */
-  firstTokens(tokens: number, more = 0): void {
-    const { exchange, selection, requests, nowMs } = this.#parts;
-    const atMs = nowMs();
+  firstTokens(tokens: number, more: number, atMs: number): void {
+    const { exchange, selection, requests } = this.#parts;
     this.#dispatch.firstItem();
     exchange.collector.chunk(tokens, atMs);
     exchange.collector.chunk(more, atMs);
     requests.firstToken(atMs - exchange.receivedMs);
     selection.booking?.prefillComplete();
-    selection.booking?.outputTokens(tokens + more);
-    this.#tokens += tokens + more;
+    this.#book(tokens + more);
   }
 
-  tokens(tokens: number): void {
-    const { exchange, selection, nowMs } = this.#parts;
-    exchange.collector.chunk(tokens, nowMs());
-    selection.booking?.outputTokens(tokens);
-    this.#tokens += tokens;
+  tokens(tokens: number, atMs: number): void {
+    this.#parts.exchange.collector.chunk(tokens, atMs);
+    this.#book(tokens);
   }
 
   /** The engine's own count, which has the last word: tokens that the stream did not show come in now. */
   usage(usage: Usage): void {
-    const { exchange, selection, router } = this.#parts;
+    const { exchange, selection, router, nowMs } = this.#parts;
     const missing = usage.completionTokens - this.#tokens;
-    if (missing > 0 && this.#tokens === 0) this.firstTokens(missing);
-    else if (missing > 0) this.tokens(missing);
+    if (missing > 0 && this.#tokens === 0) this.firstTokens(missing, 0, nowMs());
+    else if (missing > 0) this.tokens(missing, nowMs());
     if (usage.cachedTokens === undefined) return;
     exchange.collector.cachedTokens(usage.cachedTokens);
     router.recordActual(selection.decision, usage.cachedTokens);
@@ -77,7 +77,19 @@ export class AnswerMeter {
     if (this.#ended) return;
     this.#ended = true;
     this.#dispatch.end();
+    this.#flush();
     this.#parts.selection.booking?.free(outcome);
     this.#parts.requests.ended(this.#tokens);
+  }
+
+  #book(tokens: number): void {
+    this.#tokens += tokens;
+    this.#unbooked += tokens;
+    if (this.#unbooked >= BOOKED_TOGETHER) this.#flush();
+  }
+
+  #flush(): void {
+    if (this.#unbooked > 0) this.#parts.selection.booking?.outputTokens(this.#unbooked);
+    this.#unbooked = 0;
   }
 }

@@ -44,14 +44,14 @@ export class AnswerStream implements RelayListener {
     this.#meter.accepted();
   }
 
-  data(bytes: Buffer): boolean {
+  data(bytes: Buffer, atMs: number): boolean {
     const { splitter } = this;
     const before = splitter.tokens;
     const out = splitter.push(bytes);
     const fresh = splitter.tokens - before;
     if (fresh > 0) {
-      if (before > 0) this.#meter.tokens(fresh);
-      else this.#meter.firstTokens(splitter.firstTokens, fresh - splitter.firstTokens);
+      if (before > 0) this.#meter.tokens(fresh, atMs);
+      else this.#meter.firstTokens(splitter.firstTokens, fresh - splitter.firstTokens, atMs);
     }
     if (out.length === 0) return true;
     if (this.#open().write(out)) return true;

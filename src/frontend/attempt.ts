@@ -65,7 +65,7 @@ export async function attempt(
       meter.end('failed');
       return { kind: 'retry', reason: reasonOf(outcome) };
     }
-    settle(exchange, meter, answer, outcome, request);
+    settle(exchange, meter, answer, outcome, request, parts.clock.nowMs());
     return SETTLED;
   } finally {
     stopListening();
@@ -79,6 +79,7 @@ function settle(
   answer: AnswerStream,
   outcome: RelayOutcome,
   request: AttemptRequest,
+  atMs: number,
 ): void {
   switch (outcome.kind) {
     case 'cancelled':
@@ -88,7 +89,7 @@ function settle(
       settleStream(exchange, meter, answer);
       return;
     case 'answered':
-      settleAnswer(exchange, meter, outcome, request.answerHeaders);
+      settleAnswer(exchange, meter, outcome, request.answerHeaders, atMs);
       return;
     default: {
       const error = lostEngine(outcome, request.instance.url, answer.begun);
@@ -116,6 +117,7 @@ function settleAnswer(
   meter: AnswerMeter,
   outcome: Extract<RelayOutcome, { kind: 'answered' }>,
   headers: Readonly<Record<string, string>>,
+  atMs: number,
 ): void {
   const { guard, reply } = exchange;
   const { status, body } = outcome;
@@ -133,7 +135,7 @@ function settleAnswer(
   if (facts === undefined)
     throw fail('KV_ENGINE_BROKE_OFF', { url: meter.url, reason: 'its answer is not valid JSON' });
   const tokens = facts.usage?.completionTokens ?? facts.tokens;
-  if (tokens > 0) meter.firstTokens(tokens);
+  if (tokens > 0) meter.firstTokens(tokens, 0, atMs);
   if (facts.usage !== undefined) meter.usage(facts.usage);
   meter.end('done');
   guard.succeed();

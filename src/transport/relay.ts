@@ -21,7 +21,7 @@ export interface RelayListener {
   /** The engine began an event stream. */
   begin(headers: IncomingHttpHeaders): void;
   /** Bytes that are valid during the call only; false asks the engine to pause until {@link Relay.resume}. */
-  data(bytes: Buffer): boolean;
+  data(bytes: Buffer, atMs: number): boolean;
 }
 
 /** How an exchange ended: every way is an expected outcome. */
@@ -110,7 +110,7 @@ export class Relay implements Dispatcher.DispatchHandler {
     if (this.#settled) return;
     this.#lastMs = this.#clock.nowMs();
     if (this.#streaming) {
-      if (this.#listener.data(bytes)) return;
+      if (this.#listener.data(bytes, this.#lastMs)) return;
       this.#paused = true;
       controller.pause();
       return;
