@@ -138,26 +138,39 @@ export class NestedStack {
     return this.#uuids.length;
   }
 
+  /** The request of a node, without making the node; likewise {@link depth} and {@link seconds}. */
+  request(i: number): number {
+    return this.#columns.request.at(i);
+  }
+
+  depth(i: number): number {
+    return this.#columns.depth.at(i);
+  }
+
+  seconds(i: number): number {
+    return this.#columns.end.at(i) - this.#columns.start.at(i);
+  }
+
   /** A node by its place in depth-first order. */
   node(i: number): PlacedNode {
-    const { request, depth, type, name, start, end, self, subtree, open } = this.#columns;
-    const [startS, endS] = [start.at(i), end.at(i)];
+    const columns = this.#columns;
+    const startS = columns.start.at(i);
+    const endS = columns.end.at(i);
+    const subtree = columns.subtree.at(i);
     return {
-      ...{
-        uuid: this.#uuids[i]!,
-        operation_type: TYPES[type.at(i)]!,
-        operation_name: this.#names.name(name.at(i)),
-      },
-      ...{
-        start_time: startS,
-        end_time: endS,
-        duration: endS - startS,
-        self_time: self.at(i),
-        subtree_time: subtree.at(i),
-      },
+      uuid: this.#uuids[i]!,
+      operation_type: TYPES[columns.type.at(i)]!,
+      operation_name: this.#names.name(columns.name.at(i)),
+      start_time: startS,
+      end_time: endS,
+      duration: endS - startS,
+      self_time: columns.self.at(i),
+      subtree_time: subtree,
       concurrency_midpoint: this.timeline.levelAt(startS + (endS - startS) / 2),
-      bottleneck_score: subtree.at(i),
-      ...{ request: request.at(i), depth: depth.at(i), unfinished: open.at(i) === 1 },
+      bottleneck_score: subtree,
+      request: columns.request.at(i),
+      depth: columns.depth.at(i),
+      unfinished: columns.open.at(i) === 1,
     };
   }
 
@@ -204,11 +217,17 @@ export class NestedStack {
 }
 
 /** A node as the metrics file has it. */
-export function nodeMetrics({
-  request: _request,
-  depth: _depth,
-  unfinished: _unfinished,
-  ...metrics
-}: PlacedNode): NodeMetrics {
-  return metrics;
+export function nodeMetrics(node: PlacedNode): NodeMetrics {
+  return {
+    uuid: node.uuid,
+    operation_type: node.operation_type,
+    operation_name: node.operation_name,
+    start_time: node.start_time,
+    end_time: node.end_time,
+    duration: node.duration,
+    self_time: node.self_time,
+    subtree_time: node.subtree_time,
+    concurrency_midpoint: node.concurrency_midpoint,
+    bottleneck_score: node.bottleneck_score,
+  };
 }

@@ -5,18 +5,17 @@ const MAX_BARS = 400;
 
 /** Longest spans of the selection, at most {@link MAX_BARS}, in order of their starts. */
 export function ganttNodes(stack: NestedStack, request?: number): readonly PlacedNode[] {
-  const kept: PlacedNode[] = [];
+  let kept: number[] = [];
   const shrink = (): void => {
-    kept.sort((a, b) => b.duration - a.duration);
-    kept.length = Math.min(kept.length, MAX_BARS);
+    kept = kept.sort((a, b) => stack.seconds(b) - stack.seconds(a)).slice(0, MAX_BARS);
   };
   for (let i = 0; i < stack.size; i++) {
-    const node = stack.node(i);
-    if (request === undefined || node.request === request) kept.push(node);
+    if (request === undefined || stack.request(i) === request) kept.push(i);
     if (kept.length > 4 * MAX_BARS) shrink();
   }
   if (kept.length > MAX_BARS) shrink();
-  return kept.sort((a, b) => a.start_time - b.start_time || a.depth - b.depth);
+  const nodes = kept.map((i) => stack.node(i));
+  return nodes.sort((a, b) => a.start_time - b.start_time || a.depth - b.depth);
 }
 
 /** One bar per span by start, the earliest on top, seconds from the first start; width and height in pixels. */

@@ -138,9 +138,9 @@ function gantt({ nestedStack }: Profile): string {
   if (nestedStack === undefined || nestedStack.size === 0) return '';
   let slowest = { request: -1, seconds: -1 };
   for (let i = 0; i < nestedStack.size; i++) {
-    const node = nestedStack.node(i);
-    if (node.depth === 0 && node.duration > slowest.seconds)
-      slowest = { request: node.request, seconds: node.duration };
+    const seconds = nestedStack.seconds(i);
+    if (nestedStack.depth(i) === 0 && seconds > slowest.seconds)
+      slowest = { request: nestedStack.request(i), seconds };
   }
   const nodes = ganttNodes(nestedStack, slowest.request);
   const height = 70 + Math.min(nodes.length * 22, 1200);
