@@ -262,7 +262,10 @@ export class JsonScanner {
         const opens = byte === OPEN_OBJECT || byte === OPEN_LIST;
         const closes = byte === CLOSE_LIST || byte === CLOSE_OBJECT;
         const known = this.#column >= 0;
-        if ((opens && (!known || column === this.#column)) || (closes && known && column <= this.#column)) {
+        // A brace at the value's own column is its end; a bracket there closes its list.
+        const ends =
+          closes && known && (column < this.#column || (column === this.#column && byte === CLOSE_LIST));
+        if (ends || (opens && (!known || column === this.#column))) {
           this.#resync = false;
           return i;
         }
