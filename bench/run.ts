@@ -5,6 +5,7 @@ import { type Bench, judge, rounded, type Verdict } from './harness.ts';
 
 /** All benches in the order in which they run; each module is loaded when its turn comes. */
 const BENCHES: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>> = {
+  'agent-profile': () => import('./agent-profile.ts'),
   hash: () => import('./hash.ts'),
   decode: () => import('./decode.ts'),
   'metrics-observe': () => import('./metrics-observe.ts'),

@@ -18,6 +18,7 @@ const MIN_LENGTH = 16;
 const MAX_CHILDREN = 8;
 const MAX_DEPTH = 12;
 const SHOWN = 160;
+const MIN_SHARE = 0.002;
 
 /** Shared stretches of the prompts of each model, the largest savings first; a dozen levels of eight. */
 export function prefixTreeJson(
@@ -48,7 +49,15 @@ function branchesOf(prefixes: PromptPrefixCollector, model: string): readonly Pr
     }
     return found.sort((a, b) => weight(b) - weight(a)).slice(0, MAX_CHILDREN);
   };
-  return visit(0, 0, 0);
+  const whole = visit(0, 0, 0);
+  return prune(whole, whole.reduce((sum, branch) => sum + weight(branch), 0) * MIN_SHARE);
+}
+
+/** Leaves out branches that save next to nothing. */
+function prune(branches: readonly PrefixBranch[], least: number): readonly PrefixBranch[] {
+  return branches
+    .filter((b) => weight(b) >= least)
+    .map((b) => ({ ...b, children: prune(b.children, least) }));
 }
 
 function weight({ saved_tokens: own, children }: PrefixBranch): number {
