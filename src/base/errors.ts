@@ -158,6 +158,11 @@ export const ERRORS = {
     status: 504,
     hint: 'Look at the load of the engine, or raise the time limits of the frontend.',
   },
+  KV_EVENTS_SILENT: {
+    message: 'the engine did not tell its KV events within {ms} ms',
+    status: 503,
+    hint: 'Check the replay address of the engine and that its KV events are on.',
+  },
   KV_ENGINE_REJECTED: {
     message: 'request rejected: {reason}',
     status: 400,

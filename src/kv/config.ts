@@ -15,6 +15,8 @@ export interface RouterConfig {
   readonly ttlMs: number;
   /** How long one is taken to be cached before its events arrive; undefined: not at all. */
   readonly predictedTtlMs: number | undefined;
+  /** Engines publish pairs of neighbouring tokens, as drafts of EAGLE do: prompts are hashed likewise. */
+  readonly eagle: boolean;
   readonly trackActiveBlocks: boolean;
   readonly trackOutputBlocks: boolean;
   /** Active requests with a common prefix share its blocks. */
@@ -37,6 +39,7 @@ export const DEFAULT_ROUTER_CONFIG: RouterConfig = {
   useKvEvents: true,
   ttlMs: 120_000,
   predictedTtlMs: undefined,
+  eagle: false,
   trackActiveBlocks: true,
   trackOutputBlocks: false,
   assumeKvReuse: true,

@@ -9,8 +9,9 @@ import type { RouterConfig } from './config.ts';
 import { type Decision, DecisionLog } from './decision-log.ts';
 import type { WorkerKey } from './event.ts';
 import { Fleet, type FleetRank, type WorkerInfo } from './fleet.ts';
-import type { BlockHasher } from './hash.ts';
+import { BlockHasher } from './hash.ts';
 import type { KvIndex } from './index/kv-index.ts';
+import { Intake } from './intake/intake.ts';
 import { phaseTimings, type RouterObserver } from './observer.ts';
 import { makePolicy } from './policies/make-policy.ts';
 import type { Policy } from './policies/policy.ts';
@@ -62,6 +63,8 @@ export class KvRouter {
   readonly blockSize: number;
   readonly decisions: DecisionLog;
   readonly policyName: string;
+  /** Takes in the engines' cache events. */
+  readonly intake: Intake;
   readonly #clock: Clock;
   readonly #config: RouterConfig;
   readonly #policy: Policy;
@@ -74,7 +77,7 @@ export class KvRouter {
   readonly #queue: AdmissionQueue | undefined;
 
   constructor(options: KvRouterOptions) {
-    const { clock, config, blockSize, random, observer = {}, index, hasher } = options;
+    const { clock, config, blockSize, random, observer = {}, index, hasher = new BlockHasher() } = options;
     const { affinityTtlMs, acceleratorToCpuRatio } = config;
     this.blockSize = blockSize;
     this.#clock = clock;
@@ -86,6 +89,7 @@ export class KvRouter {
     this.#affinity = affinityTtlMs === undefined ? undefined : new SessionAffinity(clock, affinityTtlMs);
     const policyReadsOverlap = this.#policy.reads === 'overlap';
     this.#lookup = new PromptLookup({ blockSize, clock, config, policyReadsOverlap, index, hasher });
+    this.intake = new Intake({ clock, fleet: this.fleet, index, hasher, blockSize, observer });
     this.decisions = new DecisionLog(config.decisionLogSize);
     this.sequences = new ActiveSequences({
       clock,
@@ -179,7 +183,7 @@ export class KvRouter {
     const { decision, overlap, overlapBlocks } = choice;
     const { worker, predictedCachedTokens } = decision;
     const booking = query ? undefined : this.#book(request, decision, blocks, weights.trackPrefillTokens);
-    if (!query) this.#lookup.remember(decision.rank, sequence, weights);
+    if (!query) this.#lookup.remember(this.fleet.rank(decision.rank)!, sequence, weights);
     const phases = phaseTimings(startMs, hashedMs, matchedMs, trackedMs, this.#clock.nowMs());
     const promptBlocks = Math.ceil(isl / this.blockSize);
     this.#observer.phases?.(phases);
@@ -218,6 +222,7 @@ export class KvRouter {
   /** Disarms timers and refuses what waits. */
   stop(): void {
     this.#queue?.stop();
+    this.intake.stop();
     this.sequences.stop();
   }
 
@@ -284,6 +289,7 @@ export class KvRouter {
   }
 
   #forget({ id, key }: FleetRank): void {
+    this.intake.rankRemoved(id);
     this.sequences.removeRank(id);
     this.#lookup.removeRank(id);
     this.#busy.rankRemoved(id);

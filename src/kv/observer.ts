@@ -1,4 +1,5 @@
 import type { KvEvent, WorkerKey } from './event.ts';
+import type { StreamState } from './intake/event-stream.ts';
 import type { LoadChange } from './sequences/active-sequences.ts';
 
 /**
@@ -58,6 +59,10 @@ export interface RouterObserver {
   eventWarning?(worker: WorkerKey, warning: string): void;
   /** An engine's event was not indexed. */
   eventRejected?(worker: WorkerKey, reason: string): void;
+  /** How far the index can be trusted for a rank. */
+  intakeChanged?(worker: WorkerKey, state: StreamState, reason: string): void;
+  /** Batches of events were lost for good. */
+  eventsMissed?(worker: WorkerKey, count: number): void;
   queueChanged?(depth: QueueDepth): void;
   backpressure?(policyClass: string, reason: string): void;
   predictionError?(error: PredictionError): void;

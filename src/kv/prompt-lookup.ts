@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { RouterConfig } from './config.ts';
-import { BlockHasher } from './hash.ts';
+import type { FleetRank } from './fleet.ts';
+import type { BlockHasher } from './hash.ts';
 import type { KvIndex } from './index/kv-index.ts';
 import type { Overlaps } from './overlap.ts';
 import type { KvWeights } from './policies/kv-cost.ts';
@@ -13,7 +14,7 @@ export interface PromptLookupOptions {
   readonly config: RouterConfig;
   readonly policyReadsOverlap: boolean;
   readonly index: KvIndex | undefined;
-  readonly hasher: BlockHasher | undefined;
+  readonly hasher: BlockHasher;
 }
 
 const NO_RANKS = new Uint32Array(0);
@@ -23,24 +24,26 @@ const NO_BLOCKS = new BigUint64Array(0);
 /** Turns prompts into hashes and hashes into overlaps: from the index of events, and from what was routed lately. */
 export class PromptLookup {
   readonly #options: PromptLookupOptions;
-  readonly #hasher: BlockHasher;
   readonly #routed: RoutedPrefixes;
   /** By rank: leading blocks taken to be cached because of earlier decisions. Rewritten by every match. */
   predicted: Uint32Array = new Uint32Array(16);
 
   constructor(options: PromptLookupOptions) {
     this.#options = options;
-    this.#hasher = options.hasher ?? new BlockHasher();
     this.#routed = new RoutedPrefixes(options.clock);
   }
 
   /** Sequence hashes of the prompt's full blocks; none when nothing would use them. */
   hash(request: RouteRequest, weights: KvWeights): BigUint64Array {
     if (request.hashes !== undefined) return request.hashes.sequence;
-    const { config, policyReadsOverlap, blockSize } = this.#options;
+    const { config, policyReadsOverlap, blockSize, hasher } = this.#options;
     const tracked = policyReadsOverlap && config.trackActiveBlocks && config.assumeKvReuse;
     if (request.tokens === undefined || !(tracked || this.#usesCache(weights))) return NO_BLOCKS;
-    return this.#hasher.hashPrompt(request.tokens, blockSize, request.namespace).sequence;
+    const { tokens, namespace } = request;
+    const hashes = config.eagle
+      ? hasher.hashEagle(tokens, blockSize, namespace)
+      : hasher.hashPrompt(tokens, blockSize, namespace);
+    return hashes.sequence;
   }
 
   /** Overlaps of the prompt on every rank, valid until the next match. `ranks` is one more than the highest id. */
@@ -54,10 +57,11 @@ export class PromptLookup {
   }
 
   /** Remembers that a prompt went to a rank, for as long as that tells something about its cache. */
-  remember(rank: number, sequence: BigUint64Array, weights: KvWeights): void {
+  remember({ id, worker }: FleetRank, sequence: BigUint64Array, weights: KvWeights): void {
     const { config, index } = this.#options;
-    const ttlMs = config.useKvEvents && index !== undefined ? config.predictedTtlMs : config.ttlMs;
-    if (ttlMs !== undefined && this.#usesCache(weights)) this.#routed.route(rank, sequence, ttlMs);
+    const events = config.useKvEvents && index !== undefined && worker.info.publishesEvents !== false;
+    const ttlMs = events ? config.predictedTtlMs : config.ttlMs;
+    if (ttlMs !== undefined && this.#usesCache(weights)) this.#routed.route(id, sequence, ttlMs);
   }
 
   residentBlocks(rank: number): number {

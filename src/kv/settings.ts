@@ -148,6 +148,7 @@ export const TRACKING_SETTINGS = {
     placeholder: 'SECONDS',
     help: 'with events: count a routed prompt as cached so long before its events arrive; off unless given',
   }),
+  routerEagle: flag({ help: 'engines publish pairs of neighbouring tokens in their events (EAGLE drafts)' }),
   routerTrackActiveBlocks: flag({
     default: true,
     env: 'DYN_ROUTER_TRACK_ACTIVE_BLOCKS',
@@ -272,6 +273,7 @@ export function readRouterConfig(
     useKvEvents: settings.routerKvEvents,
     ttlMs: SECOND_MS * settings.routerTtlSecs,
     predictedTtlMs: seconds(settings.routerPredictedTtlSecs),
+    eagle: settings.routerEagle,
     trackActiveBlocks: settings.routerTrackActiveBlocks,
     trackOutputBlocks: settings.routerTrackOutputBlocks,
     assumeKvReuse: settings.routerAssumeKvReuse,

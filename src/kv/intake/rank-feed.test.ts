@@ -1,0 +1,111 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { KvEvent, StorageTier } from '../event.ts';
+import { BlockHasher } from '../hash.ts';
+import { NaiveIndex } from '../index/naive-index.ts';
+import { RankFeed } from './rank-feed.ts';
+
+function makeFeed() {
+  const index = new NaiveIndex();
+  const applied: string[] = [];
+  const feed = new RankFeed({
+    rank: 0,
+    key: { workerId: '1', dpRank: 0 },
+    index,
+    hasher: new BlockHasher(),
+    blockSize: 4,
+    observer: { eventApplied: (_worker, kind, status) => applied.push(`${kind} ${status}`) },
+  });
+  return { index, feed, applied };
+}
+
+/** Ids that the index holds in any tier. */
+function held(index: NaiveIndex): bigint[] {
+  const ids = new Set<bigint>();
+  for (const { event } of index.dump(0)) {
+    if (event.kind === 'stored') for (const id of event.blockHashes) ids.add(id);
+    if (event.kind === 'removed') for (const id of event.blockHashes) ids.delete(id);
+  }
+  return [...ids].sort((a, b) => Number(a - b));
+}
+
+const ids = (...numbers: number[]): BigUint64Array => BigUint64Array.from(numbers.map(BigInt));
+const store = (parent: number | undefined, ...numbers: number[]): KvEvent => ({
+  kind: 'stored',
+  parentHash: parent === undefined ? undefined : BigInt(parent),
+  blockHashes: ids(...numbers),
+  localHashes: ids(...numbers.map((number) => 1000 + number)),
+});
+const remove = (...numbers: number[]): KvEvent => ({ kind: 'removed', blockHashes: ids(...numbers) });
+
+describe('the feed of a rank', () => {
+  test('drops a block with its last copy', () => {
+    const { feed, index } = makeFeed();
+    feed.apply(store(undefined, 1, 2));
+    feed.apply(store(undefined, 1, 2, 3));
+    feed.apply(remove(1, 2, 3));
+    expect(held(index)).toEqual([1n, 2n]);
+    feed.apply(remove(2));
+    expect(held(index)).toEqual([1n]);
+  });
+
+  test('tells one outcome for each event', () => {
+    const { feed, applied } = makeFeed();
+    feed.apply(store(undefined, 1, 2));
+    feed.apply(store(undefined, 1, 2, 3));
+    feed.apply(store(99, 4));
+    feed.apply(remove(77));
+    feed.apply({ kind: 'cleared' });
+    expect(applied).toEqual([
+      'stored ok',
+      'stored ok',
+      'stored parent_block_not_found',
+      'removed block_not_found',
+      'cleared ok',
+    ]);
+  });
+
+  test('forgets copies when the rank is cleared', () => {
+    const { feed, index } = makeFeed();
+    feed.apply(store(undefined, 1));
+    feed.apply(store(undefined, 1));
+    feed.apply({ kind: 'cleared' });
+    feed.apply(store(undefined, 1));
+    feed.apply(remove(1));
+    expect(held(index)).toEqual([]);
+  });
+
+  test('counts copies as an engine does that keeps its prefixes closed', () => {
+    // Requests over two chains that share a stem; each copy of a block is released once.
+    const chains = [
+      [1, 2, 3, 4],
+      [1, 2, 30, 40],
+    ];
+    const step = fc.record({
+      chain: fc.nat(1),
+      length: fc.integer({ min: 1, max: 4 }),
+      release: fc.boolean(),
+    });
+    const tier = fc.constantFrom<StorageTier>('device', 'host_pinned');
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), tier, (steps, where) => {
+        const { feed, index } = makeFeed();
+        const requests: number[][] = [];
+        for (const { chain, length, release } of steps) {
+          if (release) {
+            // Tail first, as engines do.
+            const blocks = requests.shift();
+            if (blocks !== undefined)
+              feed.apply({ ...remove(...blocks.toReversed()), tier: where } as KvEvent);
+          } else {
+            const blocks = chains[chain]!.slice(0, length);
+            requests.push(blocks);
+            feed.apply({ ...store(undefined, ...blocks), tier: where } as KvEvent);
+          }
+          const expected = new Set(requests.flat().map(BigInt));
+          expect(held(index)).toEqual([...expected].sort((a, b) => Number(a - b)));
+        }
+      }),
+    );
+  });
+});

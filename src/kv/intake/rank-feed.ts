@@ -1,0 +1,110 @@
+import type { EngineEvent } from '../../formats/kv-events/engine-event.ts';
+import type { KvEvent, KvStored, WorkerKey } from '../event.ts';
+import type { BlockHasher } from '../hash.ts';
+import { APPLIED, type Applied, type KvIndex } from '../index/kv-index.ts';
+import type { RouterObserver } from '../observer.ts';
+import { BlockCopies } from './block-copies.ts';
+import { type ConversionRejection, EventConverter } from './event-converter.ts';
+
+export interface RankFeedOptions {
+  readonly rank: number;
+  readonly key: WorkerKey;
+  readonly index: KvIndex;
+  readonly hasher: BlockHasher;
+  readonly blockSize: number;
+  readonly observer: RouterObserver;
+}
+
+/** Applies one rank's events to the index, in the order in which they come, and tells what became of each. */
+export class RankFeed {
+  readonly #options: RankFeedOptions;
+  readonly #copies = new BlockCopies();
+  readonly #converter: EventConverter;
+  #rejected = 0;
+  #flaw: string | undefined;
+
+  constructor(options: RankFeedOptions) {
+    this.#options = options;
+    const { blockSize, hasher, key, observer } = options;
+    const onReject = (reason: ConversionRejection): void => {
+      this.#rejected++;
+      if (reason === 'block_size_mismatch') this.#flaw = `its blocks are not of ${blockSize} tokens`;
+      observer.eventRejected?.(key, reason);
+    };
+    this.#converter = new EventConverter({ blockSize, hasher, onReject });
+  }
+
+  /** Events, or parts of events, that could not be indexed. */
+  get rejected(): number {
+    return this.#rejected;
+  }
+
+  /** Why the index cannot show all that the rank holds, however complete its events are. */
+  get flaw(): string | undefined {
+    return this.#flaw;
+  }
+
+  applyEngineEvent(event: EngineEvent): void {
+    const converted = this.#converter.convert(event);
+    if (converted !== undefined) this.apply(converted);
+  }
+
+  apply(event: KvEvent): void {
+    const { key, observer } = this.#options;
+    const { status, warning } = this.#change(event);
+    observer.eventApplied?.(key, event.kind, status);
+    if (warning !== undefined) observer.eventWarning?.(key, warning);
+    if (status === 'capacity_exhausted' || status === 'allocation_failed') this.#flaw = 'the index is full';
+    else if (event.kind === 'cleared') this.#flaw = undefined;
+  }
+
+  /** Forgets what the rank holds, without an event of the engine. */
+  clear(): void {
+    this.#flaw = undefined;
+    this.#copies.clear();
+    this.#converter.convert({ kind: 'cleared' });
+    this.#options.index.apply(this.#options.rank, { kind: 'cleared' });
+  }
+
+  #change(event: KvEvent): Applied {
+    const { index, rank } = this.#options;
+    switch (event.kind) {
+      case 'stored':
+        return this.#store(event);
+      case 'removed': {
+        const blockHashes = this.#copies.remove(event.tier ?? 'device', event.blockHashes);
+        return blockHashes.length > 0 ? index.apply(rank, { ...event, blockHashes }) : APPLIED.ok;
+      }
+      case 'cleared':
+        this.#copies.clear();
+        return index.apply(rank, event);
+    }
+  }
+
+  /**
+   * Stores block by block as long as they are there already, to count their copies, then the rest at once: two
+   * requests that computed the same prefix differ from some block on.
+   */
+  #store(event: KvStored): Applied {
+    const { index, rank } = this.#options;
+    const { blockHashes, localHashes, tier = 'device' } = event;
+    const slice = (start: number, end: number): KvStored => ({
+      ...event,
+      parentHash: start === 0 ? event.parentHash : blockHashes[start - 1],
+      blockHashes: blockHashes.subarray(start, end),
+      localHashes: localHashes.subarray(start, end),
+    });
+    if (blockHashes.length === 0 || localHashes.length !== blockHashes.length)
+      return index.apply(rank, event);
+    let applied: Applied = APPLIED.ok;
+    let next = 0;
+    do {
+      applied = index.apply(rank, slice(next, next + 1));
+      if (applied.status !== 'ok') return applied;
+      if (applied.warning === 'duplicate_store') this.#copies.add(tier, blockHashes[next]!);
+      next++;
+    } while (applied.warning === 'duplicate_store' && next < blockHashes.length);
+    if (next === blockHashes.length) return applied;
+    return index.apply(rank, slice(next, blockHashes.length));
+  }
+}
