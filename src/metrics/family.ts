@@ -91,13 +91,15 @@ export class Family<L extends string = string, C extends Child = Child> {
     return this.#series.delete(this.#list(values).join('\u0000'));
   }
 
-  /** Drops every series whose label has the value; returns how many. O(series). */
-  removeWhere(label: string, value: string): number {
-    const at = (this.spec.labels as readonly string[]).indexOf(label);
-    if (at < 0) return 0;
+  /** Drops every series that has all these label values; returns how many. O(series). */
+  removeWhere(values: Readonly<Record<string, string>>): number {
+    const names = this.spec.labels as readonly string[];
+    const wanted = Object.entries(values).map(([name, value]) => [names.indexOf(name), value] as const);
+    if (wanted.some(([at]) => at < 0)) return 0;
     let removed = 0;
     for (const [key, series] of this.#series) {
-      if (series.values[at] === value && this.#series.delete(key)) removed++;
+      const matches = wanted.every(([at, value]) => series.values[at] === value);
+      if (matches && this.#series.delete(key)) removed++;
     }
     return removed;
   }

@@ -50,11 +50,11 @@ export const INDEX = {
     'kvasir_index_evicted_blocks_total',
     'Blocks evicted to stay within the memory limit',
   ),
-  rankState: gauge('kvasir_index_rank_state', 'State of the event stream of a rank (1 = in this state)', [
-    'worker',
-    'dp_rank',
-    'state',
-  ]),
+  rankState: gauge(
+    'kvasir_index_rank_state',
+    'How far the index can be trusted for a rank (1 = in this state)',
+    ['worker', 'dp_rank', 'state'],
+  ),
   rankEventAgeSeconds: gauge(
     'kvasir_index_rank_event_age_seconds',
     'Time since the last event of a rank, at the time of the scrape',
@@ -75,11 +75,6 @@ export const INDEX = {
     'dp_rank',
     'reason',
   ]),
-  recoveriesTotal: counter(
-    'kvasir_index_recoveries_total',
-    'Attempts to refill a rank after a gap, by outcome',
-    ['source', 'outcome'],
-  ),
 } as const;
 
 /** Twins, with the right type or a finer view, of inherited families. */

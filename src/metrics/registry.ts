@@ -68,7 +68,7 @@ export class Registry {
 
   /** Drops every series of every family whose label has the value. */
   removeSeries(label: string, value: string): number {
-    return this.#families.reduce((sum, family) => sum + family.removeWhere(label, value), 0);
+    return this.#families.reduce((sum, family) => sum + family.removeWhere({ [label]: value }), 0);
   }
 
   #register<L extends string, C extends Child>(spec: FamilySpec<L>): Family<L, C> {

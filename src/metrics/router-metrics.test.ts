@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { metricsCatalogue } from '../../test/support/metrics-catalogue.ts';
 import { MetricsProbe } from '../../test/support/metrics-probe.ts';
 import { IndexMetrics } from './index-metrics.ts';
+import { RankMetrics } from './rank-metrics.ts';
 import { RouterOverheadMetrics } from './router-overhead-metrics.ts';
 import { RouterQueueMetrics } from './router-queue-metrics.ts';
 import { averageItlS, kvHitRate, kvTransferS, RouterRequestMetrics } from './router-request-metrics.ts';
@@ -173,7 +174,6 @@ test('a queue shows every policy class and every reason at zero', async () => {
 });
 
 describe('the index', () => {
-  const RANK: WorkerIdentity = { workerId: '12', dpRank: 1, workerType: 'decode' };
   const NODE = 'dynamo_component="backend",dynamo_namespace="ns"';
 
   test('counts events by kind and status, with fewer statuses in 1.0.2', async () => {
@@ -194,49 +194,60 @@ describe('the index', () => {
     }
   });
 
-  test('tells of each rank’s event stream until its worker leaves, and not after', async () => {
+  test('shows the sums over all indexes of the process, and what they evicted', async () => {
     const probe = new MetricsProbe();
     const index = new IndexMetrics(probe.metrics, 'ns', 'backend');
-    index.addRank(RANK);
-    index.setRankState(RANK, 'live');
-    index.seen(RANK);
-    index.gap(RANK, 5);
-    index.rejected(RANK, 'block_size', 2);
+    let evicted = 3;
+    index.watch(() => ({ memoryBytes: 4096, blocks: 10, residents: 25, evicted }));
+    const stop = index.watch(() => ({ memoryBytes: 1024, blocks: 1, residents: 1, evicted: 0 }));
+    index.warned('duplicate_store');
+    const labels = `{${NODE},worker_id="694d9d78249cbd10"}`;
+    const read = async () => {
+      const samples = await probe.samples();
+      return ['memory_bytes', 'blocks', 'resident_blocks', 'evicted_blocks_total'].map((name) =>
+        samples.get(`kvasir_index_${name}${labels}`),
+      );
+    };
+    expect(await read()).toEqual([5120, 11, 26, 3]);
+    stop();
+    evicted = 8;
+    expect(await read()).toEqual([4096, 10, 25, 8]);
+  });
+});
+
+describe('a rank', () => {
+  const RANK: WorkerIdentity = { workerId: '12', dpRank: 1, workerType: 'decode' };
+  const NODE = 'dynamo_component="backend",dynamo_namespace="ns"';
+
+  test('tells of its event stream until it leaves, and not after', async () => {
+    const probe = new MetricsProbe();
+    const ranks = new RankMetrics(probe.metrics, 'ns', 'backend');
+    ranks.add(RANK);
+    ranks.add({ ...RANK, dpRank: 0 });
+    ranks.setState(RANK, 'exact');
+    ranks.seen(RANK);
+    ranks.missed(RANK, 5);
+    ranks.rejected(RANK, 'block_size');
     probe.clock.advanceTo(4000);
     const rank = `dp_rank="1",${NODE}`;
     const worker = 'worker="12",worker_id="694d9d78249cbd10"';
     const samples = await probe.samples();
     expect(samples.get(`kvasir_index_rank_event_age_seconds{${rank},${worker}}`)).toBe(4);
-    expect(samples.get(`kvasir_index_rank_state{${rank},state="live",${worker}}`)).toBe(1);
-    expect(samples.get(`kvasir_index_rank_state{${rank},state="stale",${worker}}`)).toBe(0);
+    expect(samples.get(`kvasir_index_rank_state{${rank},state="exact",${worker}}`)).toBe(1);
+    expect(samples.get(`kvasir_index_rank_state{${rank},state="approximate",${worker}}`)).toBe(0);
+    expect(samples.get(`kvasir_index_event_gaps_total{${rank},${worker}}`)).toBe(1);
     expect(samples.get(`kvasir_index_missed_batches_total{${rank},${worker}}`)).toBe(5);
-    expect(await probe.series('dynamo_component_router_worker_registered')).toEqual([
-      `dynamo_component_router_worker_registered{${rank},router_worker_id="12",worker_id="694d9d78249cbd10",worker_type="decode"}`,
-    ]);
-    index.removeWorker('12');
-    index.seen(RANK);
-    index.gap(RANK, 1);
-    index.setRankState(RANK, 'stale');
-    index.rejected(RANK, 'block_size');
+    const registered = `dynamo_component_router_worker_registered{${rank},router_worker_id="12",worker_id="694d9d78249cbd10",worker_type="decode"}`;
+    expect(samples.get(registered)).toBe(1);
+    ranks.remove(RANK);
+    ranks.seen(RANK);
+    ranks.missed(RANK, 1);
+    ranks.setState(RANK, 'degraded');
+    ranks.rejected(RANK, 'block_size');
     const left = [...(await probe.samples()).keys()].filter((name) => name.includes('"12"'));
-    expect(left).toEqual([]);
-    index.addRank(RANK);
-    index.setRankState(RANK, 'waiting');
-    expect(await probe.series('kvasir_index_rank_state')).toHaveLength(5);
-  });
-
-  test('tells its size and what it evicted', async () => {
-    const probe = new MetricsProbe();
-    const index = new IndexMetrics(probe.metrics, 'ns', 'backend');
-    index.setSize(4096, 10, 25);
-    index.evicted(3);
-    index.duplicateStore();
-    index.recovered('replay', 'success');
-    const labels = `{${NODE},worker_id="694d9d78249cbd10"}`;
-    const samples = await probe.samples();
-    const read = ['memory_bytes', 'blocks', 'resident_blocks', 'evicted_blocks_total'].map((name) =>
-      samples.get(`kvasir_index_${name}${labels}`),
-    );
-    expect(read).toEqual([4096, 10, 25, 3]);
+    expect(left.filter((name) => name.includes('dp_rank="1"'))).toEqual([]);
+    expect(left).toHaveLength(5);
+    ranks.add(RANK);
+    expect(await probe.series('kvasir_index_rank_state')).toHaveLength(8);
   });
 });

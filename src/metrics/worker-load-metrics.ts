@@ -73,7 +73,7 @@ export class WorkerLoadMetrics {
   /** The worker has left: all its series go, and writes that come late do not bring them back. */
   remove(workerId: string): void {
     this.#tombstones.bury(workerId);
-    for (const family of this.#families) family.removeWhere('worker_id', workerId);
+    for (const family of this.#families) family.removeWhere({ worker_id: workerId });
     for (const key of this.#bound.keys()) if (key.startsWith(`${workerId}/`)) this.#bound.delete(key);
   }
 }

@@ -9,6 +9,7 @@ import { KvStatsMetrics } from '../../src/metrics/kv-stats-metrics.ts';
 import { KvbmMetrics } from '../../src/metrics/kvbm-metrics.ts';
 import { PlannerMetrics } from '../../src/metrics/planner-metrics.ts';
 import { ProcessMetrics, type ProcessMetricsOptions } from '../../src/metrics/process-metrics.ts';
+import { RankMetrics } from '../../src/metrics/rank-metrics.ts';
 import { Registry } from '../../src/metrics/registry.ts';
 import { RouterOverheadMetrics } from '../../src/metrics/router-overhead-metrics.ts';
 import { RouterQueueMetrics } from '../../src/metrics/router-queue-metrics.ts';
@@ -53,7 +54,9 @@ function frontendProcess(options: FleetOptions): FleetProcess {
   const routed = new RouterRequestMetrics(metrics, 'dynamo', 'backend');
   const queue = new RouterQueueMetrics(metrics).queue(MODEL, 'decode', 'fcfs');
   const index = new IndexMetrics(metrics, 'dynamo', 'backend');
+  const ranks = new RankMetrics(metrics, 'dynamo', 'backend');
   const loop = new EventLoopMetrics(metrics);
+  index.watch(() => ({ memoryBytes: 4096, blocks: 10, residents: 12, evicted: 0 }));
   const cache = frontend.tokenizerCache(MODEL);
   const worker = { workerId: '17868415983866978093', dpRank: 0, workerType: 'decode' } as const;
   frontend.addModel(MODEL, {
@@ -63,8 +66,8 @@ function frontendProcess(options: FleetOptions): FleetProcess {
     migrationLimit: 1,
   });
   frontend.workers.add(worker.workerId);
-  index.addRank(worker);
-  index.setRankState(worker, 'live');
+  ranks.add(worker);
+  ranks.setState(worker, 'exact');
   const drive = (): void => {
     const guard = frontend.begin(MODEL, 'chat_completions', 'stream');
     const collector = guard.collect();
@@ -116,12 +119,10 @@ function frontendProcess(options: FleetOptions): FleetProcess {
     index.applied('removed', 'ok');
     index.applied('removed', 'block_not_found');
     index.applied('cleared', 'ok');
-    index.duplicateStore();
-    index.seen(worker);
-    index.gap(worker, 1);
-    index.rejected(worker, 'block_size');
-    index.recovered('replay', 'success');
-    index.setSize(4096, 10, 12);
+    index.warned('duplicate_store');
+    ranks.seen(worker);
+    ranks.missed(worker, 1);
+    ranks.rejected(worker, 'block_size');
     queue.rejected('request_limit');
     loop.slept(17);
     loop.setBusy(0.25);
