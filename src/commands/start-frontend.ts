@@ -8,7 +8,7 @@ import type { SettingsOf } from '../base/settings.ts';
 import { parseApiKeys } from '../frontend/api-keys.ts';
 import { Frontend } from '../frontend/frontend.ts';
 import type { PromptEncoder } from '../frontend/prompt.ts';
-import { observeRouter } from '../frontend/router-instruments.ts';
+import { RouterInstruments } from '../frontend/router-instruments.ts';
 import type { FRONTEND_SETTINGS } from '../frontend/settings.ts';
 import type { PoolParts } from '../frontend/worker-pool.ts';
 import type { RouterConfig } from '../kv/config.ts';
@@ -19,8 +19,6 @@ import { bucketOverrides } from '../metrics/buckets.ts';
 import { EventLoopMetrics, watchEventLoop } from '../metrics/event-loop-metrics.ts';
 import { FrontendMetrics } from '../metrics/frontend-metrics.ts';
 import { ProcessMetrics } from '../metrics/process-metrics.ts';
-import { RouterOverheadMetrics } from '../metrics/router-overhead-metrics.ts';
-import { RouterRequestMetrics } from '../metrics/router-request-metrics.ts';
 import { ByteTokenizer } from '../tokenizer/byte-tokenizer.ts';
 import type { Discovery } from '../transport/discovery.ts';
 import { HttpClient } from '../transport/http-client.ts';
@@ -64,18 +62,15 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
     prefix: settings.metricsPrefix,
     overloadStatus: settings.overloadStatus,
   });
-  const overhead = new RouterOverheadMetrics(process);
-  const requests = new RouterRequestMetrics(process, settings.namespace, 'backend');
+  const instruments = new RouterInstruments(process, metrics, settings.namespace);
+  const policyClasses = options.router.queue.classes.map(({ name }) => name);
   const random = options.random ?? new SeededRandom(Math.trunc(clock.wallMs()));
-  const makeRouter: PoolParts['makeRouter'] = (_model, blockSize, hop) =>
-    new KvRouter({
-      blockSize,
-      clock,
-      random,
-      config: options.router,
-      index: options.router.useKvEvents ? new NaiveIndex() : undefined,
-      observer: observeRouter({ frontend: metrics, overhead, requests, blockSize, hop }),
-    });
+  const makeRouter: PoolParts['makeRouter'] = (model, blockSize, hop) => {
+    const index = options.router.useKvEvents ? new NaiveIndex() : undefined;
+    if (index !== undefined) instruments.index.watch(() => index.stats());
+    const observer = instruments.observe({ model, blockSize, hop, policyClasses });
+    return new KvRouter({ blockSize, clock, random, config: options.router, index, observer });
+  };
   const frontend = new Frontend(
     {
       host: settings.host,
@@ -95,7 +90,7 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
       discovery,
       process,
       metrics,
-      requests,
+      requests: instruments.requests,
       makeRouter,
       feedEvents: options.feedEvents ?? (() => () => {}),
       encoderFor: async () => byteEncoder(),

@@ -1,31 +1,81 @@
+import type { WorkerKey } from '../kv/event.ts';
 import type { RouterObserver } from '../kv/observer.ts';
 import type { FrontendMetrics } from '../metrics/frontend-metrics.ts';
-import type { RouterOverheadMetrics } from '../metrics/router-overhead-metrics.ts';
-import type { RouterRequestMetrics } from '../metrics/router-request-metrics.ts';
+import { IndexMetrics } from '../metrics/index-metrics.ts';
+import type { ProcessMetrics } from '../metrics/process-metrics.ts';
+import { RankMetrics } from '../metrics/rank-metrics.ts';
+import { RouterOverheadMetrics } from '../metrics/router-overhead-metrics.ts';
+import { type BackpressureReason, RouterQueueMetrics } from '../metrics/router-queue-metrics.ts';
+import { RouterRequestMetrics } from '../metrics/router-request-metrics.ts';
 import type { Hop } from './worker-pool.ts';
 
-export interface RouterInstruments {
-  readonly frontend: FrontendMetrics;
-  readonly overhead: RouterOverheadMetrics;
-  readonly requests: RouterRequestMetrics;
+/** Which router an observer speaks for. */
+export interface ObservedRouter {
+  readonly model: string;
   readonly blockSize: number;
   readonly hop: Hop;
+  /** Names of its queue's classes, all of which are shown from the start. */
+  readonly policyClasses: readonly string[];
 }
 
-/** Carries what a router tells to the metrics that show it. */
-export function observeRouter(instruments: RouterInstruments): RouterObserver {
-  const { frontend, overhead, requests, blockSize, hop } = instruments;
-  return {
-    phases: ({ blockHashingMs, indexerFindMatchesMs, seqHashingMs, totalMs }) => {
-      const foundMs = blockHashingMs + indexerFindMatchesMs;
-      overhead.observe(blockHashingMs, foundMs, foundMs + seqHashingMs, totalMs);
-    },
-    routed: ({ isl, overlapBlocks }) => requests.routed(isl, blockSize, overlapBlocks),
-    loadChanged: (worker, activeDecodeBlocks, activePrefillTokens) =>
-      frontend.workers
-        .worker({ ...worker, workerType: hop })
-        .setLoad(activeDecodeBlocks, activePrefillTokens),
-    predictionError: ({ isl, predictedTokens, actualTokens }) =>
-      requests.predicted(isl, predictedTokens, actualTokens),
-  };
+const REASONS: Readonly<Record<string, BackpressureReason>> = {
+  request: 'request_limit',
+  'raw ISL': 'raw_isl_token_limit',
+  'cached token': 'cached_token_limit',
+};
+
+/** What all routers of a frontend are measured with; made once per process. */
+export class RouterInstruments {
+  readonly requests: RouterRequestMetrics;
+  readonly index: IndexMetrics;
+  readonly #frontend: FrontendMetrics;
+  readonly #overhead: RouterOverheadMetrics;
+  readonly #ranks: RankMetrics;
+  readonly #queues: RouterQueueMetrics;
+
+  constructor(process: ProcessMetrics, frontend: FrontendMetrics, namespace: string) {
+    this.#frontend = frontend;
+    this.#overhead = new RouterOverheadMetrics(process);
+    this.requests = new RouterRequestMetrics(process, namespace, 'backend');
+    this.index = new IndexMetrics(process, namespace, 'backend');
+    this.#ranks = new RankMetrics(process, namespace, 'backend');
+    this.#queues = new RouterQueueMetrics(process);
+  }
+
+  /** Carries what a router tells to the metrics that show it. */
+  observe({ model, blockSize, hop, policyClasses }: ObservedRouter): RouterObserver {
+    const { requests, index } = this;
+    const frontend = this.#frontend;
+    const overhead = this.#overhead;
+    const ranks = this.#ranks;
+    const named = (worker: WorkerKey) => ({ ...worker, workerType: hop });
+    const queues = new Map(policyClasses.map((name) => [name, this.#queues.queue(model, hop, name)]));
+    return {
+      phases: ({ blockHashingMs, indexerFindMatchesMs, seqHashingMs, totalMs }) => {
+        const foundMs = blockHashingMs + indexerFindMatchesMs;
+        overhead.observe(blockHashingMs, foundMs, foundMs + seqHashingMs, totalMs);
+      },
+      routed: ({ isl, overlapBlocks }) => requests.routed(isl, blockSize, overlapBlocks),
+      loadChanged: (worker, activeDecodeBlocks, activePrefillTokens) =>
+        frontend.workers.worker(named(worker)).setLoad(activeDecodeBlocks, activePrefillTokens),
+      workerRegistered: (worker) => ranks.add(named(worker)),
+      workerRemoved: (worker) => ranks.remove(named(worker)),
+      eventApplied: (worker, kind, status) => {
+        index.applied(kind, status);
+        ranks.seen(named(worker));
+      },
+      eventWarning: (_, warning) => index.warned(warning),
+      eventRejected: (worker, reason) => ranks.rejected(named(worker), reason),
+      intakeChanged: (worker, state) => ranks.setState(named(worker), state),
+      eventsMissed: (worker, batches) => ranks.missed(named(worker), batches),
+      queueChanged: (depth) =>
+        queues.get(depth.policyClass)?.set(depth.requests, depth.islTokens, depth.cachedTokens),
+      backpressure: (policyClass, reason) => {
+        const known = REASONS[reason];
+        if (known !== undefined) queues.get(policyClass)?.rejected(known);
+      },
+      predictionError: ({ isl, predictedTokens, actualTokens }) =>
+        requests.predicted(isl, predictedTokens, actualTokens),
+    };
+  }
 }

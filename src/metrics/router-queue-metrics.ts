@@ -6,7 +6,7 @@ import type { ProcessMetrics } from './process-metrics.ts';
 import type { WorkerType } from './worker-load-metrics.ts';
 
 export const BACKPRESSURE_REASONS = ['request_limit', 'raw_isl_token_limit', 'cached_token_limit'] as const;
-type BackpressureReason = (typeof BACKPRESSURE_REASONS)[number];
+export type BackpressureReason = (typeof BACKPRESSURE_REASONS)[number];
 
 type QueueLabel = 'model' | 'policy_class' | 'worker_type';
 

@@ -3,13 +3,11 @@ import { RealClock } from '../../src/base/clock.ts';
 import { SILENT_LOG } from '../../src/base/log.ts';
 import { SeededRandom } from '../../src/base/random.ts';
 import { Frontend, type FrontendOptions, type FrontendParts } from '../../src/frontend/frontend.ts';
-import { observeRouter } from '../../src/frontend/router-instruments.ts';
+import { RouterInstruments } from '../../src/frontend/router-instruments.ts';
 import { routerConfig } from '../../src/kv/config.ts';
 import { KvRouter } from '../../src/kv/kv-router.ts';
 import { FrontendMetrics } from '../../src/metrics/frontend-metrics.ts';
 import { ProcessMetrics } from '../../src/metrics/process-metrics.ts';
-import { RouterOverheadMetrics } from '../../src/metrics/router-overhead-metrics.ts';
-import { RouterRequestMetrics } from '../../src/metrics/router-request-metrics.ts';
 import { ByteTokenizer } from '../../src/tokenizer/byte-tokenizer.ts';
 import { bareInstance, type WorkerInstance } from '../../src/transport/discovery.ts';
 import { MemoryDiscovery } from '../../src/transport/discovery-memory.ts';
@@ -53,8 +51,7 @@ export async function startFrontend({ engines = [], facts = {}, options = {}, pa
   const discovery = new MemoryDiscovery();
   const process = new ProcessMetrics({ clock, instanceId: 7n });
   const metrics = new FrontendMetrics(process);
-  const overhead = new RouterOverheadMetrics(process);
-  const requests = new RouterRequestMetrics(process, 'dynamo', 'backend');
+  const instruments = new RouterInstruments(process, metrics, 'dynamo');
   const tokenizer = new ByteTokenizer();
   const instances = engines.map((engine, i) => ({
     ...bareInstance(String(i + 1), engine.url),
@@ -85,9 +82,9 @@ export async function startFrontend({ engines = [], facts = {}, options = {}, pa
       discovery,
       process,
       metrics,
-      requests,
-      makeRouter: (_model, blockSize, hop) => {
-        const observer = observeRouter({ frontend: metrics, overhead, requests, blockSize, hop });
+      requests: instruments.requests,
+      makeRouter: (model, blockSize, hop) => {
+        const observer = instruments.observe({ model, blockSize, hop, policyClasses: ['default'] });
         const config = routerConfig();
         const router = new KvRouter({ blockSize, clock, random: new SeededRandom(1), config, observer });
         routers.push(router);
