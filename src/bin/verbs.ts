@@ -36,6 +36,10 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     summary: 'make a trace like a given one',
     load: async () => (await import('../commands/trace-synthesize.ts')).command,
   },
+  replay: {
+    summary: 'replay a trace on simulated workers in virtual time, compare router modes',
+    load: async () => (await import('../commands/replay.ts')).command,
+  },
   'profile sla': {
     summary: 'find the parallel mapping that meets TTFT and ITL targets',
     load: async () => (await import('../commands/profile-sla.ts')).command,

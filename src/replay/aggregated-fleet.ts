@@ -1,12 +1,14 @@
+import type { VirtualClock } from '../base/clock.ts';
 import { fail } from '../base/errors.ts';
 import { Heap } from '../base/heap.ts';
 import type { AnswerTokens } from '../engine/answer-tokens.ts';
 import { drawnTokens, idRange } from '../engine/answer-tokens.ts';
 import type { EngineSettings } from '../engine/engine-settings.ts';
 import { EngineWorker, type WorkerPass } from '../engine/engine-worker.ts';
+import type { Prompt } from '../engine/prompt.ts';
 import type { BlockHasher } from '../kv/hash.ts';
 import { Arrivals, type LoadOptions } from './arrivals.ts';
-import type { Placement } from './placement.ts';
+import type { Placement, Target } from './placement.ts';
 import { newRecord, type RequestRecord } from './record.ts';
 import { type RecordedRequest, Recorder, recordOf } from './recorder.ts';
 import { promptOf, type Workload, type WorkloadRequest } from './workload.ts';
@@ -18,6 +20,8 @@ export interface FleetOptions {
   readonly workers: number;
   readonly placement: Placement;
   readonly hasher: BlockHasher;
+  /** Moved along with the replay, for a placement that reads time. */
+  readonly clock?: VirtualClock | undefined;
   /** Ends the replay early, requests under way unfinished; ms of virtual time. */
   readonly maxSimTimeMs?: number | undefined;
   /** Called now and then. */
@@ -76,8 +80,8 @@ export class AggregatedFleet {
     return this.#nowNs;
   }
 
-  /** Runs to the end of the workload, or to the time limit. */
-  run(): void {
+  /** Runs to the end of the workload, or to the time limit; pauses only for a placement that queues. */
+  async run(): Promise<void> {
     const limitNs = (this.#options.maxSimTimeMs ?? Number.POSITIVE_INFINITY) * 1e6;
     for (;;) {
       const next = Math.min(
@@ -86,7 +90,8 @@ export class AggregatedFleet {
       );
       if (!Number.isFinite(next) || next > limitNs) break;
       this.#nowNs = next;
-      while (this.#settle());
+      this.#options.clock?.advanceTo(next / 1e6);
+      while (this.#settle()) if (this.#options.placement.mayQueue) await this.#options.placement.settled();
     }
     const total = this.#options.workload.requests.length;
     if (this.#ended < total && !Number.isFinite(limitNs))
@@ -128,25 +133,35 @@ export class AggregatedFleet {
     const record = newRecord(request, atNs, false);
     this.recorder.records.push(record);
     const prompt = promptOf(request, this.#options.workload.traceBlockSize);
-    this.#options.placement.place(request, prompt, (target) => {
-      record.routing.push({
-        pool: 'agg',
-        outcome: this.#nowNs === atNs ? 'immediate' : 'queued',
-        enteredAtNs: atNs,
-        releasedAtNs: this.#nowNs,
-        worker: target.worker,
-        dpRank: target.dpRank,
-        overlapTokens: target.overlapTokens,
-      });
-      const engineRequest: RecordedRequest = {
-        id: String(request.index),
-        prompt,
-        maxOutputTokens: request.outputLength,
-        plannedTokens: request.plannedTokens,
-        record,
-      };
-      this.#workers[target.worker]!.engine.ranks[target.dpRank]!.submit(engineRequest);
+    this.#options.placement.place(request, prompt, {
+      send: (target) => this.#send(record, prompt, target),
+      refuse: () => {
+        record.status = 'failed';
+        record.terminalNs = this.#nowNs;
+        this.#end(record);
+      },
     });
+  }
+
+  #send(record: RequestRecord, prompt: Prompt, { worker, dpRank, overlapTokens }: Target): void {
+    const { request, arrivalNs } = record;
+    record.routing.push({
+      pool: 'agg',
+      outcome: this.#nowNs === arrivalNs ? 'immediate' : 'queued',
+      enteredAtNs: arrivalNs,
+      releasedAtNs: this.#nowNs,
+      worker,
+      dpRank,
+      overlapTokens,
+    });
+    const engineRequest: RecordedRequest = {
+      id: String(request.index),
+      prompt,
+      maxOutputTokens: request.outputLength,
+      plannedTokens: request.plannedTokens,
+      record,
+    };
+    this.#workers[worker]!.engine.ranks[dpRank]!.submit(engineRequest);
   }
 
   #drive(number: number): void {

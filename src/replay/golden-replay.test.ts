@@ -42,9 +42,9 @@ describe('a replay equals the recorded one', () => {
     scenarios: GoldenScenario[];
   };
   for (const scenario of scenarios.filter(isAggregated)) {
-    test(scenario.name, () => {
+    test(scenario.name, async () => {
       const text = readFileSync(new URL(`workload/${scenario.trace_name}.jsonl`, golden), 'utf8');
-      compare(scenario, text, 2e-6);
+      await compare(scenario, text, 2e-6);
     });
   }
 });
@@ -62,9 +62,9 @@ describe.skipIf(!existsSync(mooncake))(
       ? (JSON.parse(readFileSync(mooncake, 'utf8')) as { scenarios: GoldenScenario[] }).scenarios
       : [];
     for (const scenario of scenarios.filter(isAggregated)) {
-      test(scenario.name, { timeout: 120_000 }, () => {
+      test(scenario.name, { timeout: 120_000 }, async () => {
         const text = gunzipSync(readFileSync(traces[scenario.trace_name]!)).toString();
-        compare(scenario, text, 1e-5);
+        await compare(scenario, text, 1e-5);
       });
     }
   },
@@ -74,7 +74,7 @@ function isAggregated({ topology, engine }: GoldenScenario): boolean {
   return topology.kind === 'aggregated' && engine.rank.backend !== 'sglang';
 }
 
-function compare(scenario: GoldenScenario, text: string, toleranceMs: number): void {
+async function compare(scenario: GoldenScenario, text: string, toleranceMs: number): Promise<void> {
   const lines = text.split('\n').slice(0, scenario.limit);
   const trace = parseTrace(lines, { format: 'mooncake', blockSize: scenario.trace_block_size, repair: true });
   const engine = engineSettings({
@@ -92,7 +92,7 @@ function compare(scenario: GoldenScenario, text: string, toleranceMs: number): v
     placement: roundRobin(workers, engine.dpSize),
     hasher: new BlockHasher(),
   });
-  fleet.run();
+  await fleet.run();
   const durationNs = fleet.recorder.lastEndNs;
   const { sla } = scenario;
   const summary = summarizeReplay({

@@ -11,10 +11,16 @@ export interface Target {
   readonly overlapTokens: number;
 }
 
+export interface Decided {
+  send(target: Target): void;
+  /** No worker may take it, and it does not wait. */
+  refuse(reason: string): void;
+}
+
 /** Chooses a worker for each request of one pool, and is told what happens to it. */
 export interface Placement {
-  /** Calls `send` once, now or at a later instant of the replay. */
-  place(request: WorkloadRequest, prompt: Prompt, send: (target: Target) => void): void;
+  /** Calls back once, now or at a later instant of the replay. */
+  place(request: WorkloadRequest, prompt: Prompt, decided: Decided): void;
   /** The first token came out: the prompt is computed. */
   prefilled(request: WorkloadRequest): void;
   /** The request ended, in whatever way. */
@@ -22,13 +28,15 @@ export interface Placement {
   kvEvents(worker: number, dpRank: number, events: readonly RankEvent[]): void;
   /** Whether anything but an arrival can make it send a request: then workers must not run ahead. */
   readonly mayQueue: boolean;
+  /** Resolves when all that can be sent at this instant has been; asked only of one that may queue. */
+  settled(): Promise<void>;
 }
 
 /** Workers in turn; ranks in turn once all workers had theirs. */
 export function roundRobin(workers: number, dpSize: number): Placement {
   let next = 0;
   return {
-    place(_request, _prompt, send) {
+    place(_request, _prompt, { send }) {
       const turn = next++;
       send({ worker: turn % workers, dpRank: Math.floor(turn / workers) % dpSize, overlapTokens: 0 });
     },
@@ -36,5 +44,6 @@ export function roundRobin(workers: number, dpSize: number): Placement {
     ended: () => {},
     kvEvents: () => {},
     mayQueue: false,
+    settled: () => Promise.resolve(),
   };
 }

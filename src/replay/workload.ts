@@ -17,6 +17,8 @@ export interface WorkloadRequest {
   readonly inputLength: number;
   readonly outputLength: number;
   readonly plannedTokens: Uint32Array | undefined;
+  /** Head start in a router's queue, seconds. */
+  readonly priority: number | undefined;
   /** Trace blocks of the prompt, as canonical ids; undefined where the trace tells none. */
   readonly blockIds: Uint32Array | undefined;
 }
@@ -83,6 +85,7 @@ function workloadRequest(
       blockIds === undefined ? row.inputLength : Math.min(row.inputLength, blockIds.length * blockSize),
     outputLength: row.outputTokenIds?.length ?? row.outputLength,
     plannedTokens: row.outputTokenIds === undefined ? undefined : Uint32Array.from(row.outputTokenIds),
+    priority: row.priority,
     blockIds,
   };
 }
