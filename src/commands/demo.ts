@@ -9,7 +9,7 @@ import { tracePlan } from '../load/trace-plan.ts';
 import { percentileOf, type Summary } from '../math/summary.ts';
 import { readTraceFile } from '../transport/trace-file.ts';
 
-/** The trace that ships with the program; how it was made: scripts/make-demo-trace.ts. */
+/** The trace that ships with the program; how it was made: scripts/demo-trace.ts. */
 export const DEMO_TRACE = fileURLToPath(new URL('../../assets/traces/demo.jsonl', import.meta.url));
 
 /** What a request must keep to count as good. */
