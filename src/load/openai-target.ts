@@ -122,7 +122,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#headersMs = this.#nowMs();
     this.#status = status;
     this.#streams = status < 300 && String(headers['content-type'] ?? '').includes('event-stream');
-    const worker = headers['x-kvasir-worker'] ?? headers['x-worker-id'];
+    const worker = headers['x-kvasir-worker-id'] ?? headers['x-worker-id'];
     this.#worker = worker === undefined ? undefined : String(worker);
   }
 

@@ -10,7 +10,7 @@ export interface Lexicon {
 }
 
 /** One printable ASCII character a token: exact for byte tokenizers. No quote or backslash, which JSON escapes. */
-export const BYTE_LEXICON: Lexicon = {
+const BYTE_LEXICON: Lexicon = {
   words: [...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 .'],
   separator: '',
 };

@@ -2,8 +2,7 @@ import type { PlannedRequest } from './plan.ts';
 import type { PromptWriter } from './prompt-words.ts';
 
 /** How the prompt travels: ids or text to `/v1/completions`, or one user message to `/v1/chat/completions`. */
-export const PROMPT_FORMS = ['token-ids', 'text', 'chat'] as const;
-export type PromptForm = (typeof PROMPT_FORMS)[number];
+export type PromptForm = 'token-ids' | 'text' | 'chat';
 
 export interface BodyOptions {
   readonly model: string;

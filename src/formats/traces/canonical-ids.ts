@@ -23,7 +23,7 @@ export function canonicalIds(rows: readonly Pick<TraceRow, 'hashIds'>[]): Canoni
 }
 
 /** Tokens of a prompt that its ids can fill: the reference cuts the rest. */
-export function effectiveInput(inputLength: number, ids: number, blockSize: number): number {
+function effectiveInput(inputLength: number, ids: number, blockSize: number): number {
   return Math.min(inputLength, ids * blockSize);
 }
 

@@ -85,7 +85,7 @@ export function vllmJson(
 }
 
 /** `20251131-235959`, local time, as vLLM stamps its files. */
-export function vllmDate(date: Date): string {
+function vllmDate(date: Date): string {
   const two = (value: number): string => String(value).padStart(2, '0');
   const day = `${date.getFullYear()}${two(date.getMonth() + 1)}${two(date.getDate())}`;
   return `${day}-${two(date.getHours())}${two(date.getMinutes())}${two(date.getSeconds())}`;

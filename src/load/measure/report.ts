@@ -119,7 +119,7 @@ export function reportOf(run: LoadRun, options: ReportOptions = {}): LoadReport 
 }
 
 /** Cached over prompt tokens. A server that ever tells cached tokens means 0 where it is silent, as vLLM does. */
-export function cacheUse(completed: readonly RequestRecord[], theoreticalKve?: number): CacheUse {
+function cacheUse(completed: readonly RequestRecord[], theoreticalKve?: number): CacheUse {
   const promptTokens = completed.reduce((sum, record) => sum + inputTokens(record), 0);
   const cachedTokens = completed.reduce((sum, record) => sum + (record.usage?.cachedTokens ?? 0), 0);
   const tells = completed.some((record) => record.usage?.cachedTokens !== undefined);

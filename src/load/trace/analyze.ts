@@ -6,7 +6,7 @@ import { cacheFacts, type ReuseFacts } from './cache-curve.ts';
 import { rowReuse } from './prefix-reuse.ts';
 
 /** Columns as the reference analyser names them. */
-export const COLUMNS = [
+const COLUMNS = [
   'Input Length',
   'Context Length',
   'Unique Prompt Length',
