@@ -67,9 +67,6 @@ const schema = z.strictObject({
 /** Every key of `eval.general.profiler`, checked, with its default. */
 export type ProfilerConfig = z.infer<typeof schema>;
 
-/** Top-level keys of the configuration, for telling them from other settings in one file. */
-export const PROFILER_KEYS: readonly string[] = Object.keys(schema.shape);
-
 /** Everything on: what a run without a configuration file does. */
 export const ALL_ANALYSES: ProfilerConfig = schema.parse({
   base_metrics: true,

@@ -12,8 +12,10 @@ import {
 import { readTraceFiles } from '../agent-profiler/input/trace-files.ts';
 import type { Profile } from '../agent-profiler/profiler.ts';
 import { type ProfileOutcome, profileTraces } from '../agent-profiler/run.ts';
+import { sizeFromRuns } from '../agent-profiler/sizing/sizing-run.ts';
 import { fail, toError } from '../base/errors.ts';
-import { choice, flag, list, text } from '../base/settings.ts';
+import { choice, flag, list, number, text } from '../base/settings.ts';
+import { writeFileAtomic } from '../transport/atomic-file.ts';
 import { loadPngRenderer } from '../transport/plot-assets.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 
@@ -33,6 +35,14 @@ const SETTINGS = {
     default: 'skip',
     help: 'what to do about events that cannot be read',
   }),
+  sizingRun: list({
+    placeholder: 'N=TRACES',
+    help: 'traces of a run at concurrency N, or an earlier calc_runner_output.json; sizes GPUs instead of profiling',
+  }),
+  targetLlmLatency: number({ default: 0, min: 0, help: 'p95 LLM latency to meet, in seconds; 0 for none' }),
+  targetWorkflowRuntime: number({ default: 0, min: 0, help: 'p95 run time to meet, in seconds; 0 for none' }),
+  targetUsers: number({ default: 0, min: 0, help: 'users at once to size for' }),
+  testGpuCount: number({ default: 0, min: 0, help: 'GPUs that served the runs' }),
   gantt: flag({ default: true, help: 'draw gantt_chart.png when the nested stack is analysed' }),
 };
 const OWN_KEYS = new Set(['input', 'output-dir', 'compat', 'on-fault', 'gantt', 'log-level', 'json']);
@@ -44,6 +54,7 @@ export const command = defineCommand({
   details: `Examples:
   kvasir profile agent --input all_requests_profiler_traces.json --output-dir out
   kvasir profile agent --input traces/ --config profiler.yaml --output-dir out --compat nat
+  kvasir profile agent --sizing-run 1=c1.json --sizing-run 8=c8.json --target-workflow-runtime 10 --target-users 100 --test-gpu-count 8
   cat events.jsonl.gz | kvasir profile agent --input - --output-dir out
 
 --config takes the keys of ProfilerConfig, at the top or under eval.general.profiler. Without it every analysis runs.`,
@@ -52,6 +63,21 @@ export const command = defineCommand({
   configIsInput: (source) =>
     [...source.matchAll(/^([\w-]+)\s*:/gm)].some(([, key]) => !OWN_KEYS.has(key!.replaceAll('_', '-'))),
   async run(settings, context) {
+    if (settings.sizingRun.length > 0) {
+      const targets = {
+        llmLatencyP95S: settings.targetLlmLatency,
+        workflowRuntimeP95S: settings.targetWorkflowRuntime,
+        users: settings.targetUsers,
+        testGpus: settings.testGpuCount,
+      };
+      const sizing = await sizeFromRuns(settings.sizingRun, targets, settings.compat);
+      await writeFileAtomic(
+        join(settings.outputDir, 'calc_runner_output.json'),
+        `${JSON.stringify(sizing, null, 2)}\n`,
+      );
+      context.print(JSON.stringify({ ...sizing, calc_data: undefined }));
+      return 0;
+    }
     if (settings.input.length === 0)
       throw fail('KV_USAGE', {
         reason: 'no traces given',
@@ -73,7 +99,7 @@ export const command = defineCommand({
           const first = pass++ === 0;
           return readTraceFiles(spool.paths, {
             onFault: ({ path, line, reason }) => {
-              const place = `${path}:${line}`;
+              const place = `${path === spool.stdin ? 'standard input' : path}:${line}`;
               if (settings.onFault === 'fail')
                 throw fail('KV_FILE_MALFORMED', {
                   path: place,
@@ -123,15 +149,18 @@ async function rasterise(svg: string, scale: number): Promise<Uint8Array> {
 }
 
 /** Standard input as a file, because columns of the reference may need a second reading. */
-async function spoolInput(
-  paths: readonly string[],
-): Promise<{ readonly paths: readonly string[]; remove(): void }> {
+async function spoolInput(paths: readonly string[]): Promise<{
+  readonly paths: readonly string[];
+  readonly stdin?: string;
+  remove(): void;
+}> {
   if (!paths.includes('-')) return { paths, remove: () => {} };
   const folder = mkdtempSync(join(tmpdir(), 'kvasir-agent-'));
   const file = join(folder, 'stdin');
   await pipeline(process.stdin, createWriteStream(file));
   return {
     paths: paths.map((path) => (path === '-' ? file : path)),
+    stdin: file,
     remove: () => rmSync(folder, { recursive: true, force: true }),
   };
 }

@@ -4,7 +4,7 @@ import { byTime, type Trace } from '../input/event.ts';
 import { Column } from './column.ts';
 
 /** Prompt tokens that a prefix cache of a size would have served. */
-export interface CacheSaving {
+interface CacheSaving {
   /** Undefined: a cache that never evicts. */
   readonly cache_tokens: number | undefined;
   readonly saved_tokens: number;

@@ -81,21 +81,6 @@ export function byCodePoint(a: string, b: string): number {
   return a.length - b.length;
 }
 
-export function codePoints(text: string): number {
-  let count = text.length;
-  for (let i = 0; i < text.length; i++) {
-    const unit = text.charCodeAt(i);
-    if (unit >= 0xd800 && unit < 0xdc00) {
-      const next = text.charCodeAt(i + 1);
-      if (next >= 0xdc00 && next < 0xe000) {
-        count--;
-        i++;
-      }
-    }
-  }
-  return count;
-}
-
 /** The first `limit` code points. */
 export function cutCodePoints(text: string, limit: number): string {
   if (text.length <= limit) return text;

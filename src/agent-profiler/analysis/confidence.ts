@@ -5,7 +5,7 @@ export interface Percentiles {
   readonly p99: number;
 }
 
-export type Interval = readonly [low: number, high: number];
+type Interval = readonly [low: number, high: number];
 
 /** Mean with normal-theory intervals; the field names are those of inference_optimization.json. */
 export interface ConfidenceIntervals extends Percentiles {

@@ -4,7 +4,7 @@ import type { Trace, TraceEvent } from '../input/event.ts';
 import { timeSpan } from './base-metrics.ts';
 
 /** One evaluator's verdict on one item, as the toolkit writes it. */
-export interface Evaluation {
+interface Evaluation {
   readonly score: number;
   readonly reasoning: Readonly<Record<string, unknown>>;
 }

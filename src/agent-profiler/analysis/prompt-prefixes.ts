@@ -4,7 +4,7 @@ import { byCodePoint, getOrMake } from './column.ts';
 import { containedTexts } from './contained.ts';
 import { type RadixNode, RadixTree, utf8Points } from './radix-tree.ts';
 
-export interface CommonPrefix {
+interface CommonPrefix {
   readonly prefix: string;
   /** Code points. */
   readonly prefix_length: number;

@@ -15,14 +15,14 @@ export interface AtifInvocation {
   readonly framework?: string | null;
 }
 
-export interface AtifToolCall {
+interface AtifToolCall {
   readonly tool_call_id: string;
   readonly function_name: string;
   readonly arguments: Readonly<Record<string, unknown>>;
   readonly extra?: { readonly ancestry?: AtifAncestry; readonly invocation?: AtifInvocation };
 }
 
-export interface AtifMetrics {
+interface AtifMetrics {
   readonly prompt_tokens?: number | null;
   readonly completion_tokens?: number | null;
   readonly cached_tokens?: number | null;
@@ -30,7 +30,7 @@ export interface AtifMetrics {
   readonly extra?: Readonly<Record<string, unknown>> | null;
 }
 
-export interface AtifStepExtra {
+interface AtifStepExtra {
   readonly ancestry?: AtifAncestry;
   readonly invocation?: AtifInvocation;
   /** Layout before 1.7: lists aligned with the step's tool calls. */

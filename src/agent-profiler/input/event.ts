@@ -1,7 +1,7 @@
 /** What a span is; the first half of an event type's name. */
 export type SpanKind = 'LLM' | 'TOOL' | 'WORKFLOW' | 'TASK' | 'FUNCTION' | 'CUSTOM' | 'TTC' | 'SPAN';
 
-export type SpanPhase = 'start' | 'end' | 'chunk';
+type SpanPhase = 'start' | 'end' | 'chunk';
 
 interface EventType {
   readonly kind: SpanKind;

@@ -27,7 +27,7 @@ export function* requestText(trace: Trace): Generator<string> {
 }
 
 /** The event with every optional field written, null where it was absent, in the order of the toolkit. */
-export function completeEvent(event: Json): Json {
+function completeEvent(event: Json): Json {
   const payload = object(event.payload) ?? {};
   const ancestry = object(event.function_ancestry) ?? {};
   const usage = object(payload.usage_info);

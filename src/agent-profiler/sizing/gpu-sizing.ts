@@ -26,7 +26,7 @@ export interface GpuEstimates {
 }
 
 /** Kvasir's answer to one target, where the reference has a number or breaks off. */
-export interface TargetStatus {
+interface TargetStatus {
   /** `flat`: no growth seen, so at least the highest tested concurrency fits. */
   readonly status: 'estimated' | 'flat' | 'unreachable' | 'no-fit';
   /** Whole GPUs, rounded up; null without estimate. For `flat` an upper bound. */
