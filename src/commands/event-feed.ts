@@ -1,7 +1,96 @@
+import { toError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import { EventDecoder } from '../formats/kv-events/event-decoder.ts';
+import type { EventSource as IntakeSource } from '../kv/intake/event-source.ts';
+import type { IntakeStream } from '../kv/intake/intake.ts';
 import type { KvRouter } from '../kv/kv-router.ts';
+import type { WorkerInstance } from '../transport/discovery.ts';
+import type { EventSource, PublishedBatch } from '../transport/event-source.ts';
+import type { HttpClient } from '../transport/http-client.ts';
+import { zmqEventSources } from '../transport/zmq-event-source.ts';
 import type { RunningWorker } from '../worker/start-worker.ts';
 
-/** Feeds a worker of this process to the router's index; returns what ends it. */
-export function followWorker(worker: RunningWorker | undefined, _router: KvRouter): () => void {
-  return worker?.engineEvents(() => {}) ?? (() => {});
+/** Ends a feed; the router forgets what it told. */
+type StopFeed = () => void;
+
+/** Feeds a worker of this process to a router's index, without the wire. */
+export function followWorker(worker: RunningWorker | undefined, router: KvRouter): StopFeed {
+  if (worker === undefined) return () => {};
+  const streams = Array.from({ length: worker.dpSize }, (_, dpRank) => {
+    const snapshot = async () => {
+      const { lastSeq, events } = await worker.heldBlocks(dpRank);
+      return { lastSeq, engineEvents: events };
+    };
+    return router.intake.open({ workerId: worker.workerId, dpRank }, { snapshot });
+  });
+  const unlisten = worker.engineEvents((batch, seq) => streams[batch.dpRank ?? 0]?.deliver({ seq, batch }));
+  return () => {
+    unlisten();
+    for (const stream of streams) stream.close();
+  };
+}
+
+/** Feeds an engine's ZMQ publishers, one for each rank, to a router's index. */
+export function followEngine(
+  instance: WorkerInstance,
+  router: KvRouter,
+  parts: { readonly client: HttpClient; readonly log: Log },
+): StopFeed {
+  const feeds = zmqEventSources(instance, parts).map((source) =>
+    followSource(instance, source, router, parts.log),
+  );
+  return () => {
+    for (const stop of feeds) stop();
+  };
+}
+
+function followSource(
+  { workerId, url }: WorkerInstance,
+  source: EventSource,
+  router: KvRouter,
+  log: Log,
+): StopFeed {
+  const { dpRank } = source;
+  const decoder = new EventDecoder();
+  // A batch that cannot be read is not delivered: its number is then missing, and it is asked for again.
+  const pass = ({ seq, payload }: PublishedBatch, deliver: IntakeStream['deliver'] | undefined): void => {
+    const batch = decoder.decode(payload);
+    if (batch !== undefined) deliver?.({ seq, batch });
+  };
+  const past: IntakeSource = {
+    replay: async (fromSeq, deliver) =>
+      (await source.replay(fromSeq, (batch) => pass(batch, deliver))).end === 'complete',
+    snapshot: async () => {
+      const held = await source.snapshot();
+      if (held === undefined) throw new Error(`${url} serves no snapshot`);
+      return { lastSeq: held.lastSeq, engineEvents: held.events };
+    },
+  };
+  let stream: IntakeStream | undefined;
+  let connections = 0;
+  const started = source.start({
+    batch: (batch) => pass(batch, stream?.deliver),
+    connected: () => {
+      if (connections++ > 0) stream?.reconnected();
+    },
+  });
+  // Opened once live batches can come, as the past is asked for at once.
+  started.then(
+    () => {
+      stream = router.intake.open({ workerId, dpRank }, past);
+    },
+    (thrown: unknown) =>
+      log.error(
+        { engine: url, dpRank, reason: toError(thrown).message, hint: toError(thrown).hint },
+        'KV events cannot be read',
+      ),
+  );
+  return () => {
+    stream?.close();
+    stream = undefined;
+    void started.then(
+      () => source.stop(),
+      () => {},
+    );
+  };
 }

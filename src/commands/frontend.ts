@@ -6,6 +6,7 @@ import { BlockHasher } from '../kv/hash.ts';
 import { ROUTER_SETTINGS, readRouterConfig } from '../kv/settings.ts';
 import { parseEngineSpec, workerIdOf } from '../transport/engine-spec.ts';
 import { defineCommand } from './command.ts';
+import { followEngine } from './event-feed.ts';
 
 export const command = defineCommand({
   name: 'frontend',
@@ -49,6 +50,7 @@ export const command = defineCommand({
         clock,
         client,
         env: process.env,
+        feedEvents: (instance, router) => followEngine(instance, router, { client, log }),
       });
       discovery.start();
       const ready = { event: 'ready', role: 'frontend', url: running.url };

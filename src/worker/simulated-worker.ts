@@ -1,6 +1,7 @@
 import { fail } from '../base/errors.ts';
 import { type EngineSettings, engineSettings } from '../engine/engine-settings.ts';
 import { SimulatedEngine } from '../engine/simulated-engine.ts';
+import type { RankBlocks } from '../formats/kv-events/snapshot.ts';
 import type { EngineFacts } from '../formats/openai/model-card.ts';
 import { BlockHasher } from '../kv/hash.ts';
 import { workerIdOf } from '../transport/engine-spec.ts';
@@ -123,6 +124,14 @@ export class SimulatedWorker implements RunningWorker {
     return () => {
       for (const end of ends) end();
     };
+  }
+
+  get dpSize(): number {
+    return this.#streams.length;
+  }
+
+  heldBlocks(dpRank: number): Promise<RankBlocks> {
+    return this.#streams[dpRank]!.heldBlocks();
   }
 
   stop(graceMs = GRACE_MS): Promise<void> {

@@ -3,6 +3,7 @@ import { type Log, SILENT_LOG } from '../base/log.ts';
 import type { EngineOptions } from '../engine/engine-settings.ts';
 import { POLYNOMIAL_TIMING } from '../engine/timing.ts';
 import type { DialectName } from '../formats/kv-events/dialects.ts';
+import type { RankBlocks } from '../formats/kv-events/snapshot.ts';
 import type { EngineRole } from '../formats/openai/model-card.ts';
 import type { MetricsVersion } from '../metrics/registry.ts';
 import { ByteTokenizer } from '../tokenizer/byte-tokenizer.ts';
@@ -65,6 +66,10 @@ export interface RunningWorker {
   readonly replay: string | undefined;
   /** Hears the KV events of all ranks in this process, as they are published; returns how to stop. */
   engineEvents(listener: BatchListener): () => void;
+  /** Data-parallel ranks. */
+  readonly dpSize: number;
+  /** All blocks that a rank holds now. */
+  heldBlocks(dpRank: number): Promise<RankBlocks>;
   /** Takes no more requests, lets those in flight finish for up to `graceMs`, then stops everything. */
   stop(graceMs?: number): Promise<void>;
 }
