@@ -1,11 +1,11 @@
 import type { Clock } from '../base/clock.ts';
 import type { SessionAffinity } from './affinity.ts';
 import type { BusyMonitor } from './busy.ts';
-import { type Decision, type DecisionLog, recordCandidates } from './decision-log.ts';
+import { type CandidateExplanation, type Decision, type DecisionLog, explainTable } from './decision-log.ts';
 import type { Fleet, FleetRank } from './fleet.ts';
 import type { Overlaps } from './overlap.ts';
 import { CandidateTable } from './policies/candidate-table.ts';
-import { effectiveOverlap, type KvWeights, taintFactor, weighOverlaps } from './policies/kv-cost.ts';
+import { effectiveOverlap, type KvWeights, kvCosts, taintFactor, weighOverlaps } from './policies/kv-cost.ts';
 import type { Policy } from './policies/policy.ts';
 import type { PromptLookup } from './prompt-lookup.ts';
 import type { Pressure } from './queue/admission-queue.ts';
@@ -87,6 +87,16 @@ export class Chooser {
     return { kind: 'chosen', decision: this.#decide(request, prompt, row, pinnedBy), overlap, overlapBlocks };
   }
 
+  /** What every eligible rank would get with the request, at what KV cost, with nothing chosen. */
+  inspect(request: RouteRequest, prompt: Prompt): readonly CandidateExplanation[] | Refusal {
+    const refusal = this.#findEligible(request);
+    if (refusal !== undefined) return refusal;
+    this.#fillTable(request, prompt, request.controls?.workerId !== undefined);
+    this.#makeRoom();
+    kvCosts(prompt.isl, this.#parts.blockSize, prompt.weights, this.#table, this.#costs);
+    return explainTable(this.#table, this.#costs, this.#eligible);
+  }
+
   /** Tokens of the prompt cached on the eligible rank that has most; 0 when none is eligible. */
   bestCachedTokens(request: RouteRequest, prompt: Prompt): number {
     if (this.#findEligible(request) !== undefined) return 0;
@@ -146,19 +156,21 @@ export class Chooser {
   #ask(request: RouteRequest, { isl, weights }: Prompt, pinned: boolean): number {
     const { decisions, policy } = this.#parts;
     const { expectedOutputTokens, conversation } = request;
-    if (this.#costs.length < this.#table.count) this.#costs = new Float64Array(2 * this.#table.count);
+    this.#makeRoom();
     this.#costs.fill(Number.NaN);
     const asked = { isl, weights, pinned, expectedOutputTokens, conversation };
     return policy.choose(asked, this.#table, this.#costs, decisions.nextNumber);
+  }
+
+  #makeRoom(): void {
+    if (this.#costs.length < this.#table.count) this.#costs = new Float64Array(2 * this.#table.count);
   }
 
   #decide(request: RouteRequest, { isl }: Prompt, row: number, pinnedBy: Decision['pinnedBy']): Decision {
     const { clock, decisions, policy } = this.#parts;
     const chosen = this.#eligible[row]!;
     const cost = this.#costs[row]!;
-    const workers = this.#eligible.map(({ key }) => key);
-    const decision: Decision = {
-      number: decisions.nextNumber,
+    const facts = {
       requestId: request.requestId,
       atWallMs: clock.wallMs(),
       policy: policy.name,
@@ -168,10 +180,7 @@ export class Chooser {
       rank: chosen.id,
       predictedCachedTokens: Math.min(isl, this.#table.cachedTokens[row]!),
       cost: Number.isNaN(cost) ? undefined : cost,
-      candidates: recordCandidates(this.#table, this.#costs, workers, row),
-      actualCachedTokens: undefined,
     };
-    decisions.add(decision);
-    return decision;
+    return decisions.add(facts, this.#table, this.#costs, this.#eligible, row);
   }
 }

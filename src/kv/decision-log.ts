@@ -37,40 +37,36 @@ export interface Decision {
   actualCachedTokens: number | undefined;
 }
 
-/** Row-wise copy of a candidate table. */
-export interface CandidateRecord {
-  readonly workers: readonly WorkerKey[];
-  readonly chosen: number;
-  readonly values: Float64Array;
+/** Row-wise copy of a candidate table. Its room is that of the log: a later decision takes it over. */
+interface CandidateRecord {
+  /** The decision whose candidates these are. */
+  owner: number;
+  count: number;
+  chosen: number;
+  readonly workers: WorkerKey[];
+  values: Float64Array;
 }
 
 const COLUMNS = 10;
 
-export function recordCandidates(
-  table: CandidateTable,
-  costs: Float64Array,
-  workers: readonly WorkerKey[],
-  chosen: number,
-): CandidateRecord {
-  const values = new Float64Array(COLUMNS * table.count);
-  for (let row = 0, at = 0; row < table.count; row++) {
-    values[at++] = costs[row]!;
-    values[at++] = table.device[row]!;
-    values[at++] = table.hostPinned[row]!;
-    values[at++] = table.disk[row]!;
-    values[at++] = table.external[row]!;
-    values[at++] = table.cachedTokens[row]!;
-    values[at++] = table.prefillTokens[row]!;
-    values[at++] = table.activeBlocks[row]!;
-    values[at++] = table.additionalBlocks[row]!;
-    values[at++] = table.activeRequests[row]!;
-  }
-  return { workers, chosen, values };
+/** The candidates of a decision, cheapest first where they have costs; none when the log has dropped them. */
+export function explain({ number, candidates }: Decision): readonly CandidateExplanation[] {
+  return candidates.owner === number ? spellOut(candidates) : [];
 }
 
-/** The candidates of a decision, cheapest first where they have costs. */
-export function explain({ candidates }: Decision): readonly CandidateExplanation[] {
-  const rows = candidates.workers.map((worker, row) => {
+/** The rows of a table that nobody chose from, cheapest first. */
+export function explainTable(
+  table: CandidateTable,
+  costs: Float64Array,
+  ranks: readonly { readonly key: WorkerKey }[],
+): readonly CandidateExplanation[] {
+  const record = { ...emptyRecord(), chosen: -1 };
+  copyCandidates(record, table, costs, ranks);
+  return spellOut(record);
+}
+
+function spellOut(candidates: CandidateRecord): readonly CandidateExplanation[] {
+  const rows = candidates.workers.slice(0, candidates.count).map((worker, row) => {
     const value = (column: number): number => candidates.values[COLUMNS * row + column]!;
     return {
       worker,
@@ -90,13 +86,16 @@ export function explain({ candidates }: Decision): readonly CandidateExplanation
   return rows.sort((a, b) => (a.cost ?? 0) - (b.cost ?? 0));
 }
 
-/** The latest decisions, oldest overwritten. */
+/** The latest decisions, oldest overwritten. Recording allocates next to nothing: room is used again. */
 export class DecisionLog {
-  readonly #ring: (Decision | undefined)[];
+  readonly #decisions: (Decision | undefined)[];
+  readonly #records: CandidateRecord[];
   #next = 0;
 
   constructor(size: number) {
-    this.#ring = new Array<Decision | undefined>(size).fill(undefined);
+    this.#decisions = new Array<Decision | undefined>(size).fill(undefined);
+    // A log of size 0 keeps nothing, but the decision at hand still needs its candidates.
+    this.#records = Array.from({ length: Math.max(1, size) }, emptyRecord);
   }
 
   /** Number that the next decision gets. */
@@ -104,13 +103,26 @@ export class DecisionLog {
     return this.#next;
   }
 
-  add(decision: Decision): void {
-    if (this.#ring.length > 0) this.#ring[decision.number % this.#ring.length] = decision;
-    this.#next = decision.number + 1;
+  /** Keeps a decision with the candidates it was made from; `chosen` is the row taken. */
+  add(
+    facts: Omit<Decision, 'number' | 'candidates' | 'actualCachedTokens'>,
+    table: CandidateTable,
+    costs: Float64Array,
+    ranks: readonly { readonly key: WorkerKey }[],
+    chosen: number,
+  ): Decision {
+    const number = this.#next++;
+    const candidates = this.#records[number % this.#records.length]!;
+    copyCandidates(candidates, table, costs, ranks);
+    candidates.owner = number;
+    candidates.chosen = chosen;
+    const decision = { ...facts, number, candidates, actualCachedTokens: undefined };
+    if (this.#decisions.length > 0) this.#decisions[number % this.#decisions.length] = decision;
+    return decision;
   }
 
   find(number: number): Decision | undefined {
-    const decision = this.#ring[number % this.#ring.length];
+    const decision = this.#decisions[number % this.#decisions.length];
     return decision?.number === number ? decision : undefined;
   }
 
@@ -121,5 +133,34 @@ export class DecisionLog {
       if (decision === undefined) return;
       yield decision;
     }
+  }
+}
+
+function emptyRecord(): CandidateRecord {
+  return { owner: -1, count: 0, chosen: 0, workers: [], values: new Float64Array(0) };
+}
+
+function copyCandidates(
+  record: CandidateRecord,
+  table: CandidateTable,
+  costs: Float64Array,
+  ranks: readonly { readonly key: WorkerKey }[],
+): void {
+  const { count } = table;
+  if (record.values.length < COLUMNS * count) record.values = new Float64Array(COLUMNS * count);
+  record.count = count;
+  const { values, workers } = record;
+  for (let row = 0, at = 0; row < count; row++) {
+    workers[row] = ranks[row]!.key;
+    values[at++] = costs[row]!;
+    values[at++] = table.device[row]!;
+    values[at++] = table.hostPinned[row]!;
+    values[at++] = table.disk[row]!;
+    values[at++] = table.external[row]!;
+    values[at++] = table.cachedTokens[row]!;
+    values[at++] = table.prefillTokens[row]!;
+    values[at++] = table.activeBlocks[row]!;
+    values[at++] = table.additionalBlocks[row]!;
+    values[at++] = table.activeRequests[row]!;
   }
 }

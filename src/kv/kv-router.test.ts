@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { VirtualClock } from '../base/clock.ts';
 import { SeededRandom } from '../base/random.ts';
@@ -293,5 +294,78 @@ describe('pins', () => {
     const { place, refuse } = makeRouter(2, routerConfig({ mode: 'direct' }));
     expect(refuse().outcome).toBe('worker_required');
     expect(place({ controls: { workerId: '2' } }).worker.workerId).toBe('2');
+  });
+});
+
+describe('inspecting', () => {
+  test('shows what select would weigh, and leaves no trace', () => {
+    const { router, place } = makeRouter(3, routerConfig(), { index: indexWith([0, 3, 1]) });
+    const request = { requestId: 'ask', tokens: tokensFrom(0, 16) };
+    const seen = router.inspect(request);
+    expect([...router.decisions.latest()]).toEqual([]);
+    const chosen = explain(place({ requestId: 'go' }).decision);
+    expect(seen).toEqual(chosen.map((each) => ({ ...each, chosen: false })));
+    router.removeWorker('1');
+    router.removeWorker('2');
+    router.removeWorker('3');
+    expect(router.inspect(request)).toMatchObject({ outcome: 'no_workers' });
+  });
+});
+
+describe('bookings', () => {
+  test('leave nothing behind, whatever joins, leaves, fails or expires', () => {
+    const step = fc.record({
+      kind: fc.constantFrom(
+        'select',
+        'select',
+        'select',
+        'output',
+        'prefill',
+        'free',
+        'join',
+        'leave',
+        'wait',
+      ),
+      pick: fc.nat(),
+      first: fc.nat(3),
+      length: fc.integer({ min: 1, max: 40 }),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const config = routerConfig({ trackOutputBlocks: true, affinityTtlMs: 1000, predictedTtlMs: 500 });
+        const { router, clock } = makeRouter(2, config, { index: new NaiveIndex() });
+        const live: Selection[] = [];
+        for (const [number, { kind, pick, first, length }] of steps.entries()) {
+          const some = live[pick % Math.max(1, live.length)]?.booking;
+          const workerId = String(1 + (pick % 4));
+          if (kind === 'select') {
+            const controls = { sessionId: `s${pick % 5}` };
+            const tokens = tokensFrom(1000 * first, length);
+            const outcome = router.select({
+              requestId: `r${number}`,
+              tokens,
+              controls,
+              expectedOutputTokens: 30,
+            });
+            if (outcome.kind === 'selected') live.push(outcome);
+          } else if (kind === 'output') some?.outputTokens(length);
+          else if (kind === 'prefill') some?.prefillComplete();
+          else if (kind === 'free') some?.free(pick % 2 === 0 ? 'done' : 'failed');
+          else if (kind === 'join') router.addWorker({ workerId, dpSize: 1 + (length % 2) });
+          else if (kind === 'leave') router.removeWorker(workerId);
+          else clock.advanceTo(clock.nowMs() + 10_000 * length);
+          for (const load of router.loads()) {
+            expect(load.activeDecodeBlocks).toBeGreaterThanOrEqual(0);
+            expect(load.activePrefillTokens).toBeGreaterThanOrEqual(0);
+          }
+        }
+        for (const { booking } of live) booking?.free();
+        for (const load of router.loads())
+          expect([load.activeDecodeBlocks, load.activePrefillTokens, load.activeRequests]).toEqual([0, 0, 0]);
+        expect(router.sequences.size).toBe(0);
+        clock.runUntilIdle();
+      }),
+      { numRuns: 150 },
+    );
   });
 });

@@ -6,7 +6,7 @@ import { type Booking, makeBooking } from './booking.ts';
 import { BusyMonitor, type BusyThresholds, type LoadReport, UNKNOWN_BATCHED_TOKENS } from './busy.ts';
 import { Chooser } from './chooser.ts';
 import type { RouterConfig } from './config.ts';
-import { type Decision, DecisionLog } from './decision-log.ts';
+import { type CandidateExplanation, type Decision, DecisionLog } from './decision-log.ts';
 import type { WorkerKey } from './event.ts';
 import { Fleet, type FleetRank, type WorkerInfo } from './fleet.ts';
 import { BlockHasher } from './hash.ts';
@@ -192,6 +192,14 @@ export class KvRouter {
     return { kind: 'selected', worker, isl, promptBlocks, ...prediction, decision, phases, booking };
   }
 
+  /** Overlaps, loads and KV cost of every rank that may serve the request; nothing is booked, logged or observed. */
+  inspect(request: RouteRequest): readonly CandidateExplanation[] | Refusal {
+    const { isl, weights, sequence, overlaps } = this.#look(request);
+    const blocks = this.#blocksToBook(request, sequence, isl);
+    this.#chooser.findActivePrefixes(blocks);
+    return this.#chooser.inspect(request, { isl, weights, overlaps, blocks });
+  }
+
   /** As {@link select}, but waits while every rank that may serve the request is busy and a queue is set up. */
   admit(request: RouteRequest, signal?: AbortSignal): Selection | Refusal | Promise<Selection | Refusal> {
     if (this.#queue === undefined) return this.select(request);
@@ -247,12 +255,16 @@ export class KvRouter {
   }
 
   #measure(request: RouteRequest): QueuedPrompt {
-    const isl = promptLength(request);
+    const { isl, weights, sequence, overlaps } = this.#look(request);
+    const bestCachedTokens = this.#chooser.bestCachedTokens(request, { isl, weights, overlaps, blocks: 0 });
+    return { isl, bestCachedTokens: Math.min(isl, bestCachedTokens), hashes: { sequence } };
+  }
+
+  #look(request: RouteRequest) {
     const weights = overriddenWeights(this.#config.weights, request.overrides);
     const sequence = this.#lookup.hash(request, weights);
     const overlaps = this.#lookup.match(sequence, weights, this.fleet.ranks.capacity);
-    const bestCachedTokens = this.#chooser.bestCachedTokens(request, { isl, weights, overlaps, blocks: 0 });
-    return { isl, bestCachedTokens: Math.min(isl, bestCachedTokens), hashes: { sequence } };
+    return { isl: promptLength(request), weights, sequence, overlaps };
   }
 
   #blocksToBook(request: RouteRequest, sequence: BigUint64Array, isl: number): BigUint64Array | number {
