@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { expectClose, goldenTraces, traceOf } from '../../../test/support/golden-traces.ts';
+import { expectClose, traceOf } from '../../../test/support/golden-traces.ts';
 import type { Trace } from '../input/event.ts';
 import { CacheWhatIfCollector } from './cache-what-if.ts';
 import { recommend } from './recommendations.ts';
@@ -127,14 +127,12 @@ describe('recommendations', () => {
       ...call('c', 11, `${shared}two`, 200),
     ];
     const advice = advise([traceOf(...rows)]);
-    expect(advice.map(({ title }) => title)).toEqual(
-      [
-        'Run tools side by side',
-        'Speed up the tool x',
-        'Keep answers to repeated prompts',
-        'Reuse prompt prefixes',
-      ].sort((a, b) => advice.findIndex((r) => r.title === a) - advice.findIndex((r) => r.title === b)),
-    );
+    expect(advice.map(({ title }) => title).sort()).toEqual([
+      'Keep answers to repeated prompts',
+      'Reuse prompt prefixes',
+      'Run tools side by side',
+      'Speed up the tool x',
+    ]);
     const seconds = advice.map(({ saved_seconds: s }) => s);
     expect(seconds).toEqual([...seconds].sort((a, b) => b - a));
     expect(advice.find(({ title }) => title === 'Run tools side by side')?.saved_seconds).toBe(2);
@@ -187,8 +185,6 @@ describe('the timeline', () => {
   });
 
   test('weighs levels by time', () => {
-    const { events } = goldenTraces('b')[0]!;
-    expect(events.length).toBe(26);
     expect(
       timeWeightedPercentile(
         new Map([

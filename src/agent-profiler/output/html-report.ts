@@ -126,7 +126,7 @@ function cache({ extras }: Profile): string {
       `<tr><td class="n">${s.cache_tokens === undefined ? 'no limit' : count(s.cache_tokens)}</td><td class="n">${count(s.saved_tokens)}</td><td class="n">${(s.saved_share * 100).toFixed(1)} %</td><td>${bar(s.saved_share)}</td></tr>`,
   );
   const reported = `<tr><td class="n">reported by engines</td><td class="n">${count(cached)}</td><td class="n">${((cached / prompt) * 100).toFixed(1)} %</td><td>${bar(cached / prompt)}</td></tr>`;
-  const note = `All prompts replayed through a prefix cache with least-recently-used eviction.${estimated > 0 ? ` ${estimated} calls without token counts were taken at 4 bytes a token.` : ''}`;
+  const note = `All prompts replayed through a prefix cache with least-recently-used eviction.${estimated > 0 ? ` Calls without token counts (${estimated}) were taken at 4 bytes a token.` : ''}`;
   return section(
     'If prefixes were cached',
     `<table><tr><th class="n">cache, tokens</th><th class="n">tokens saved</th><th class="n">share</th><th></th></tr>${rows.join('')}${reported}</table>`,

@@ -2,7 +2,6 @@ import type { Trace } from '../input/event.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
-const DATA = ['input', 'output', 'chunk', 'payload'];
 const METADATA = [
   'chat_responses',
   'chat_inputs',
@@ -14,7 +13,13 @@ const METADATA = [
   'provided_metadata',
   'tools_schema',
 ];
-const TOKENS = ['prompt_tokens', 'completion_tokens', 'cached_tokens', 'reasoning_tokens', 'total_tokens'];
+const NO_TOKENS = {
+  prompt_tokens: 0,
+  completion_tokens: 0,
+  cached_tokens: 0,
+  reasoning_tokens: 0,
+  total_tokens: 0,
+};
 
 /** One request of all_requests_profiler_traces.json, indented as the second level of its list. */
 export function* requestText(trace: Trace): Generator<string> {
@@ -60,12 +65,12 @@ function completeEvent(event: Json): Json {
       name: name ?? null,
       tags: tags ?? null,
       metadata: withNulls(metadata, METADATA),
-      data: withNulls(data, DATA),
+      data: completeData(object(data)),
       usage_info:
         usage === undefined
           ? null
           : {
-              token_usage: { ...zeros(TOKENS), ...object(usage.token_usage) },
+              token_usage: { ...NO_TOKENS, ...object(usage.token_usage) },
               num_llm_calls: usage.num_llm_calls ?? 0,
               seconds_between_calls: usage.seconds_between_calls ?? 0,
             },
@@ -81,8 +86,10 @@ function withNulls(value: unknown, keys: readonly string[]): unknown {
   return { ...Object.fromEntries(keys.map((key) => [key, fields[key] ?? null])), ...fields };
 }
 
-function zeros(keys: readonly string[]): Json {
-  return Object.fromEntries(keys.map((key) => [key, 0]));
+function completeData(data: Json | undefined): Json | null {
+  if (data === undefined) return null;
+  const { input = null, output = null, chunk = null, payload = null, ...extra } = data;
+  return { input, output, chunk, payload, ...extra };
 }
 
 function object(value: unknown): Json | undefined {
