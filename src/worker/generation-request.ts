@@ -9,6 +9,7 @@ import {
 } from '../formats/openai/request.ts';
 import type { PromptNamespace } from '../kv/hash.ts';
 import type { ChatMessage, Tokenizer } from '../tokenizer/tokenizer.ts';
+import { type HandoffSide, handoffSide } from './handoff.ts';
 
 /** A request of either API in the engine's terms. */
 export interface GenerationRequest {
@@ -25,6 +26,7 @@ export interface GenerationRequest {
   readonly seed: number;
   readonly namespace: PromptNamespace | undefined;
   readonly dpRank: number | undefined;
+  readonly handoff: HandoffSide;
   readonly stream: boolean;
   readonly includeUsage: boolean;
   readonly continuousUsage: boolean;
@@ -84,6 +86,7 @@ function shared(
     seed: Math.trunc(request.seed ?? 0) | 0,
     namespace: cacheSalt === undefined ? undefined : { cacheSalt },
     dpRank: rankOf(request.nvext?.dp_rank),
+    handoff: handoffSide(request.kv_transfer_params),
     stream: request.stream ?? false,
     includeUsage: request.stream_options?.include_usage ?? false,
     continuousUsage:

@@ -1,3 +1,4 @@
+import type { Clock } from '../base/clock.ts';
 import type { KvasirError } from '../base/errors.ts';
 import { hash32 } from '../base/random.ts';
 import { TokenPrompt } from '../engine/prompt.ts';
@@ -8,11 +9,13 @@ import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { type AnswerLength, answerLength, answerTokens } from './answer-plan.ts';
 import { Choice, type ChoiceEnd, type ChoiceListener, type ChoiceObserver } from './choice.ts';
 import type { GenerationRequest } from './generation-request.ts';
+import { transferMs } from './handoff.ts';
 import { StopMatcher } from './stop-matcher.ts';
 
 /** What all generations of one worker share. */
 export interface GenerationParts {
   readonly engine: SimulatedEngine;
+  readonly clock: Clock;
   readonly tokenizer: Tokenizer;
   readonly hasher: BlockHasher;
   readonly contextLength: number;
@@ -61,6 +64,7 @@ export class Generation implements ChoiceListener {
   readonly #arrivalMs: number;
   readonly #members: Member[] = [];
   #open = 0;
+  #cancelTransfer: () => void = () => {};
   #over = false;
 
   /** Throws what is wrong with the request before the engine sees any of it. */
@@ -75,7 +79,12 @@ export class Generation implements ChoiceListener {
     this.#listener = listener;
     this.#arrivalMs = arrivalMs;
     const plans = request.prompts.map((prompt) => this.#plan(prompt));
-    for (const [i, prompt] of request.prompts.entries()) this.#submit(prompt, plans[i]!);
+    const submit = (): void => {
+      for (const [i, prompt] of request.prompts.entries()) this.#submit(prompt, plans[i]!);
+    };
+    const delayMs = this.#transferMs();
+    if (delayMs > 0) this.#cancelTransfer = parts.clock.at(parts.clock.nowMs() + delayMs, submit);
+    else submit();
   }
 
   /** Prompt tokens count once per prompt; cached ones are those of its first choice. */
@@ -97,6 +106,7 @@ export class Generation implements ChoiceListener {
   cancel(): void {
     if (this.#over) return;
     this.#over = true;
+    this.#cancelTransfer();
     for (const member of this.#members) {
       if (member.choice.ended) continue;
       this.#parts.engine.cancel(member.id);
@@ -123,6 +133,14 @@ export class Generation implements ChoiceListener {
     this.#tellOver(this.#members[index]!, undefined);
     this.cancel();
     this.#listener.failed(error);
+  }
+
+  /** How long what another engine has computed is under way. */
+  #transferMs(): number {
+    const { handoff, prompts } = this.#request;
+    if (handoff !== 'destination') return 0;
+    const { transfer, speedupRatio } = this.#parts.engine.settings;
+    return transferMs(sum(prompts.map((prompt) => prompt.length)), transfer) / (speedupRatio || 1);
   }
 
   #plan(prompt: Uint32Array): { readonly key: number; readonly length: AnswerLength } {

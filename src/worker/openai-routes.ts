@@ -6,6 +6,7 @@ import type { HandledRequest } from '../metrics/work-handler-metrics.ts';
 import { EventStream } from '../transport/http-server-sse.ts';
 import { Generation, type GenerationParts } from './generation.ts';
 import { chatGeneration, completionGeneration, type GenerationRequest } from './generation-request.ts';
+import { handoffParams } from './handoff.ts';
 import { StreamedAnswer } from './streamed-answer.ts';
 import { WholeAnswer } from './whole-answer.ts';
 import type { WorkerMetrics } from './worker-metrics.ts';
@@ -13,6 +14,7 @@ import type { WorkerMetrics } from './worker-metrics.ts';
 /** A worker that is ready to generate. */
 export interface Service extends GenerationParts {
   readonly model: string;
+  readonly url: () => string;
   readonly metrics: WorkerMetrics;
   readonly dpSize: number;
   /** Requests in flight beyond which more are refused. */
@@ -60,7 +62,7 @@ interface Exchange {
 
 async function answer({ generation, head, prefixes, reply, service, handled }: Exchange): Promise<void> {
   const collected = new WholeAnswer(prefixes);
-  const running = new Generation(service, generation, collected, service.metrics.process.clock.nowMs());
+  const running = new Generation(service, generation, collected, service.clock.nowMs());
   whenClientLeaves(reply, () => {
     running.cancel();
     handled.cancelled();
@@ -72,7 +74,8 @@ async function answer({ generation, head, prefixes, reply, service, handled }: E
     reply.hijack();
     return;
   }
-  const text = JSON.stringify(answerBody(generation.kind, head, choices, running.usage()));
+  const extra = handoffExtra(generation, head, service);
+  const text = JSON.stringify(answerBody(generation.kind, head, choices, running.usage(), extra));
   handled.sending(Buffer.byteLength(text));
   await reply.type('application/json; charset=utf-8').send(text);
 }
@@ -90,7 +93,7 @@ function stream({ generation, head, prefixes, reply, service, handled }: Exchang
       sending: handled.sending,
       over: (error?: KvasirError) => (error === undefined ? resolve() : reject(error)),
     });
-    const { clock } = service.metrics.process;
+    const { clock } = service;
     const running: Generation = new Generation(service, generation, streamed, clock.nowMs());
     whenClientLeaves(reply, () => {
       running.cancel();
@@ -101,6 +104,25 @@ function stream({ generation, head, prefixes, reply, service, handled }: Exchang
       resolve();
     });
   });
+}
+
+/** Where the KV of a prompt is that another engine shall go on with; as in vLLM only of a single choice. */
+function handoffExtra(
+  { handoff, prompts, choices }: GenerationRequest,
+  head: AnswerHead,
+  { url, metrics, engine }: Service,
+): Readonly<Record<string, unknown>> {
+  if (handoff !== 'source' || prompts.length * choices !== 1) return {};
+  const { hostname, port } = new URL(url());
+  const source = {
+    engineId: metrics.process.instanceId.toString(16),
+    requestId: head.id,
+    host: hostname,
+    port: Number(port),
+    promptTokens: prompts[0]!.length,
+    blockSize: engine.settings.blockSize,
+  };
+  return { kv_transfer_params: handoffParams(source) };
 }
 
 /** Calls back if the connection closes before the response has ended. */
@@ -141,7 +163,7 @@ function headOf(kind: AnswerKind, request: FastifyRequest, service: Service): An
       : randomUUID().replaceAll('-', '');
   return {
     id: `${kind === 'chat' ? 'chatcmpl' : 'cmpl'}-${id}`,
-    created: Math.floor(service.metrics.process.clock.wallMs() / 1000),
+    created: Math.floor(service.clock.wallMs() / 1000),
     model: service.model,
   };
 }

@@ -177,8 +177,10 @@ export class SimulatedWorker implements RunningWorker {
     const engine = this.#makeEngine(metrics);
     return {
       engine,
+      clock,
       metrics,
       model,
+      url: () => this.url,
       dpSize,
       tokenizer: this.#settings.tokenizer,
       hasher: this.#hasher,

@@ -63,6 +63,16 @@ export const ENGINE_SETTINGS = {
     placeholder: 'MODEL',
     help: 'how long passes take: polynomial, or fixed:PREFILL_MS,DECODE_MS',
   }),
+  kvBytesPerToken: int({
+    min: 1,
+    help: 'size of a token’s KV, which makes hand-overs between engines take time',
+  }),
+  kvTransferBandwidth: number({
+    default: 64,
+    min: 0,
+    placeholder: 'GB/S',
+    help: 'speed of hand-overs between engines, decimal',
+  }),
   extraEngineArgs: text({
     placeholder: 'JSON',
     help: 'further arguments of the engine, as one JSON object with names like aic_nextn; they win',
@@ -137,7 +147,8 @@ export const WORKER_SETTINGS = {
 /** The engine that the settings describe. */
 export function engineOptions(settings: SettingsOf<typeof ENGINE_SETTINGS>): Partial<EngineOptions> {
   const extra = parseExtra(settings.extraEngineArgs);
-  const { timing: extraTiming, ...rest } = extra === undefined ? {} : parseEngineArgs(extra);
+  const parsed: Partial<EngineOptions> = extra === undefined ? {} : parseEngineArgs(extra);
+  const { timing: extraTiming, transfer, ...rest } = parsed;
   const hasTiming = extra?.timing_model != null;
   return {
     backend: settings.engineType,
@@ -152,6 +163,11 @@ export function engineOptions(settings: SettingsOf<typeof ENGINE_SETTINGS>): Par
     speedupRatio: settings.speedup,
     decodeSpeedupRatio: settings.decodeSpeedup,
     ...rest,
+    transfer: {
+      kvBytesPerToken: settings.kvBytesPerToken,
+      bandwidthGBps: settings.kvTransferBandwidth,
+      ...transfer,
+    },
     timing: hasTiming && extraTiming !== undefined ? extraTiming : parseTiming(settings.timing),
   };
 }

@@ -1,0 +1,47 @@
+import type { TransferSettings } from '../engine/engine-settings.ts';
+
+/**
+ * A request's part in disaggregated serving: `source` computes a prompt for another engine and says where it is,
+ * `destination` fetches what another has computed.
+ */
+export type HandoffSide = 'none' | 'source' | 'destination';
+
+/** Reads vLLM's `kv_transfer_params`, NIXL's and Mooncake's alike. */
+export function handoffSide(params: Readonly<Record<string, unknown>> | null | undefined): HandoffSide {
+  if (params?.do_remote_decode === true) return 'source';
+  return params?.do_remote_prefill === true ? 'destination' : 'none';
+}
+
+export interface HandoffSource {
+  readonly engineId: string;
+  readonly requestId: string;
+  readonly host: string;
+  readonly port: number;
+  readonly promptTokens: number;
+  readonly blockSize: number;
+}
+
+/** What the source answers, for the destination to be given verbatim; the block ids are pretended. */
+export function handoffParams(source: HandoffSource): Readonly<Record<string, unknown>> {
+  const { engineId, requestId, host, port, promptTokens, blockSize } = source;
+  const blocks = Math.ceil(promptTokens / blockSize);
+  return {
+    do_remote_prefill: true,
+    do_remote_decode: false,
+    remote_block_ids: [Array.from({ length: blocks }, (_, block) => block + 1)],
+    remote_engine_id: engineId,
+    remote_request_id: requestId,
+    remote_host: host,
+    remote_port: port,
+    tp_size: 1,
+    remote_num_tokens: promptTokens,
+  };
+}
+
+const BYTES_PER_GB = 1e9;
+
+/** How long a prompt's KV takes from engine to engine, before any speed-up; 0 where its size or the link is unknown. */
+export function transferMs(tokens: number, { kvBytesPerToken, bandwidthGBps }: TransferSettings): number {
+  if (!kvBytesPerToken || !bandwidthGBps) return 0;
+  return ((tokens * kvBytesPerToken) / (bandwidthGBps * BYTES_PER_GB)) * 1000;
+}
