@@ -11,6 +11,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   'metrics-observe': () => import('./metrics-observe.ts'),
   'metrics-render': () => import('./metrics-render.ts'),
   relay: () => import('./relay.ts'),
+  load: () => import('./load.ts'),
 };
 
 function usage(reason: string): never {

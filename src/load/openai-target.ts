@@ -21,6 +21,7 @@ export interface OpenAiTargetOptions extends BodyOptions {
 }
 
 const MAX_ERROR_BYTES = 64 * 1024;
+const STOPPED = 'the run was stopped';
 const DEFAULT_TIMEOUT_MS = 600_000;
 
 /** Any OpenAI-compatible server over HTTP. Connections are made as needed and kept. */
@@ -29,6 +30,8 @@ export class OpenAiTarget implements LoadTarget {
   readonly #pool: Pool;
   readonly #path: string;
   readonly #headers: Readonly<Record<string, string>>;
+  /** Requests in flight by their signal, which has one listener for all: removing one of thousands is slow. */
+  readonly #open = new WeakMap<AbortSignal, Set<Exchange>>();
 
   constructor(options: OpenAiTargetOptions) {
     const base = new URL(options.url);
@@ -55,17 +58,35 @@ export class OpenAiTarget implements LoadTarget {
 
   send(prepared: PreparedRequest, nowMs: () => number, signal: AbortSignal): Promise<Answer> {
     const { request, body } = prepared;
+    const open = this.#openUnder(signal);
     return new Promise((resolve) => {
-      const exchange = new Exchange(nowMs, this.#options.keepText === true, resolve);
-      exchange.limit(this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS, request.cancelAfterMs, signal);
+      const exchange = new Exchange(nowMs, this.#options.keepText === true, (answer) => {
+        open.delete(exchange);
+        resolve(answer);
+      });
+      open.add(exchange);
+      exchange.limit(this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS, request.cancelAfterMs);
       const headers = { ...this.#headers, 'x-request-id': request.id };
       this.#pool.dispatch({ path: this.#path, method: 'POST', headers, body }, exchange);
+      if (signal.aborted) exchange.stop('cancelled', STOPPED);
     });
   }
 
   /** Closes all connections; requests in flight fail. */
   async stop(): Promise<void> {
     await this.#pool.destroy();
+  }
+
+  #openUnder(signal: AbortSignal): Set<Exchange> {
+    const known = this.#open.get(signal);
+    if (known !== undefined) return known;
+    const open = new Set<Exchange>();
+    this.#open.set(signal, open);
+    const onAbort = (): void => {
+      for (const exchange of open) exchange.stop('cancelled', STOPPED);
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+    return open;
   }
 }
 
@@ -93,18 +114,15 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   /** Arms what may end the request before the server does. */
-  limit(timeoutMs: number, cancelAfterMs: number | undefined, signal: AbortSignal): void {
-    const timeout = setTimeout(() => this.#stop('failed', `no end within ${timeoutMs} ms`), timeoutMs);
+  limit(timeoutMs: number, cancelAfterMs: number | undefined): void {
+    const timeout = setTimeout(() => this.stop('failed', `no end within ${timeoutMs} ms`), timeoutMs);
     const cancel =
       cancelAfterMs === undefined
         ? undefined
-        : setTimeout(() => this.#stop('cancelled', `cancelled after ${cancelAfterMs} ms`), cancelAfterMs);
-    const onAbort = (): void => this.#stop('cancelled', 'the run was stopped');
-    signal.addEventListener('abort', onAbort, { once: true });
+        : setTimeout(() => this.stop('cancelled', `cancelled after ${cancelAfterMs} ms`), cancelAfterMs);
     this.#release = () => {
       clearTimeout(timeout);
       clearTimeout(cancel);
-      signal.removeEventListener('abort', onAbort);
     };
   }
 
@@ -144,7 +162,8 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#settle(this.#recorder.answer(outcome, this.#nowMs(), { status, error: reason }));
   }
 
-  #stop(outcome: 'failed' | 'cancelled', reason: string): void {
+  /** Ends the request from here; what was seen of it stays in its answer. */
+  stop(outcome: 'failed' | 'cancelled', reason: string): void {
     if (this.#settled || this.#stopped !== undefined) return;
     this.#stopped = { outcome, reason };
     if (this.#controller !== undefined) this.#controller.abort(new Error(reason));

@@ -1,4 +1,3 @@
-import { setMaxListeners } from 'node:events';
 import type { CancelTimer, Clock } from '../base/clock.ts';
 import { toError } from '../base/errors.ts';
 import { Heap } from '../base/heap.ts';
@@ -51,8 +50,6 @@ export class Sender {
     this.#options = options;
     this.#bodies = new BodyQueue(plan, target);
     this.#planned = plannedRequests(plan);
-    // Every request in flight listens.
-    setMaxListeners(0, this.#stop.signal);
   }
 
   async run(): Promise<{ readonly records: readonly RequestRecord[]; readonly interrupted: boolean }> {
