@@ -87,23 +87,23 @@ function sourceOf(
   publisher: EventPublisher,
   clock: VirtualClock,
   abilities: readonly Ability[],
-  fails: () => boolean = () => false,
+  fails: (ability: Ability) => boolean = () => false,
 ): EventSource {
-  const answer = async (signal: AbortSignal): Promise<void> => {
+  const answer = async (ability: Ability, signal: AbortSignal): Promise<void> => {
     await sleepUntil(clock, clock.nowMs() + 10, signal);
-    if (fails()) throw new Error('connection refused');
+    if (fails(ability)) throw new Error('connection refused');
   };
   return {
     ...(abilities.includes('replay') && {
       replay: async (fromSeq: number, deliver: (batch: SequencedBatch) => void, signal: AbortSignal) => {
-        await answer(signal);
+        await answer('replay', signal);
         for (const batch of publisher.ring) if (batch.seq >= fromSeq) deliver(batch);
         return true;
       },
     }),
     ...(abilities.includes('snapshot') && {
       snapshot: async (signal: AbortSignal) => {
-        await answer(signal);
+        await answer('snapshot', signal);
         return publisher.snapshot();
       },
     }),
@@ -111,7 +111,11 @@ function sourceOf(
 }
 
 /** An intake that follows the publisher, its index, and a clock that moves only when told. */
-export function follow(publisher: EventPublisher, abilities: readonly Ability[], fails?: () => boolean) {
+export function follow(
+  publisher: EventPublisher,
+  abilities: readonly Ability[],
+  fails?: (ability: Ability) => boolean,
+) {
   const clock = new VirtualClock();
   const fleet = new Fleet();
   fleet.put({ workerId: '1' });

@@ -80,6 +80,20 @@ describe('a stream joined late', () => {
     expect(held()).toEqual(sorted(publisher.held));
   });
 
+  test('is exact by either when the other fails', async () => {
+    for (const broken of ['replay', 'snapshot']) {
+      const publisher = new EventPublisher();
+      publisher.toggle(5);
+      const { stream, state, pass } = follow(publisher, ['replay', 'snapshot'], (way) => way === broken);
+      await pass(30);
+      expect(state()).toMatchObject({ state: 'exact', lastSeq: 0 });
+      publisher.toggle(7);
+      stream.deliver(publisher.toggle(6));
+      await pass(30);
+      expect(state()).toMatchObject({ state: 'exact', lastSeq: 2, missedBatches: 0 });
+    }
+  });
+
   test('is degraded when the engine no longer keeps the beginning', async () => {
     const publisher = new EventPublisher(2);
     for (const path of [1, 2, 3, 4, 5]) publisher.toggle(path);

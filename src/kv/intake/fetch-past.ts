@@ -28,21 +28,30 @@ export interface PastRequest {
 const TIMEOUT_MS = 30_000;
 
 /**
- * Everything from a number on: a snapshot when all is wanted, else a replay, and a snapshot after all when the
- * replay no longer reaches back so far. Rejects when the source fails, and after 30 s.
+ * Everything from a number on: a snapshot when all is wanted, else a replay; the other way when the first fails, or
+ * when the replay no longer reaches back so far. Rejects when nothing answers, and after 30 s each.
  */
 export async function fetchPast(request: PastRequest): Promise<Past> {
   const { source, fromSeq } = request;
   if (source.snapshot === undefined) return replay(request);
-  if (source.replay !== undefined && fromSeq > 0) {
-    const past = await replay(request).catch(() => undefined);
-    if (past !== undefined && reaches(past.batches, request)) return past;
-  }
-  const snapshot = await withTimeout(request, (signal) => source.snapshot!(signal));
-  return { kind: 'snapshot', snapshot };
+  if (source.replay === undefined) return snapshot(request);
+  if (fromSeq === 0) return snapshot(request).catch(() => replay(request));
+  const past = await replay(request).catch(() => undefined);
+  if (past !== undefined && reaches(past.batches, request)) return past;
+  return snapshot(request).catch((reason: unknown) => {
+    if (past === undefined) throw reason;
+    return past;
+  });
 }
 
-async function replay(request: PastRequest): Promise<Past & { readonly kind: 'replay' }> {
+async function snapshot(request: PastRequest): Promise<Past> {
+  const told = await withTimeout(request, (signal) => request.source.snapshot!(signal));
+  return { kind: 'snapshot', snapshot: told };
+}
+
+type Replay = Past & { readonly kind: 'replay' };
+
+async function replay(request: PastRequest): Promise<Replay> {
   const { source, fromSeq } = request;
   const batches: SequencedBatch[] = [];
   const take = (batch: SequencedBatch): void => void batches.push(batch);
@@ -67,6 +76,7 @@ function withTimeout<T>(
 ): Promise<T> {
   const controller = new AbortController();
   return new Promise((resolve, reject) => {
+    if (outer.aborted) return reject(outer.reason);
     const end = (reason: unknown): void => {
       controller.abort(reason);
       settle(() => reject(reason));
