@@ -36,9 +36,11 @@ export function followEngine(
   router: KvRouter,
   parts: { readonly client: HttpClient; readonly log: Log },
 ): StopFeed {
-  const feeds = zmqEventSources(instance, parts).map((source) =>
-    followSource(instance, source, router, parts.log),
-  );
+  const sources = zmqEventSources(instance, parts);
+  if (sources.length === 0)
+    for (let dpRank = 0; dpRank < instance.dpSize; dpRank++)
+      router.intake.markSilent({ workerId: instance.workerId, dpRank });
+  const feeds = sources.map((source) => followSource(instance, source, router, parts.log));
   return () => {
     for (const stop of feeds) stop();
   };

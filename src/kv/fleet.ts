@@ -19,8 +19,6 @@ export interface WorkerInfo {
   /** Takes no new requests for now: draining, or found unhealthy. */
   readonly inhibited?: boolean | undefined;
   readonly onCpu?: boolean | undefined;
-  /** False: it publishes no KV events, so that its cache is guessed from what was routed to it. */
-  readonly publishesEvents?: boolean | undefined;
 }
 
 /** One rank of the fleet. */

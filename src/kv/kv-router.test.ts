@@ -251,6 +251,18 @@ describe('without events', () => {
   });
 });
 
+describe('a rank that publishes nothing among others that do', () => {
+  test('is guessed from what went to it', () => {
+    const { place, router } = makeRouter(2, routerConfig(), { index: indexWith([1, 0]) });
+    router.intake.markSilent({ workerId: '2', dpRank: 0 });
+    const pinned = (workerId: string) => ({ controls: { workerId } });
+    place(pinned('1')).booking?.free();
+    place(pinned('2')).booking?.free();
+    expect(place({ queryOnly: true, ...pinned('1') }).overlap.device).toBe(1);
+    expect(place({ queryOnly: true, ...pinned('2') }).overlap.device).toBe(4);
+  });
+});
+
 describe('with predictions beside events', () => {
   test('a rank counts with the larger of the two', () => {
     const config = routerConfig({ predictedTtlMs: 1000 });

@@ -88,8 +88,17 @@ export class KvRouter {
     this.#busy = new BusyMonitor(config.busy);
     this.#affinity = affinityTtlMs === undefined ? undefined : new SessionAffinity(clock, affinityTtlMs);
     const policyReadsOverlap = this.#policy.reads === 'overlap';
-    this.#lookup = new PromptLookup({ blockSize, clock, config, policyReadsOverlap, index, hasher });
     this.intake = new Intake({ clock, fleet: this.fleet, index, hasher, blockSize, observer });
+    const isSilent = (rank: number): boolean => this.intake.isSilent(rank);
+    this.#lookup = new PromptLookup({
+      blockSize,
+      clock,
+      config,
+      policyReadsOverlap,
+      index,
+      hasher,
+      isSilent,
+    });
     this.decisions = new DecisionLog(config.decisionLogSize);
     this.sequences = new ActiveSequences({
       clock,
@@ -183,7 +192,7 @@ export class KvRouter {
     const { decision, overlap, overlapBlocks } = choice;
     const { worker, predictedCachedTokens } = decision;
     const booking = query ? undefined : this.#book(request, decision, blocks, weights.trackPrefillTokens);
-    if (!query) this.#lookup.remember(this.fleet.rank(decision.rank)!, sequence, weights);
+    if (!query) this.#lookup.remember(decision.rank, sequence, weights);
     const phases = phaseTimings(startMs, hashedMs, matchedMs, trackedMs, this.#clock.nowMs());
     const promptBlocks = Math.ceil(isl / this.blockSize);
     this.#observer.phases?.(phases);

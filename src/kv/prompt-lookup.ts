@@ -1,6 +1,5 @@
 import type { Clock } from '../base/clock.ts';
 import type { RouterConfig } from './config.ts';
-import type { FleetRank } from './fleet.ts';
 import type { BlockHasher } from './hash.ts';
 import type { KvIndex } from './index/kv-index.ts';
 import type { Overlaps } from './overlap.ts';
@@ -15,6 +14,8 @@ export interface PromptLookupOptions {
   readonly policyReadsOverlap: boolean;
   readonly index: KvIndex | undefined;
   readonly hasher: BlockHasher;
+  /** The rank publishes no events. */
+  readonly isSilent: (rank: number) => boolean;
 }
 
 const NO_RANKS = new Uint32Array(0);
@@ -57,11 +58,11 @@ export class PromptLookup {
   }
 
   /** Remembers that a prompt went to a rank, for as long as that tells something about its cache. */
-  remember({ id, worker }: FleetRank, sequence: BigUint64Array, weights: KvWeights): void {
-    const { config, index } = this.#options;
-    const events = config.useKvEvents && index !== undefined && worker.info.publishesEvents !== false;
+  remember(rank: number, sequence: BigUint64Array, weights: KvWeights): void {
+    const { config, index, isSilent } = this.#options;
+    const events = config.useKvEvents && index !== undefined && !isSilent(rank);
     const ttlMs = events ? config.predictedTtlMs : config.ttlMs;
-    if (ttlMs !== undefined && this.#usesCache(weights)) this.#routed.route(id, sequence, ttlMs);
+    if (ttlMs !== undefined && this.#usesCache(weights)) this.#routed.route(rank, sequence, ttlMs);
   }
 
   residentBlocks(rank: number): number {

@@ -54,6 +54,7 @@ export class Intake {
   readonly #options: IntakeOptions;
   readonly #streams = new Map<number, OpenStream>();
   readonly #feeds = new Map<number, RankFeed>();
+  readonly #silent = new Set<number>();
 
   constructor(options: IntakeOptions) {
     this.#options = options;
@@ -67,6 +68,7 @@ export class Intake {
     const rank = this.#options.fleet.rankOf(key);
     if (rank === undefined || this.#options.index === undefined) return CLOSED;
     this.#close(rank.id);
+    this.#silent.delete(rank.id);
     const stream = new EventStream({
       clock: this.#options.clock,
       source,
@@ -90,6 +92,18 @@ export class Intake {
         if (this.#streams.get(rank.id) === open) this.#close(rank.id);
       },
     };
+  }
+
+  /** Declares that a rank publishes nothing: its cache is then guessed from what is routed to it. */
+  markSilent(key: WorkerKey): void {
+    const rank = this.#options.fleet.rankOf(key);
+    if (rank === undefined) return;
+    this.#close(rank.id);
+    this.#silent.add(rank.id);
+  }
+
+  isSilent(rankId: number): boolean {
+    return this.#silent.has(rankId);
   }
 
   /** What is known of a rank's cache; `approximate` for ranks without a stream. */
@@ -118,6 +132,7 @@ export class Intake {
     this.#streams.get(rankId)?.stream.stop();
     this.#streams.delete(rankId);
     this.#feeds.delete(rankId);
+    this.#silent.delete(rankId);
   }
 
   stop(): void {
