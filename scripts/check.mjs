@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 
 const steps = [
   ['types', 'tsc', ['--noEmit', '-p', '.']],
+  ['types of the page', 'tsc', ['--noEmit', '-p', 'src/dashboard/browser']],
   ['lint and format', 'biome', ['check', '--error-on-warnings', '.']],
   ['dead code', 'knip', []],
   ['architecture', 'vitest', ['run', '--project', 'unit', 'test/architecture.test.ts', '--reporter=dot']],

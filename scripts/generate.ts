@@ -4,6 +4,7 @@ import { ERRORS } from '../src/base/errors.ts';
 import { VERBS } from '../src/bin/verbs.ts';
 import { referencePage } from '../src/commands/command-line.ts';
 import { metricsReferencePage } from '../src/metrics/reference-page.ts';
+import { makeDashboard } from './build-dashboard.mjs';
 import { makeKernel } from './build-kernels.mjs';
 import { makeDemoTrace } from './demo-trace.ts';
 
@@ -20,6 +21,7 @@ const GENERATORS: readonly Generator[] = [
     path: 'src/kernels/hash-kernel.generated.ts',
     make: () => makeKernel('hash-module', 'HASH_KERNEL'),
   },
+  { path: 'src/dashboard/page.generated.ts', make: makeDashboard },
   { path: 'assets/traces/demo.jsonl', make: async () => makeDemoTrace() },
   { path: 'docs/reference/metrics.md', make: async () => metricsReferencePage() },
   { path: 'docs/reference/errors.md', make: async () => errorsPage() },

@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
-import type { FastifyInstance } from 'fastify';
 import { type Clock, RealClock } from '../base/clock.ts';
 import { fail, toError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { type Random, SeededRandom } from '../base/random.ts';
 import type { SettingsOf } from '../base/settings.ts';
+import { DASHBOARD_PAGE } from '../dashboard/page.generated.ts';
 import { parseApiKeys } from '../frontend/api-keys.ts';
 import { Frontend } from '../frontend/frontend.ts';
 import type { PromptEncoder } from '../frontend/prompt.ts';
@@ -38,7 +38,6 @@ export interface StartFrontendOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Feeds an instance's KV events to a router's index; nothing unless given. */
   readonly feedEvents?: PoolParts['feedEvents'];
-  readonly addRoutes?: (app: FastifyInstance, frontend: Frontend) => void;
 }
 
 export interface RunningFrontend {
@@ -99,7 +98,9 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
       idleTimeoutMs: 2 * 1000 * settings.streamTimeoutSecs,
       retryLimit: settings.retryLimit,
       nvext: settings.nvext,
-      ...(options.addRoutes && { addRoutes: options.addRoutes }),
+      addRoutes: (app) => {
+        app.get('/', (_, reply) => reply.type('text/html; charset=utf-8').send(DASHBOARD_PAGE));
+      },
     },
   );
   const url = await frontend.start();
