@@ -1,6 +1,7 @@
 import { fail, type KvasirError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { requestedMaxTokens } from '../formats/openai/request.ts';
+import { SALT_PREFIX } from '../kv/intake/block-salts.ts';
 import type { KvRouter } from '../kv/kv-router.ts';
 import type { RouteRequest } from '../kv/route-request.ts';
 import type { Refusal } from '../kv/select.ts';
@@ -149,6 +150,3 @@ function send(
     last,
   });
 }
-
-/** Marks salts that Kvasir adds, so that they are known again in the extra keys of an engine's events. */
-const SALT_PREFIX = 'dynamo-cache-salt:';

@@ -2,7 +2,7 @@ import type { AffinityLease, SessionAffinity } from './affinity.ts';
 import type { ActiveRequest, ActiveSequences } from './sequences/active-sequences.ts';
 
 /** How a request ended: only `failed` speaks against the worker. */
-export type RequestEnd = 'done' | 'cancelled' | 'failed';
+type RequestEnd = 'done' | 'cancelled' | 'failed';
 
 /** A request's place on its rank. Every call is idempotent and harmless after {@link Booking.free}. */
 export interface Booking {

@@ -21,6 +21,8 @@ export interface RouterConfig {
   readonly trackOutputBlocks: boolean;
   /** Active requests with a common prefix share its blocks. */
   readonly assumeKvReuse: boolean;
+  /** How prefill backlogs shrink with time; `aic` needs the performance model from outside. */
+  readonly prefillLoadModel: 'none' | 'aic' | 'learned';
   /** A request that shows no activity for so long is freed. */
   readonly leaseMs: number;
   readonly affinityTtlMs: number | undefined;
@@ -43,6 +45,7 @@ export const DEFAULT_ROUTER_CONFIG: RouterConfig = {
   trackActiveBlocks: true,
   trackOutputBlocks: false,
   assumeKvReuse: true,
+  prefillLoadModel: 'none',
   leaseMs: 300_000,
   affinityTtlMs: undefined,
   busy: {},

@@ -31,6 +31,6 @@ export interface KvRemoved {
 }
 
 /** All blocks of the rank are gone, in every tier. */
-export interface KvCleared {
+interface KvCleared {
   readonly kind: 'cleared';
 }

@@ -14,7 +14,7 @@ import type { KvIndex } from './index/kv-index.ts';
 import { Intake } from './intake/intake.ts';
 import { phaseTimings, type RouterObserver } from './observer.ts';
 import { makePolicy } from './policies/make-policy.ts';
-import type { Policy } from './policies/policy.ts';
+import type { Policy, RequestOutcome } from './policies/policy.ts';
 import { PredictionBias, type RankBias } from './prediction-bias.ts';
 import { PromptLookup } from './prompt-lookup.ts';
 import { AdmissionQueue, type QueuedPrompt } from './queue/admission-queue.ts';
@@ -23,7 +23,7 @@ import { overriddenWeights, promptLength, type RouteRequest } from './route-requ
 import { type Refusal, refuse } from './select.ts';
 import type { Selection } from './selection.ts';
 import { ActiveSequences, type LoadChange } from './sequences/active-sequences.ts';
-import type { PrefillLoadModel } from './sequences/prefill-load-model.ts';
+import { makeLoadModel, type PrefillLoadModel } from './sequences/prefill-load-model.ts';
 
 export interface KvRouterOptions {
   readonly blockSize: number;
@@ -99,13 +99,14 @@ export class KvRouter {
       hasher,
       isSilent,
     });
+    const loadModel = options.loadModel ?? makeLoadModel(config);
     this.decisions = new DecisionLog(config.decisionLogSize);
     this.sequences = new ActiveSequences({
       clock,
       blockSize,
       leaseMs: config.leaseMs,
       trackOutputBlocks: config.trackOutputBlocks,
-      loadModel: options.loadModel,
+      loadModel,
       onChange: (rank, cause) => this.#loadChanged(rank, cause),
       onExpired: (requestId) => observer.leaseExpired?.(requestId),
     });
@@ -120,7 +121,7 @@ export class KvRouter {
       policy: this.#policy,
       decisions: this.decisions,
     });
-    const recheckMs = options.loadModel === undefined ? RECHECK_MS : MODELLED_RECHECK_MS;
+    const recheckMs = loadModel === undefined ? RECHECK_MS : MODELLED_RECHECK_MS;
     this.#queue = canQueue(config.queue) ? this.#makeQueue(recheckMs) : undefined;
   }
 
@@ -228,6 +229,11 @@ export class KvRouter {
     const rank = this.fleet.rankOf(worker);
     if (rank !== undefined) this.#bias.record(rank.id, predictedTokens, cachedTokens);
     this.#observer.predictionError?.({ worker, isl, predictedTokens, actualTokens: cachedTokens });
+  }
+
+  /** How a request went, for policies that learn. */
+  recordOutcome({ number, rank }: Decision, outcome: RequestOutcome): void {
+    this.#policy.learn?.({ ...outcome, decision: number, rank });
   }
 
   /** How well predictions of cached tokens have held on a rank. */

@@ -26,7 +26,7 @@ export interface RoutedFacts {
 }
 
 /** How far off a prediction of cached tokens was, once the engine has told. */
-export interface PredictionError {
+interface PredictionError {
   readonly worker: WorkerKey;
   readonly predictedTokens: number;
   readonly actualTokens: number;

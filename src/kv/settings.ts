@@ -21,7 +21,7 @@ const SECOND_MS = 1000;
 const MAX_AFFINITY_TTL_S = 31_536_000;
 
 /** Flags that decide where requests go; names and defaults are Dynamo's, with `KVASIR_` where it has none. */
-export const ROUTING_SETTINGS = {
+const ROUTING_SETTINGS = {
   routerMode: choice({
     choices: ROUTER_MODES,
     default: 'kv',
@@ -57,7 +57,7 @@ export const ROUTING_SETTINGS = {
 };
 
 /** Weights of the KV cost. */
-export const COST_SETTINGS = {
+const COST_SETTINGS = {
   routerKvOverlapScoreCredit: number({
     default: 1,
     min: 0,
@@ -129,7 +129,7 @@ export const COST_SETTINGS = {
 };
 
 /** What the router believes of caches and loads. */
-export const TRACKING_SETTINGS = {
+const TRACKING_SETTINGS = {
   routerKvEvents: flag({
     default: true,
     env: 'DYN_ROUTER_USE_KV_EVENTS',
@@ -184,7 +184,7 @@ export const TRACKING_SETTINGS = {
 };
 
 /** When requests wait, and when workers are left out. */
-export const OVERLOAD_SETTINGS = {
+const OVERLOAD_SETTINGS = {
   routerQueueThreshold: number({
     min: 0,
     env: 'DYN_ROUTER_QUEUE_THRESHOLD',
@@ -277,6 +277,7 @@ export function readRouterConfig(
     trackActiveBlocks: settings.routerTrackActiveBlocks,
     trackOutputBlocks: settings.routerTrackOutputBlocks,
     assumeKvReuse: settings.routerAssumeKvReuse,
+    prefillLoadModel: settings.routerPrefillLoadModel,
     leaseMs: SECOND_MS * settings.routerActiveRequestExpirySecs,
     affinityTtlMs: seconds(settings.routerSessionAffinityTtlSecs),
     busy: {

@@ -10,7 +10,7 @@ export interface EngineBatch {
   readonly batch: EngineEventBatch;
 }
 
-export interface HashedBatch {
+interface HashedBatch {
   readonly seq: number;
   readonly events: readonly KvEvent[];
 }
@@ -18,13 +18,13 @@ export interface HashedBatch {
 /** Everything a rank holds, as if stored just now, parents first. */
 export type Snapshot = EngineSnapshot | HashedSnapshot;
 
-export interface EngineSnapshot {
+interface EngineSnapshot {
   /** Number of the last batch that it reflects; -1 before the first. */
   readonly lastSeq: number;
   readonly engineEvents: readonly EngineEvent[];
 }
 
-export interface HashedSnapshot {
+interface HashedSnapshot {
   readonly lastSeq: number;
   readonly events: readonly KvEvent[];
 }

@@ -21,10 +21,8 @@ export interface Conversation {
   readonly interarrivalMs?: number | undefined;
 }
 
-/** How a decision turned out. */
-export interface PolicyOutcome {
-  readonly decision: number;
-  readonly rank: number;
+/** How a request went, as its relay tells. */
+export interface RequestOutcome {
   readonly success: boolean;
   readonly latencyMs: number;
   readonly outputTokens: number;
@@ -47,5 +45,6 @@ export interface Policy {
   choose(request: PolicyRequest, candidates: CandidateTable, costs: Float64Array, decision: number): number;
   /** The rank left; its id may come back for another one. */
   rankRemoved?(rank: number): void;
-  learn?(outcome: PolicyOutcome): void;
+  /** Told how the request of a decision went. */
+  learn?(outcome: RequestOutcome & { readonly decision: number; readonly rank: number }): void;
 }

@@ -1,3 +1,5 @@
+import { fail } from '../../base/errors.ts';
+
 /** Predicts how long a rank takes to compute prompt tokens, so that its backlog may shrink between events. */
 export interface PrefillLoadModel {
   /** Undefined when it cannot tell. */
@@ -24,7 +26,7 @@ interface Pace {
  * Learns each rank's pace from its own first tokens: an exponential average of milliseconds per new token.
  * Waiting counts as work, so under load the pace is that of the queue, which is what a newcomer will meet.
  */
-export class LearnedPrefillLoad implements PrefillLoadModel {
+class LearnedPrefillLoad implements PrefillLoadModel {
   readonly #paces = new Map<number, Pace>();
 
   durationMs(prefill: { readonly rank: number; readonly newTokens: number }): number | undefined {
@@ -50,4 +52,18 @@ export class LearnedPrefillLoad implements PrefillLoadModel {
   rankRemoved(rank: number): void {
     this.#paces.delete(rank);
   }
+}
+
+/** The model that a configuration names; undefined for none. */
+export function makeLoadModel(config: {
+  readonly prefillLoadModel: 'none' | 'aic' | 'learned';
+}): PrefillLoadModel | undefined {
+  if (config.prefillLoadModel === 'none') return undefined;
+  if (config.prefillLoadModel === 'learned') return new LearnedPrefillLoad();
+  throw fail('KV_SETTING_INVALID', {
+    setting: '--router-prefill-load-model',
+    value: config.prefillLoadModel,
+    reason: 'needs a performance model of the engine, and none was given',
+    mend: 'Choose learned, or none.',
+  });
 }
