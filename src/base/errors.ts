@@ -107,6 +107,12 @@ export const ERRORS = {
     hint: 'Send the request to another replica.',
   },
 
+  KV_TOKENIZER_UNUSABLE: {
+    message: 'the tokenizer cannot be used: {reason}',
+    status: 500,
+    hint: 'Give the tokenizer.json that belongs to the model with --tokenizer, or with tokenizer= of the engine.',
+  },
+
   // routing and engines
   KV_NO_WORKERS: {
     message: 'no worker can serve model {model}: {reason}',
