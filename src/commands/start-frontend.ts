@@ -7,7 +7,6 @@ import type { SettingsOf } from '../base/settings.ts';
 import { DASHBOARD_PAGE } from '../dashboard/page.generated.ts';
 import { parseApiKeys } from '../frontend/api-keys.ts';
 import { Frontend } from '../frontend/frontend.ts';
-import type { PromptEncoder } from '../frontend/prompt.ts';
 import { RouterInstruments } from '../frontend/router-instruments.ts';
 import type { FRONTEND_SETTINGS } from '../frontend/settings.ts';
 import type { PoolParts } from '../frontend/worker-pool.ts';
@@ -19,9 +18,9 @@ import { bucketOverrides } from '../metrics/buckets.ts';
 import { EventLoopMetrics, watchEventLoop } from '../metrics/event-loop-metrics.ts';
 import { FrontendMetrics } from '../metrics/frontend-metrics.ts';
 import { ProcessMetrics } from '../metrics/process-metrics.ts';
-import { ByteTokenizer } from '../tokenizer/byte-tokenizer.ts';
 import type { Discovery } from '../transport/discovery.ts';
 import { HttpClient } from '../transport/http-client.ts';
+import { PromptEncoders } from './prompt-encoders.ts';
 
 export type FrontendSettings = SettingsOf<Omit<typeof FRONTEND_SETTINGS, 'engine'>>;
 
@@ -57,6 +56,8 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
   const clock = options.clock ?? new RealClock();
   const client = options.client ?? new HttpClient();
   const process = makeMetrics(options, clock);
+  const encoders = new PromptEncoders(client, log, settings.tokenizer);
+  await encoders.start();
   const metrics = new FrontendMetrics(process, {
     prefix: settings.metricsPrefix,
     overloadStatus: settings.overloadStatus,
@@ -64,11 +65,23 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
   const instruments = new RouterInstruments(process, metrics, settings.namespace);
   const policyClasses = options.router.queue.classes.map(({ name }) => name);
   const random = options.random ?? new SeededRandom(Math.trunc(clock.wallMs()));
-  const makeRouter: PoolParts['makeRouter'] = (model, blockSize, hop) => {
-    const index = options.router.useKvEvents ? new NaiveIndex() : undefined;
+  const makeRouter: PoolParts['makeRouter'] = (first, blockSize, hop) => {
+    const useKvEvents =
+      options.router.useKvEvents && first.kvEvents !== undefined && encoders.isExactFor(first);
+    const model = first.models[0] ?? '';
+    if (options.router.useKvEvents && !useKvEvents && options.router.mode.startsWith('kv'))
+      log.warn({ model, hop }, 'cache contents are guessed from earlier decisions: no usable KV events');
+    const index = useKvEvents ? new NaiveIndex() : undefined;
     if (index !== undefined) instruments.index.watch(() => index.stats());
     const observer = instruments.observe({ model, blockSize, hop, policyClasses });
-    return new KvRouter({ blockSize, clock, random, config: options.router, index, observer });
+    return new KvRouter({
+      blockSize,
+      clock,
+      random,
+      config: { ...options.router, useKvEvents },
+      index,
+      observer,
+    });
   };
   const frontend = new Frontend(
     {
@@ -92,7 +105,7 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
       requests: instruments.requests,
       makeRouter,
       feedEvents: options.feedEvents ?? (() => () => {}),
-      encoderFor: async () => byteEncoder(),
+      encoderFor: (instance, workers) => encoders.encoderFor(instance, workers),
       defaultBlockSize: settings.kvCacheBlockSize ?? DEFAULT_BLOCK_SIZE,
       headersTimeoutMs: 1000 * settings.engineTimeoutSecs,
       idleTimeoutMs: 2 * 1000 * settings.streamTimeoutSecs,
@@ -109,6 +122,7 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
     await frontend.stop();
     stopWatching();
     metrics.stop();
+    await encoders.stop();
     if (options.client === undefined) await client.stop();
   };
   return { url, frontend, metrics: process, stop };
@@ -139,15 +153,6 @@ function makeMetrics({ settings, log, env }: StartFrontendOptions, clock: Clock)
     openMetrics: settings.openMetrics,
     bucketOverrides: bucketOverrides(env),
   });
-}
-
-function byteEncoder(): PromptEncoder {
-  const tokenizer = new ByteTokenizer();
-  return {
-    exact: true,
-    encode: (text) => tokenizer.encode(text),
-    encodeChat: (messages, options) => tokenizer.encodeChat(messages, options),
-  };
 }
 
 function readKeys(path: string | undefined): string[] {

@@ -16,6 +16,11 @@ export class ClientPresence {
     return this.#leave.signal.aborted;
   }
 
+  /** Aborts when the client leaves. */
+  get signal(): AbortSignal {
+    return this.#leave.signal;
+  }
+
   /** Calls back once if the client leaves; at once if it has. Returns how to stop listening. */
   onLeave(listener: () => void): () => void {
     const { signal } = this.#leave;

@@ -58,7 +58,7 @@ export async function dispatch(parts: DispatchParts, exchange: Exchange): Promis
   }
 }
 
-/** Chooses and books a worker; throws what the client is told when there is none. */
+/** Waits for a worker and books it; throws what the client is told when there is none, or if the client leaves. */
 async function route(
   parts: DispatchParts,
   exchange: Exchange,
@@ -67,7 +67,7 @@ async function route(
 ): Promise<Selection> {
   const stage = parts.metrics.stages.enter('route', 'aggregated');
   try {
-    const choice = router.select(routeRequest(exchange, excluded));
+    const choice = await router.admit(routeRequest(exchange, excluded), exchange.client.signal);
     if (choice.kind === 'refused') throw refusalError(choice, exchange);
     return choice;
   } finally {

@@ -51,6 +51,8 @@ export async function serveRequest(
     const exchange = await prepare(parts, endpoint, httpRequest, reply, { client, guard, stream });
     if (!client.left) await dispatch(parts, exchange);
   } catch (thrown) {
+    // Nobody is left to be told, and the guard knows.
+    if (client.left) return reply;
     if (thrown instanceof KvasirError && thrown.code === 'KV_ENGINE_TIMEOUT') guard.fail('response_timeout');
     else guard.failWith(thrown);
     throw thrown;

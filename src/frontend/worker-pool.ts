@@ -11,11 +11,12 @@ export type Hop = 'prefill' | 'decode';
 /** What a pool gets from the program around it. */
 export interface PoolParts {
   readonly log: Log;
-  makeRouter(model: string, blockSize: number, hop: Hop): KvRouter;
+  /** `first` is the worker for which it is made; later ones should be like it. */
+  makeRouter(first: WorkerInstance, blockSize: number, hop: Hop): KvRouter;
   /** Feeds an instance's KV events to the router's index; returns what ends it. */
   feedEvents(instance: WorkerInstance, router: KvRouter): () => void;
   /** The tokenizer that the instance names, or what stands in for it. */
-  encoderFor(instance: WorkerInstance): Promise<PromptEncoder>;
+  encoderFor(instance: WorkerInstance, workers: () => readonly WorkerInstance[]): Promise<PromptEncoder>;
   /** KV block size of engines that do not tell theirs. */
   readonly defaultBlockSize: number;
 }
@@ -35,12 +36,12 @@ export class WorkerPool {
   readonly #routers = new Map<Hop, KvRouter>();
   #encoder: PromptEncoder | undefined;
   #config: ModelConfig = {};
+  #loading: Promise<void> | undefined;
 
   constructor(model: string, first: WorkerInstance, parts: PoolParts) {
     this.model = model;
     this.blockSize = first.blockSize ?? parts.defaultBlockSize;
     this.#parts = parts;
-    void this.#loadEncoder(first);
   }
 
   get size(): number {
@@ -89,7 +90,7 @@ export class WorkerPool {
       return false;
     }
     const known = this.#members.get(instance.workerId);
-    const router = this.#routerOf(instance.role === 'prefill' ? 'prefill' : 'decode');
+    const router = this.#routerOf(instance);
     router.addWorker({
       workerId: instance.workerId,
       dpSize: instance.dpSize,
@@ -102,6 +103,7 @@ export class WorkerPool {
     const stopFeeding = kept ? known.stopFeeding : this.#parts.feedEvents(instance, router);
     this.#members.set(instance.workerId, { instance, router, stopFeeding });
     this.#config = leastOf(this.instances(), this.blockSize);
+    this.#loading ??= this.#loadEncoder(instance);
     return true;
   }
 
@@ -123,10 +125,11 @@ export class WorkerPool {
     if (gone) router.removeWorker(instance.workerId);
   }
 
-  #routerOf(hop: Hop): KvRouter {
+  #routerOf(instance: WorkerInstance): KvRouter {
+    const hop = instance.role === 'prefill' ? 'prefill' : 'decode';
     let router = this.#routers.get(hop);
     if (router === undefined) {
-      router = this.#parts.makeRouter(this.model, this.blockSize, hop);
+      router = this.#parts.makeRouter(instance, this.blockSize, hop);
       this.#routers.set(hop, router);
     }
     return router;
@@ -134,7 +137,7 @@ export class WorkerPool {
 
   async #loadEncoder(instance: WorkerInstance): Promise<void> {
     try {
-      this.#encoder = await this.#parts.encoderFor(instance);
+      this.#encoder = await this.#parts.encoderFor(instance, () => this.instances());
     } catch (thrown) {
       const { message, hint } = toError(thrown);
       this.#parts.log.error(
