@@ -53,7 +53,7 @@ export class PromptEncoders {
       const facts = { url, kind, reason: toError(thrown).message };
       this.#log.warn(
         facts,
-        'no tokenizer is given, and the engine has no /tokenize: KV events cannot match prompts',
+        'no tokenizer is given, and the engine has no /tokenize: what it has cached is guessed from earlier decisions',
       );
       return byteEncoder(false);
     }

@@ -65,24 +65,13 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
   const instruments = new RouterInstruments(process, metrics, settings.namespace);
   const policyClasses = options.router.queue.classes.map(({ name }) => name);
   const random = options.random ?? new SeededRandom(Math.trunc(clock.wallMs()));
-  const makeRouter: PoolParts['makeRouter'] = (first, blockSize, hop) => {
-    const useKvEvents =
-      options.router.useKvEvents && first.kvEvents !== undefined && encoders.isExactFor(first);
-    const model = first.models[0] ?? '';
-    if (options.router.useKvEvents && !useKvEvents && options.router.mode.startsWith('kv'))
-      log.warn({ model, hop }, 'cache contents are guessed from earlier decisions: no usable KV events');
-    const index = useKvEvents ? new NaiveIndex() : undefined;
+  const makeRouter: PoolParts['makeRouter'] = (model, blockSize, hop) => {
+    const index = options.router.useKvEvents ? new NaiveIndex() : undefined;
     if (index !== undefined) instruments.index.watch(() => index.stats());
     const observer = instruments.observe({ model, blockSize, hop, policyClasses });
-    return new KvRouter({
-      blockSize,
-      clock,
-      random,
-      config: { ...options.router, useKvEvents },
-      index,
-      observer,
-    });
+    return new KvRouter({ blockSize, clock, random, config: options.router, index, observer });
   };
+  const feed: PoolParts['feedEvents'] = options.feedEvents ?? (() => () => {});
   const frontend = new Frontend(
     {
       host: settings.host,
@@ -104,7 +93,9 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
       metrics,
       requests: instruments.requests,
       makeRouter,
-      feedEvents: options.feedEvents ?? (() => () => {}),
+      // Events of other tokens than the prompts' would match nothing; without them the router guesses.
+      feedEvents: (instance, router) =>
+        feed(encoders.isExactFor(instance) ? instance : { ...instance, kvEvents: undefined }, router),
       encoderFor: (instance, workers) => encoders.encoderFor(instance, workers),
       defaultBlockSize: settings.kvCacheBlockSize ?? DEFAULT_BLOCK_SIZE,
       headersTimeoutMs: 1000 * settings.engineTimeoutSecs,

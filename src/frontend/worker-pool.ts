@@ -11,8 +11,7 @@ export type Hop = 'prefill' | 'decode';
 /** What a pool gets from the program around it. */
 export interface PoolParts {
   readonly log: Log;
-  /** `first` is the worker for which it is made; later ones should be like it. */
-  makeRouter(first: WorkerInstance, blockSize: number, hop: Hop): KvRouter;
+  makeRouter(model: string, blockSize: number, hop: Hop): KvRouter;
   /** Feeds an instance's KV events to the router's index; returns what ends it. */
   feedEvents(instance: WorkerInstance, router: KvRouter): () => void;
   /** The tokenizer that the instance names, or what stands in for it. */
@@ -90,7 +89,7 @@ export class WorkerPool {
       return false;
     }
     const known = this.#members.get(instance.workerId);
-    const router = this.#routerOf(instance);
+    const router = this.#routerOf(instance.role === 'prefill' ? 'prefill' : 'decode');
     router.addWorker({
       workerId: instance.workerId,
       dpSize: instance.dpSize,
@@ -125,11 +124,10 @@ export class WorkerPool {
     if (gone) router.removeWorker(instance.workerId);
   }
 
-  #routerOf(instance: WorkerInstance): KvRouter {
-    const hop = instance.role === 'prefill' ? 'prefill' : 'decode';
+  #routerOf(hop: Hop): KvRouter {
     let router = this.#routers.get(hop);
     if (router === undefined) {
-      router = this.#parts.makeRouter(instance, this.blockSize, hop);
+      router = this.#parts.makeRouter(this.model, this.blockSize, hop);
       this.#routers.set(hop, router);
     }
     return router;

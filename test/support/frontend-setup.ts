@@ -83,8 +83,8 @@ export async function startFrontend({ engines = [], facts = {}, options = {}, pa
       process,
       metrics,
       requests: instruments.requests,
-      makeRouter: (_first, blockSize, hop) => {
-        const observer = instruments.observe({ model: 'm', blockSize, hop, policyClasses: ['default'] });
+      makeRouter: (model, blockSize, hop) => {
+        const observer = instruments.observe({ model, blockSize, hop, policyClasses: ['default'] });
         const config = routerConfig();
         const router = new KvRouter({ blockSize, clock, random: new SeededRandom(1), config, observer });
         routers.push(router);
