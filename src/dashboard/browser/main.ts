@@ -62,9 +62,10 @@ async function tick(): Promise<void> {
   const before = history[0]!;
   const ms = (family: string, q: number): number | undefined =>
     scale(quantileBetween(before, now, family, q), 1000);
-  const grown = (family: string): number =>
-    now.sum(family, {}, `${family}_sum`) - before.sum(family, {}, `${family}_sum`);
-  const share = grown(PROMPT) > 0 ? grown(CACHED) / grown(PROMPT) : undefined;
+  // Prompt tokens are counted at the first token and cached ones at the end, so only their means compare.
+  const mean = (family: string): number =>
+    rateBetween(before, now, family, `${family}_sum`) / rateBetween(before, now, family, `${family}_count`);
+  const share = finite(Math.min(1, mean(CACHED) / mean(PROMPT)));
   const tokensPerS = rateBetween(before, now, 'dynamo_frontend_output_tokens_total');
   const finishedPerS = rateBetween(before, now, 'dynamo_frontend_requests_total');
   const inFlight = now.sum('dynamo_frontend_inflight_requests');
@@ -89,6 +90,10 @@ async function showRecent(): Promise<void> {
   const response = await fetch('/debug/decisions?limit=12');
   const body = response.ok ? ((await response.json()) as { decisions: Decision[] }) : { decisions: [] };
   showDecisions(body.decisions.slice(0, 12));
+}
+
+function finite(value: number): number | undefined {
+  return Number.isFinite(value) ? value : undefined;
 }
 
 function scale(value: number | undefined, by: number): number | undefined {
