@@ -17,7 +17,7 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     load: async () => (await import('../commands/frontend.ts')).command,
   },
   worker: {
-    summary: 'serve a simulated engine: OpenAI API, KV events, metrics',
+    summary: 'serve a simulated engine, or the metrics of a running one',
     load: async () => (await import('../commands/worker.ts')).command,
   },
   bench: {

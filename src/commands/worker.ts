@@ -1,22 +1,28 @@
 import { once } from 'node:events';
 import { startWorker } from '../worker/start-worker.ts';
-import { WORKER_SETTINGS, workerOptions } from '../worker/worker-settings.ts';
+import { startUpstreamWorker } from '../worker/upstream-worker.ts';
+import { upstreamOptions, WORKER_SETTINGS, workerOptions } from '../worker/worker-settings.ts';
 import { defineCommand } from './command.ts';
 
 /** `kvasir worker`: one engine behind the OpenAI API. */
 export const command = defineCommand({
   name: 'worker',
-  summary: 'serve a simulated engine: OpenAI API, KV events, metrics',
-  details: `Example:
-  kvasir worker --engine sim --http-port 9001 --kv-events tcp://127.0.0.1:5557 --replay tcp://127.0.0.1:6557 --system-port 8081
+  summary: 'serve a simulated engine, or the metrics of a running one',
+  details: `Examples:
+  kvasir worker --http-port 9001 --kv-events tcp://127.0.0.1:5557 --replay tcp://127.0.0.1:6557 --system-port 8081
+  kvasir worker --engine http://127.0.0.1:8000 --kv-events tcp://127.0.0.1:5557 --system-port 8081
 
 When it serves it prints one JSON line with its url, systemUrl and kvEvents. SIGTERM lets requests finish.`,
   settings: WORKER_SETTINGS,
   async run(settings, { log, signal, print, interactive }) {
-    const worker = await startWorker({ ...workerOptions(settings), log, signal });
+    const upstream = upstreamOptions(settings);
+    const worker =
+      upstream === undefined
+        ? await startWorker({ ...workerOptions(settings), log, signal })
+        : await startUpstreamWorker({ ...upstream, log, signal });
     const { url, systemUrl, kvEvents, replay } = worker;
     if (interactive) {
-      print(`${settings.model} on ${url}`);
+      print(`${upstream === undefined ? settings.model : upstream.engine} on ${url}`);
       if (systemUrl !== undefined) print(`  metrics   ${systemUrl}/metrics`);
       if (kvEvents !== undefined) print(`  KV events ${kvEvents}`);
     } else print(JSON.stringify({ event: 'ready', role: 'worker', url, systemUrl, kvEvents, replay }));

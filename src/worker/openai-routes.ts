@@ -36,7 +36,7 @@ async function serve(
   serviceOf: () => Service,
 ): Promise<unknown> {
   const service = serviceOf();
-  const handled = service.metrics.work.arrived(request.rawBody?.length ?? 0);
+  const handled = service.metrics.dynamo.work.arrived(request.rawBody?.length ?? 0);
   reply.raw.once('close', handled.end);
   try {
     const generation = readRequest(kind, request, service);
@@ -115,7 +115,7 @@ function handoffExtra(
   if (handoff !== 'source' || prompts.length * choices !== 1) return {};
   const { hostname, port } = new URL(url());
   const source = {
-    engineId: metrics.process.instanceId.toString(16),
+    engineId: metrics.dynamo.process.instanceId.toString(16),
     requestId: head.id,
     host: hostname,
     port: Number(port),

@@ -60,7 +60,7 @@ export class SimulatedWorker implements RunningWorker {
       live: () => this.#stopping === undefined,
       streams: () => this.#streams,
       resetCache: () => this.#whenReady().engine.resetPrefixCache(),
-      scrape: (accept) => this.#loaded().metrics.process.scrape(accept),
+      scrape: (accept) => this.#loaded().metrics.dynamo.process.scrape(accept),
     });
   }
 
@@ -107,7 +107,7 @@ export class SimulatedWorker implements RunningWorker {
       livePath: this.#settings.systemLivePath,
       endpoints: () => new Map([[this.#settings.endpoint, this.#isReady()]]),
       live: () => this.#stopping === undefined,
-      scrape: (accept) => this.#loaded().metrics.process.scrape(accept),
+      scrape: (accept) => this.#loaded().metrics.dynamo.process.scrape(accept),
       metadata: () => ({ role: 'worker', model: this.#settings.model, url, workerId: this.#workerId }),
     });
     this.#systemUrl = await this.#system.start();
@@ -116,7 +116,7 @@ export class SimulatedWorker implements RunningWorker {
   becomeReady(): void {
     this.#ready = true;
     // The gauge must tell a positive time, as the reference's acceptance demands.
-    this.#loaded().metrics.gauges.loaded(Math.max(1, this.#settings.clock.nowMs() - this.#startedMs));
+    this.#loaded().metrics.dynamo.gauges.loaded(Math.max(1, this.#settings.clock.nowMs() - this.#startedMs));
   }
 
   engineEvents(listener: BatchListener): () => void {
@@ -144,7 +144,7 @@ export class SimulatedWorker implements RunningWorker {
     // New connections are refused at once, while the engine finishes what it has.
     const closed = this.#server.stop(graceMs + CLOSE_MS);
     await this.#service?.engine.stop(graceMs);
-    this.#service?.metrics.gauges.drained(this.#settings.clock.nowMs() - startMs);
+    this.#service?.metrics.dynamo.gauges.drained(this.#settings.clock.nowMs() - startMs);
     for (const stream of this.#streams) stream.stop();
     await closed;
     await this.#system?.stop(CLOSE_MS);

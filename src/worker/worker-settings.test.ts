@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { resolveSettings } from '../base/settings.ts';
 import { engineSettings } from '../engine/engine-settings.ts';
-import { WORKER_SETTINGS, workerOptions } from './worker-settings.ts';
+import { upstreamOptions, WORKER_SETTINGS, workerOptions } from './worker-settings.ts';
 
 const options = (flags: Record<string, unknown>, env: Record<string, string> = {}) =>
   workerOptions(resolveSettings(WORKER_SETTINGS, { flags, env }));
@@ -40,11 +40,21 @@ describe('settings of a worker', () => {
     expect(options({ role: 'decode' }).engine?.workerType).toBe('decode');
   });
 
+  test('may name an engine that runs already', () => {
+    const settings = (engine: string) => resolveSettings(WORKER_SETTINGS, { flags: { engine }, env: {} });
+    expect(upstreamOptions(settings('sim'))).toBeUndefined();
+    expect(upstreamOptions(settings('http://h:8000'))).toMatchObject({
+      engine: 'http://h:8000',
+      systemPort: undefined,
+      component: 'backend',
+    });
+    expect(() => upstreamOptions(settings('vllm'))).toThrow(/--engine: vllm is not an engine/);
+  });
+
   test.each([
     [{ timing: 'fixed:1' }, /--timing: fixed:1 is not a timing model/],
     [{ extraEngineArgs: '[1]' }, /--extra-engine-args: \[1\] is not a JSON object/],
     [{ extraEngineArgs: '{' }, /--extra-engine-args: \{ is not a JSON object/],
-    [{ engine: 'http://127.0.0.1:8000' }, /--engine: http:\/\/127\.0\.0\.1:8000 is not an engine/],
     [{ httpPort: 70_000 }, /--http-port: 70000 is above 65535/],
   ])('that are wrong are named: %j', (flags, message) => {
     expect(() => options(flags)).toThrow(message);

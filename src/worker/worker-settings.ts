@@ -6,6 +6,7 @@ import { fixedTiming, POLYNOMIAL_TIMING, type Timing } from '../engine/timing.ts
 import { DIALECTS, type DialectName } from '../formats/kv-events/dialects.ts';
 import { METRICS_VERSIONS } from '../metrics/registry.ts';
 import type { WorkerOptions } from './start-worker.ts';
+import type { UpstreamWorkerOptions } from './upstream-worker.ts';
 
 const PORT = { min: 0, max: 65_535, placeholder: 'PORT' };
 
@@ -91,8 +92,8 @@ export const ENGINE_SETTINGS = {
 export const WORKER_SETTINGS = {
   engine: text({
     default: 'sim',
-    placeholder: 'sim',
-    help: 'the engine to serve: sim, a simulated one',
+    placeholder: 'ENGINE',
+    help: 'the engine to serve: sim, a simulated one, or http://HOST:PORT of one that runs already, which gets the metrics and health of a worker',
   }),
   host: text({ default: '127.0.0.1', help: 'address to listen on' }),
   httpPort: int({ ...PORT, default: 9001, help: 'port of the OpenAI API, 0 for a free one' }),
@@ -116,7 +117,7 @@ export const WORKER_SETTINGS = {
   systemLivePath: text({ default: '/live', env: 'DYN_SYSTEM_LIVE_PATH', help: 'path of the liveness' }),
   kvEvents: text({
     placeholder: 'tcp://HOST:PORT',
-    help: 'where KV events are published; rank r uses the port plus r',
+    help: 'where KV events are published; rank r uses the port plus r. Of a running engine: where it publishes them',
   }),
   kvEventsTopic: text({ default: '', help: 'topic of KV events' }),
   kvEventsFormat: choice({
@@ -172,14 +173,8 @@ export function engineOptions(settings: SettingsOf<typeof ENGINE_SETTINGS>): Par
   };
 }
 
+/** The simulated worker that the settings describe. */
 export function workerOptions(settings: SettingsOf<typeof WORKER_SETTINGS>): WorkerOptions {
-  if (settings.engine !== 'sim')
-    throw fail('KV_SETTING_INVALID', {
-      setting: '--engine',
-      value: settings.engine,
-      reason: 'is not an engine that a worker can serve',
-      mend: 'Use sim. Point kvasir frontend --engine at a real engine directly.',
-    });
   const role = settings.role;
   return {
     host: settings.host,
@@ -203,6 +198,37 @@ export function workerOptions(settings: SettingsOf<typeof WORKER_SETTINGS>): Wor
     meanAnswerTokens: settings.answerTokens,
     maxRequests: settings.maxRequests,
     seed: settings.seed,
+    metricsVersion: settings.metricsCompat,
+  };
+}
+
+/** The worker in front of a running engine that the settings describe; undefined if the engine is simulated. */
+export function upstreamOptions(
+  settings: SettingsOf<typeof WORKER_SETTINGS>,
+): UpstreamWorkerOptions | undefined {
+  const { engine, systemPort } = settings;
+  if (engine === 'sim') return undefined;
+  if (!/^https?:/.test(engine))
+    throw fail('KV_SETTING_INVALID', {
+      setting: '--engine',
+      value: engine,
+      reason: 'is not an engine',
+      mend: 'Use sim, or the http://HOST:PORT of a running engine.',
+    });
+  return {
+    engine,
+    host: settings.host,
+    httpPort: settings.httpPort,
+    systemPort: systemPort < 0 ? undefined : systemPort,
+    systemHost: settings.systemHost,
+    systemHealthPath: settings.systemHealthPath,
+    systemLivePath: settings.systemLivePath,
+    namespace: settings.namespace,
+    component: settings.component,
+    endpoint: settings.endpoint,
+    role: settings.role,
+    kvEvents: settings.kvEvents,
+    replay: settings.replay,
     metricsVersion: settings.metricsCompat,
   };
 }

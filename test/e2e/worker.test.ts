@@ -79,7 +79,7 @@ describe('kvasir worker', () => {
     [['--timing', 'slow'], 2, /--timing: slow is not a timing model\n.*fixed:20,5/],
     [['--block-size', '1'], 2, /blockSize: 1 is too small for vllm/],
     [['--kv-events', '5557'], 2, /--kv-events: 5557 is no ZMQ endpoint\n.*tcp:\/\/HOST:PORT/],
-    [['--engine', 'real'], 2, /--engine: real is not an engine/],
+    [['--engine', 'real'], 2, /--engine: real is not an engine\n.*http:\/\/HOST:PORT/],
     [['--kv-events-format', 'vllm-0.25'], 2, /Did you mean vllm-0\.2\d/],
     [['--extra-engine-args', '{"aic_next":2}'], 2, /engine argument aic_next\n.*Did you mean aic_nextn/],
     [['--frobnicate'], 2, /unknown option '--frobnicate'/],

@@ -1,0 +1,249 @@
+import { type Clock, RealClock, sleepUntil } from '../base/clock.ts';
+import { toError } from '../base/errors.ts';
+import { type Log, SILENT_LOG } from '../base/log.ts';
+import type { EngineFacts, EngineRole } from '../formats/openai/model-card.ts';
+import { BlockHasher } from '../kv/hash.ts';
+import type { MetricsVersion } from '../metrics/registry.ts';
+import { describeEngine } from '../transport/describe-engine.ts';
+import type { WorkerInstance } from '../transport/discovery.ts';
+import { parseEngineSpec, workerIdOf } from '../transport/engine-spec.ts';
+import { HttpClient } from '../transport/http-client.ts';
+import { HttpServer } from '../transport/http-server.ts';
+import { serveMetrics } from '../transport/http-server-metrics.ts';
+import { DynamoMetrics } from './dynamo-metrics.ts';
+import { createSystemServer } from './system-server.ts';
+import { UpstreamMetrics } from './upstream-metrics.ts';
+import { addUpstreamRoutes } from './upstream-routes.ts';
+
+/** A worker in front of an engine that runs already: it adds the metrics and the health of a Dynamo worker. */
+export interface UpstreamWorkerOptions {
+  /** As `kvasir frontend --engine` takes it. */
+  readonly engine: string;
+  readonly host: string;
+  readonly httpPort: number;
+  readonly systemPort: number | undefined;
+  readonly systemHost: string;
+  readonly systemHealthPath?: string | undefined;
+  readonly systemLivePath?: string | undefined;
+  readonly namespace: string;
+  readonly component: string;
+  readonly endpoint: string;
+  readonly role: EngineRole;
+  /** Where the engine itself publishes; only passed on to who asks. */
+  readonly kvEvents?: string | undefined;
+  readonly replay?: string | undefined;
+  readonly metricsVersion?: MetricsVersion | undefined;
+  readonly clock?: Clock;
+  readonly log?: Log;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const LOOK_INTERVAL_MS = 2000;
+const LOOK_TIMEOUT_MS = 5000;
+const SCRAPE_TIMEOUT_MS = 2000;
+const ANSWER_TIMEOUT_MS = 600_000;
+const GRACE_MS = 30_000;
+
+/** Waits until the engine is ready, then serves; resolves when it does. */
+export async function startUpstreamWorker(options: UpstreamWorkerOptions): Promise<UpstreamWorker> {
+  const worker = new UpstreamWorker(options);
+  try {
+    await worker.start();
+    return worker;
+  } catch (thrown) {
+    await worker.stop(0);
+    throw thrown;
+  }
+}
+
+export class UpstreamWorker {
+  readonly #options: UpstreamWorkerOptions;
+  readonly #upstream: string;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #client = new HttpClient();
+  readonly #server: HttpServer;
+  readonly #ending = new AbortController();
+  #system: HttpServer | undefined;
+  #systemUrl: string | undefined;
+  #instance: WorkerInstance | undefined;
+  #metrics: DynamoMetrics | undefined;
+  #ready = false;
+  #watching: Promise<void> = Promise.resolve();
+  #stopping: Promise<void> | undefined;
+
+  constructor(options: UpstreamWorkerOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? new RealClock();
+    this.#log = options.log ?? SILENT_LOG;
+    this.#upstream = parseEngineSpec(options.engine).url;
+    const { host, httpPort: port } = options;
+    this.#server = new HttpServer({ host, port, portFlag: '--http-port', log: this.#log });
+  }
+
+  get url(): string {
+    return this.#server.url;
+  }
+
+  get systemUrl(): string | undefined {
+    return this.#systemUrl;
+  }
+
+  get kvEvents(): string | undefined {
+    return this.#instance?.kvEvents;
+  }
+
+  get replay(): string | undefined {
+    return this.#instance?.replay;
+  }
+
+  get model(): string {
+    return this.#instance?.models[0] ?? '';
+  }
+
+  async start(): Promise<void> {
+    const startMs = this.#clock.nowMs();
+    const instance = await this.#untilReady();
+    this.#instance = instance;
+    this.#addRoutes();
+    const url = await this.#server.start();
+    this.#metrics = this.#makeMetrics(url, instance);
+    this.#metrics.gauges.loaded(Math.max(1, this.#clock.nowMs() - startMs));
+    await this.#startSystem();
+    this.#ready = true;
+    this.#watching = this.#watch();
+  }
+
+  stop(graceMs = GRACE_MS): Promise<void> {
+    this.#stopping ??= this.#stopAll(graceMs);
+    return this.#stopping;
+  }
+
+  async #stopAll(graceMs: number): Promise<void> {
+    this.#ending.abort();
+    await this.#watching;
+    await this.#server.stop(graceMs);
+    await this.#system?.stop(0);
+    await this.#client.stop();
+  }
+
+  #addRoutes(): void {
+    const { app } = this.#server;
+    app.get('/live', (_request, reply) => reply.code(this.#stopping === undefined ? 200 : 503).send());
+    app.get('/health', (_request, reply) => reply.code(this.#isReady() ? 200 : 503).send());
+    serveMetrics(app, '/metrics', (accept) => this.#metrics!.process.scrape(accept));
+    addUpstreamRoutes(app, {
+      upstream: this.#upstream,
+      client: this.#client,
+      clock: this.#clock,
+      work: () => this.#metrics!.work,
+      facts: () => this.#facts(),
+      timeoutMs: ANSWER_TIMEOUT_MS,
+    });
+  }
+
+  #makeMetrics(url: string, { dpSize }: WorkerInstance): DynamoMetrics {
+    const { namespace, component, endpoint, metricsVersion: version } = this.#options;
+    const hasher = new BlockHasher();
+    const metrics = new DynamoMetrics({
+      clock: this.#clock,
+      log: this.#log,
+      workerId: workerIdOf(url, (bytes, seed) => hasher.hashBytes(bytes, seed)),
+      namespace,
+      component,
+      endpoint,
+      model: this.model,
+      dpSize,
+      version,
+    });
+    new UpstreamMetrics({
+      metrics,
+      clock: this.#clock,
+      model: this.model,
+      fetch: () => this.#scrapeEngine(),
+    });
+    return metrics;
+  }
+
+  async #startSystem(): Promise<void> {
+    const { systemPort, systemHost, systemHealthPath, systemLivePath, endpoint } = this.#options;
+    if (systemPort === undefined) return;
+    this.#system = createSystemServer({
+      host: systemHost,
+      port: systemPort,
+      clock: this.#clock,
+      log: this.#log,
+      healthPath: systemHealthPath,
+      livePath: systemLivePath,
+      endpoints: () => new Map([[endpoint, this.#isReady()]]),
+      live: () => this.#stopping === undefined,
+      scrape: (accept) => this.#metrics!.process.scrape(accept),
+      metadata: () => ({ role: 'worker', model: this.model, url: this.url, upstream: this.#upstream }),
+    });
+    this.#systemUrl = await this.#system.start();
+  }
+
+  #isReady(): boolean {
+    return this.#ready && this.#stopping === undefined;
+  }
+
+  async #untilReady(): Promise<WorkerInstance> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await this.#look();
+      } catch (thrown) {
+        if (this.#options.signal?.aborted) throw this.#options.signal.reason;
+        const reason = toError(thrown).message;
+        if (attempt === 0) this.#log.info({ engine: this.#upstream, reason }, 'waiting for the engine');
+        await sleepUntil(this.#clock, this.#clock.nowMs() + LOOK_INTERVAL_MS, this.#options.signal);
+      }
+    }
+  }
+
+  #look(): Promise<WorkerInstance> {
+    const spec = parseEngineSpec(this.#options.engine);
+    const { kvEvents, replay } = this.#options;
+    const given = { ...spec, ...(kvEvents && { kvEvents }), ...(replay && { replay }) };
+    return describeEngine(this.#client, given, '0', { timeoutMs: LOOK_TIMEOUT_MS });
+  }
+
+  /** Follows the engine's health until the worker stops. */
+  async #watch(): Promise<void> {
+    const { signal } = this.#ending;
+    while (!signal.aborted) {
+      await sleepUntil(this.#clock, this.#clock.nowMs() + LOOK_INTERVAL_MS, signal).catch(() => {});
+      if (signal.aborted) return;
+      const ready = await this.#look().then(
+        () => true,
+        () => false,
+      );
+      if (ready !== this.#ready)
+        this.#log.warn({ engine: this.#upstream, ready }, 'the engine’s readiness changed');
+      this.#ready = ready;
+    }
+  }
+
+  async #scrapeEngine(): Promise<string> {
+    const { statusCode, body } = await this.#client.pool(this.#upstream).request({
+      path: `${new URL(this.#upstream).pathname.replace(/\/$/, '')}/metrics`,
+      method: 'GET',
+      signal: AbortSignal.timeout(SCRAPE_TIMEOUT_MS),
+    });
+    const text = await body.text();
+    if (statusCode !== 200) throw new Error(`${this.#upstream}/metrics answered ${statusCode}`);
+    return text;
+  }
+
+  #facts(): EngineFacts {
+    const { blockSize, dpSize, role, kvEvents, replay, snapshot, totalKvBlocks } = this.#instance!;
+    return {
+      dpSize,
+      role: this.#options.role === 'both' ? role : this.#options.role,
+      ...(blockSize !== undefined && { blockSize }),
+      ...(kvEvents !== undefined && { kvEvents }),
+      ...(replay !== undefined && { replay }),
+      ...(snapshot !== undefined && { snapshot }),
+      ...(totalKvBlocks !== undefined && { totalKvBlocks }),
+    };
+  }
+}
