@@ -9,8 +9,10 @@ export interface ConversationOptions {
   readonly blockSize: number;
   /** Blocks of each system prompt; conversations take one of them, the first more often than the next. */
   readonly systemPromptBlocks: readonly number[];
-  /** Ranges, both ends in. */
-  readonly documentBlocks: readonly [number, number];
+  /** Blocks of a conversation's own document: short ones, and long ones with the given share. Ranges hold both ends. */
+  readonly shortDocument: readonly [number, number];
+  readonly longDocument: readonly [number, number];
+  readonly longShare: number;
   readonly turns: readonly [number, number];
   readonly userTokens: readonly [number, number];
   readonly answerTokens: readonly [number, number];
@@ -39,7 +41,8 @@ export function conversationTrace(options: ConversationOptions): readonly TraceR
   const rows: Omit<TraceRow, 'line'>[] = [];
   for (let conversation = 0; conversation < options.conversations; conversation++) {
     const popular = Math.min(shape.nextInt(systemPrompts.length), shape.nextInt(systemPrompts.length));
-    const full = [...systemPrompts[popular]!, ...fresh(between(shape, options.documentBlocks))];
+    const document = shape.next() < options.longShare ? options.longDocument : options.shortDocument;
+    const full = [...systemPrompts[popular]!, ...fresh(between(shape, document))];
     let tokens = full.length * blockSize;
     let atMs = start.next() * options.startWithinMs;
     for (let turn = between(shape, options.turns); turn > 0; turn--) {
