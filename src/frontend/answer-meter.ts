@@ -26,6 +26,7 @@ export class AnswerMeter {
   readonly #dispatch: DispatchGuard;
   #tokens = 0;
   #unbooked = 0;
+  #firstMs: number | undefined;
   #ended = false;
 
   constructor(parts: MeterParts) {
@@ -53,12 +54,13 @@ export class AnswerMeter {
     exchange.collector.chunk(more, atMs);
     requests.firstToken(atMs - exchange.receivedMs);
     selection.booking?.prefillComplete();
-    this.#book(tokens + more);
+    this.#firstMs ??= atMs;
+    this.#book(tokens + more, atMs);
   }
 
   tokens(tokens: number, atMs: number): void {
     this.#parts.exchange.collector.chunk(tokens, atMs);
-    this.#book(tokens);
+    this.#book(tokens, atMs);
   }
 
   /** The engine's own count, which has the last word: tokens that the stream did not show come in now. */
@@ -82,10 +84,20 @@ export class AnswerMeter {
     this.#parts.requests.ended(this.#tokens);
   }
 
-  #book(tokens: number): void {
+  #book(tokens: number, atMs: number): void {
+    const { router, requests } = this.#parts;
+    const before = this.#blocks();
     this.#tokens += tokens;
+    if (router.tracksOutputBlocks && this.#blocks() > before && this.#firstMs !== undefined)
+      requests.outputBlock(this.#firstMs, atMs, this.#tokens);
     this.#unbooked += tokens;
     if (this.#unbooked >= BOOKED_TOGETHER) this.#flush();
+  }
+
+  /** Blocks of prompt and answer together. */
+  #blocks(): number {
+    const { selection, router } = this.#parts;
+    return Math.ceil((selection.isl + this.#tokens) / router.blockSize);
   }
 
   #flush(): void {

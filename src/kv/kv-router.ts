@@ -152,6 +152,11 @@ export class KvRouter {
     this.#queue?.drain();
   }
 
+  /** Whether output blocks are booked as they come. */
+  get tracksOutputBlocks(): boolean {
+    return this.#config.trackOutputBlocks;
+  }
+
   get busyThresholds(): BusyThresholds {
     return this.#busy.thresholds;
   }

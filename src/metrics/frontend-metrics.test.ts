@@ -355,14 +355,15 @@ describe('the frontend', () => {
     route.end();
     route.end();
     expect(await probe.value(pending)).toBe(0);
-    const dispatch = stages.enter('dispatch', 'decode');
-    const sent = stages.send(3);
+    const sent = stages.send(3, 'decode');
+    const dispatched = 'dynamo_frontend_stage_requests{phase="decode",stage="dispatch"}';
+    expect(await probe.value(dispatched)).toBe(1);
     clock.advanceTo(6);
     sent.sent();
     clock.advanceTo(22);
     sent.firstItem();
     sent.firstItem();
-    dispatch.end();
+    expect(await probe.value(dispatched)).toBe(0);
     expect(await probe.value('dynamo_request_plane_inflight_requests')).toBe(1);
     sent.end();
     sent.end();
@@ -378,5 +379,7 @@ describe('the frontend', () => {
     expect(read('dynamo_request_plane_queue_seconds#')).toEqual([1, 0.003]);
     expect(samples.get('dynamo_request_plane_inflight_requests')).toBe(0);
     expect(samples.has('dynamo_frontend_stage_duration_seconds_count{stage="dispatch"}')).toBe(false);
+    stages.send(0, 'decode').end();
+    expect(await probe.value(dispatched)).toBe(0);
   });
 });

@@ -5,7 +5,8 @@ import type { Histogram } from './histogram.ts';
 import { FRONTEND_STAGE, REQUEST_PLANE } from './names-frontend.ts';
 import type { ProcessMetrics } from './process-metrics.ts';
 
-export type Stage = 'preprocess' | 'route' | 'dispatch';
+/** Stages that a caller enters; `dispatch` comes with {@link StageMetrics.send}. */
+export type Stage = 'preprocess' | 'route';
 /** What the request is routed for; empty while that is not yet known (`preprocess`). */
 export type Phase = '' | 'prefill' | 'decode' | 'aggregated';
 
@@ -44,10 +45,10 @@ export class StageMetrics {
     this.#inflight = service.gauge(REQUEST_PLANE.inflightRequests).with();
   }
 
-  /** Enters a stage. Time in `dispatch` is not observed as such: it shows as the transport's round trip. */
+  /** Enters a stage. */
   enter(stage: Stage, phase: Phase = ''): StageGuard {
     const requests = this.#requests.with({ stage, phase });
-    const duration = stage === 'dispatch' ? undefined : this.#durations.with({ stage });
+    const duration = this.#durations.with({ stage });
     const startMs = this.#nowMs();
     requests.inc();
     let inside = true;
@@ -56,17 +57,21 @@ export class StageMetrics {
         if (!inside) return;
         inside = false;
         requests.dec();
-        duration?.observe((this.#nowMs() - startMs) / 1000);
+        duration.observe((this.#nowMs() - startMs) / 1000);
       },
     };
   }
 
   /** A request goes out to a worker. `queuedMs`: from the handler's decision to the sending. */
-  send(queuedMs: number): DispatchGuard {
+  send(queuedMs: number, phase: Phase = 'aggregated'): DispatchGuard {
     this.#queue.observe(queuedMs / 1000);
-    this.#inflight.inc();
-    const roundtrips = [this.#roundtrip, this.#durations.with({ stage: 'transport_roundtrip' })];
-    return new DispatchGuard(this.#nowMs, this.#inflight, this.#send, roundtrips);
+    return new DispatchGuard({
+      nowMs: this.#nowMs,
+      inflight: this.#inflight,
+      stage: this.#requests.with({ stage: 'dispatch', phase }),
+      send: this.#send,
+      roundtrips: [this.#roundtrip, this.#durations.with({ stage: 'transport_roundtrip' })],
+    });
   }
 
   tokenized(durationMs: number): void {
@@ -84,44 +89,53 @@ export class StageMetrics {
   }
 }
 
-/** A request on its way to a worker and back. */
+interface DispatchInstruments {
+  readonly nowMs: () => number;
+  readonly inflight: Gauge;
+  readonly stage: Gauge;
+  readonly send: Histogram;
+  readonly roundtrips: readonly Histogram[];
+}
+
+/** A request on its way to a worker and back; in the stage `dispatch` until the first item of its answer. */
 export class DispatchGuard {
-  readonly #nowMs: () => number;
+  readonly #instruments: DispatchInstruments;
   readonly #startMs: number;
-  readonly #inflight: Gauge;
-  readonly #send: Histogram;
-  readonly #roundtrips: readonly Histogram[];
   #sent = false;
   #answered = false;
   #ended = false;
 
-  constructor(nowMs: () => number, inflight: Gauge, send: Histogram, roundtrips: readonly Histogram[]) {
-    this.#nowMs = nowMs;
-    this.#startMs = nowMs();
-    this.#inflight = inflight;
-    this.#send = send;
-    this.#roundtrips = roundtrips;
+  constructor(instruments: DispatchInstruments) {
+    this.#instruments = instruments;
+    this.#startMs = instruments.nowMs();
+    instruments.inflight.inc();
+    instruments.stage.inc();
   }
 
   /** The worker has accepted the request. */
   sent(): void {
     if (this.#sent) return;
     this.#sent = true;
-    this.#send.observe((this.#nowMs() - this.#startMs) / 1000);
+    this.#instruments.send.observe(this.#elapsedS());
   }
 
   /** The first item of the answer has arrived. */
   firstItem(): void {
     if (this.#answered) return;
     this.#answered = true;
-    const seconds = (this.#nowMs() - this.#startMs) / 1000;
-    for (const roundtrip of this.#roundtrips) roundtrip.observe(seconds);
+    this.#instruments.stage.dec();
+    for (const roundtrip of this.#instruments.roundtrips) roundtrip.observe(this.#elapsedS());
   }
 
   /** The answer is over, or never came. */
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#inflight.dec();
+    if (!this.#answered) this.#instruments.stage.dec();
+    this.#instruments.inflight.dec();
+  }
+
+  #elapsedS(): number {
+    return (this.#instruments.nowMs() - this.#startMs) / 1000;
   }
 }

@@ -83,7 +83,6 @@ function frontendProcess(options: FleetOptions): FleetProcess {
     routed.started();
     route.end();
     queue.set(1, 100, 64);
-    const dispatch = frontend.stages.enter('dispatch', 'aggregated');
     const sent = frontend.stages.send(0.2);
     frontend.workers.worker(worker).setLoad(4, 100);
     collector.attribute(worker, worker);
@@ -99,7 +98,6 @@ function frontendProcess(options: FleetOptions): FleetProcess {
     frontend.stages.detokenized(0.5, 129);
     routed.predicted(100, 64, 64);
     routed.ended(129, startMs + 40, startMs + 50);
-    dispatch.end();
     sent.end();
     guard.succeed();
     guard.end();
