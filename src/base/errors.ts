@@ -21,11 +21,6 @@ export const ERRORS = {
 
   // metrics
   KV_METRIC_INVALID: { message: 'metric {name}: {reason}', status: 500, hint: '{mend}' },
-  KV_EXPOSITION_MALFORMED: {
-    message: 'metrics text, line {line}: {reason}',
-    status: 502,
-    hint: 'Check with promtool check metrics what the endpoint serves.',
-  },
 
   // files and sockets
   KV_FILE_UNREADABLE: {
