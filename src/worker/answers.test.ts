@@ -242,9 +242,14 @@ describe('a request that cannot be served', () => {
       400,
       /65 stop strings exceed 64/,
     ],
+    [
+      { prompt: Array(9).fill('x'), n: 100, max_tokens: 5000 },
+      400,
+      /n: 4500000 tokens of all answers together/,
+    ],
     [{ prompt: '' }, 400, /^Validation: prompt: it has no tokens/],
   ])('is refused with the reason: %j', async (body, status, message) => {
-    const { url } = await start({ engine: { numGpuBlocks: 32 } });
+    const { url } = await start({ engine: { numGpuBlocks: Array.isArray(body.prompt) ? 512 : 32 } });
     for (const streamed of [false, true]) {
       const answer = await complete(url, { stream: streamed, ...body });
       expect(answer.status).toBe(status);

@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import type { KvasirError } from '../base/errors.ts';
+import { fail, type KvasirError } from '../base/errors.ts';
 import { hash32 } from '../base/random.ts';
 import { TokenPrompt } from '../engine/prompt.ts';
 import type { SimulatedEngine } from '../engine/simulated-engine.ts';
@@ -49,6 +49,9 @@ export interface GenerationListener {
   failed(error: KvasirError): void;
 }
 
+/** Answers are decided when they are asked for, so this bounds what one request can take. */
+const MAX_PLANNED_TOKENS = 2 ** 22;
+
 interface Member {
   readonly id: string;
   readonly promptTokens: number;
@@ -79,6 +82,7 @@ export class Generation implements ChoiceListener {
     this.#listener = listener;
     this.#arrivalMs = arrivalMs;
     const plans = request.prompts.map((prompt) => this.#plan(prompt));
+    checkPlanned(request.choices * sum(plans.map(({ length }) => length.tokens)));
     const submit = (): void => {
       for (const [i, prompt] of request.prompts.entries()) this.#submit(prompt, plans[i]!);
     };
@@ -192,6 +196,12 @@ export class Generation implements ChoiceListener {
   #tellOver({ choice, promptTokens, dpRank }: Member, end: ChoiceEnd | undefined): void {
     this.#parts.onChoiceOver({ choice, promptTokens, dpRank, arrivalMs: this.#arrivalMs, end });
   }
+}
+
+function checkPlanned(tokens: number): void {
+  if (tokens <= MAX_PLANNED_TOKENS) return;
+  const reason = `n: ${tokens} tokens of all answers together exceed ${MAX_PLANNED_TOKENS}`;
+  throw fail('KV_REQUEST_INVALID', { param: 'n', reason, mend: 'Ask for fewer or shorter answers.' });
 }
 
 function sum(values: readonly number[]): number {
