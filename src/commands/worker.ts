@@ -1,4 +1,8 @@
 import { once } from 'node:events';
+import { ByteTokenizer } from '../tokenizer/byte-tokenizer.ts';
+import { LibraryTokenizer } from '../tokenizer/library-tokenizer.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import { readTokenizerFiles } from '../transport/tokenizer-files.ts';
 import { startWorker } from '../worker/start-worker.ts';
 import { startUpstreamWorker } from '../worker/upstream-worker.ts';
 import { upstreamOptions, WORKER_SETTINGS, workerOptions } from '../worker/worker-settings.ts';
@@ -18,7 +22,12 @@ When it serves it prints one JSON line with its url, systemUrl and kvEvents. SIG
     const upstream = upstreamOptions(settings);
     const worker =
       upstream === undefined
-        ? await startWorker({ ...workerOptions(settings), log, signal })
+        ? await startWorker({
+            ...workerOptions(settings),
+            tokenizer: await loadTokenizer(settings.tokenizer),
+            log,
+            signal,
+          })
         : await startUpstreamWorker({ ...upstream, log, signal });
     const { url, systemUrl, kvEvents, replay } = worker;
     if (interactive) {
@@ -32,3 +41,8 @@ When it serves it prints one JSON line with its url, systemUrl and kvEvents. SIG
     return undefined;
   },
 });
+
+async function loadTokenizer(source: string): Promise<Tokenizer> {
+  if (source === 'byte') return new ByteTokenizer();
+  return new LibraryTokenizer(await readTokenizerFiles(source));
+}

@@ -1,9 +1,22 @@
 import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, test } from 'vitest';
-import { BLOCK, complete, metric, PROMPT, post, stream, until, Workers } from '../../test/support/workers.ts';
+import { tinyTokenizer } from '../../test/support/tiny-tokenizer.ts';
+import {
+  type Answer,
+  BLOCK,
+  complete,
+  metric,
+  PROMPT,
+  post,
+  stream,
+  until,
+  Workers,
+} from '../../test/support/workers.ts';
 import { fixedTiming } from '../engine/timing.ts';
 import { readSnapshot } from '../formats/kv-events/snapshot.ts';
 import { ByteTokenizer } from '../tokenizer/byte-tokenizer.ts';
+import { LibraryTokenizer } from '../tokenizer/library-tokenizer.ts';
+import type { ChatMessage } from '../tokenizer/tokenizer.ts';
 import type { RunningWorker, WorkerOptions } from './start-worker.ts';
 
 const golden = JSON.parse(
@@ -152,6 +165,29 @@ describe('the cache', () => {
     const held = Math.floor((turn.body.usage.total_tokens - 1) / BLOCK) * BLOCK;
     expect(held).toBeGreaterThan(turn.body.usage.prompt_tokens);
     expect(next.body.usage.prompt_tokens_details.cached_tokens).toBe(held);
+  });
+
+  test('works the same with the tokenizer of a model', async () => {
+    const template =
+      '{% for m in messages %}<s>{{ m.role }} {{ m.content }}{{ eos_token }}{% endfor %}{% if add_generation_prompt %}<s>assistant {% endif %}';
+    const config = { bos_token: '<s>', eos_token: '</s>', chat_template: template };
+    const model = new LibraryTokenizer({ tokenizer: tinyTokenizer(), config });
+    const { url } = await start({ tokenizer: model, tokenizerName: '/models/tiny', meanAnswerTokens: 200 });
+    const ask = (messages: object[], options: object = {}): Promise<Answer> =>
+      post(url, '/v1/chat/completions', { model: 'm', messages, ...options });
+    const first = [{ role: 'user', content: PROMPT }];
+    const { body } = await ask(first);
+    const { content } = body.choices[0].message;
+    expect(body.usage.prompt_tokens).toBe(model.encodeChat(first as ChatMessage[]).length);
+    expect(body.choices[0].finish_reason).toBe('stop');
+    expect(content).toMatch(/^[A-Z][a-z]{6} [a-zA-Z. ]+$/);
+    const second = [...first, { role: 'assistant', content }, { role: 'user', content: 'More.' }];
+    const next = await ask(second, { max_tokens: 9 });
+    const held = Math.floor((body.usage.total_tokens - 1) / BLOCK) * BLOCK;
+    expect(next.body.usage).toMatchObject({
+      completion_tokens: 9,
+      prompt_tokens_details: { cached_tokens: held },
+    });
   });
 
   test('is kept apart by salts', async () => {

@@ -132,6 +132,11 @@ export const WORKER_SETTINGS = {
   namespace: text({ default: 'dynamo', env: 'DYN_NAMESPACE', help: 'label dynamo_namespace of metrics' }),
   component: text({ default: 'backend', help: 'label dynamo_component of metrics' }),
   endpoint: text({ default: 'generate', help: 'label dynamo_endpoint of metrics' }),
+  tokenizer: text({
+    default: 'byte',
+    placeholder: 'PATH',
+    help: 'the model’s tokenizer: a tokenizer.json or the folder that holds it, or byte, where each byte is a token',
+  }),
   role: choice({
     choices: ['both', 'prefill', 'decode'],
     default: 'both',
@@ -173,7 +178,7 @@ export function engineOptions(settings: SettingsOf<typeof ENGINE_SETTINGS>): Par
   };
 }
 
-/** The simulated worker that the settings describe. */
+/** The simulated worker that the settings describe; whoever reads files adds the tokenizer they name. */
 export function workerOptions(settings: SettingsOf<typeof WORKER_SETTINGS>): WorkerOptions {
   const role = settings.role;
   return {
@@ -194,6 +199,7 @@ export function workerOptions(settings: SettingsOf<typeof WORKER_SETTINGS>): Wor
     namespace: settings.namespace,
     component: settings.component,
     endpoint: settings.endpoint,
+    tokenizerName: settings.tokenizer,
     startupMs: settings.startupTime * 1000,
     meanAnswerTokens: settings.answerTokens,
     maxRequests: settings.maxRequests,
