@@ -176,6 +176,12 @@ export const ERRORS = {
     status: 500,
     hint: 'Mend the cause and run the command again: what was measured is kept, what failed is tried again.',
   },
+  KV_PROFILE_TOO_SMALL: {
+    message:
+      'the engine holds {maxKvTokens} KV tokens, too few for one request of {islTokens} + {oslTokens} tokens on each of {ranks} ranks',
+    status: 400,
+    hint: 'Profile wider engines with --max-num-gpus-per-engine, or shorter requests.',
+  },
   KV_PROFILE_NO_CAPACITY: {
     message: 'the KV capacity of {url} is not known',
     status: 500,

@@ -48,6 +48,7 @@ export async function runCommand(command: Command, argv: readonly string[]): Pro
     log.debug({ settings: redactedSettings(rows, settings) }, 'effective settings');
     const context: CommandContext = {
       log,
+      logLevel: settings.logLevel as LogLevel,
       signal: stop.signal,
       interactive: process.stdout.isTTY === true && settings.json !== true,
       input: config.input,

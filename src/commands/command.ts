@@ -1,9 +1,11 @@
-import type { Log } from '../base/log.ts';
+import type { Log, LogLevel } from '../base/log.ts';
 import type { SettingRows, SettingsOf } from '../base/settings.ts';
 
 /** What a running command gets besides its settings. */
 export interface CommandContext {
   readonly log: Log;
+  /** Least severe messages to show, for what a command writes to stderr itself. */
+  readonly logLevel: LogLevel;
   /** Aborts on SIGINT or SIGTERM: drain, then return. */
   readonly signal: AbortSignal;
   /** A person is watching: tables, bars and colours instead of JSON. */

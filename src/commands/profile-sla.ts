@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { RealClock } from '../base/clock.ts';
 import { fail, toError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
 import { backendOf, servedModel } from '../formats/deployment/backend.ts';
 import { Deployment } from '../formats/deployment/deployment.ts';
 import { DEFAULT_MODEL, parseAnalyticModel } from '../perf/analytic-model.ts';
@@ -8,8 +10,8 @@ import { EndpointTarget, parseNamedEndpoint } from '../sla-profiler/endpoint-tar
 import { LOCAL_COMMANDS, LocalTarget } from '../sla-profiler/local-target.ts';
 import { ProfileOutput } from '../sla-profiler/profile-output.ts';
 import { rankPairs } from '../sla-profiler/ranking.ts';
-import { slaMet } from '../sla-profiler/result.ts';
-import { dryRun, runProfile } from '../sla-profiler/run.ts';
+import { resultTable } from '../sla-profiler/result-table.ts';
+import { dryRun, type ProfileObserver, runProfile } from '../sla-profiler/run.ts';
 import { checkSlaSettings, SLA_SETTINGS, type SlaSettings } from '../sla-profiler/settings.ts';
 import { SimTarget } from '../sla-profiler/sim-target.ts';
 import { profileSummary } from '../sla-profiler/summary.ts';
@@ -17,6 +19,7 @@ import type { ProfileTarget } from '../sla-profiler/target.ts';
 import { loadPngRenderer } from '../transport/plot-assets.ts';
 import { defineCommand } from './command.ts';
 import { LoadProbeClient } from './probe-client.ts';
+import { ProfileScreen } from './profile-screen.ts';
 
 export const command = defineCommand({
   name: 'profile sla',
@@ -28,49 +31,68 @@ export const command = defineCommand({
 A run that was cut short goes on where it stopped when it is started again with the same settings.`,
   settings: SLA_SETTINGS,
   configIsInput: (source) => /^kind:\s*DynamoGraphDeployment\b/m.test(source),
-  async run(settings, { log, signal, print, interactive, input }) {
+  async run(settings, { log, logLevel, signal, print, interactive, input }) {
     checkSlaSettings(settings);
     const base =
       input === undefined
         ? await readDeployment(settings.deployment)
         : Deployment.parse(input.source, input.path);
-    const output = await ProfileOutput.open(settings.outputDir, log);
+    const screen = new ProfileScreen(logLevel);
+    const output = await ProfileOutput.open(settings.outputDir, (line) => screen.say(line), log);
     const client = new LoadProbeClient(settings.model);
     try {
       if (settings.dryRun) {
         await dryRun(settings, base, output);
-        print(JSON.stringify({ dry_run: true, output_dir: settings.outputDir }));
+        print(
+          interactive
+            ? `Every deployment file is in ${settings.outputDir}; nothing was measured.`
+            : JSON.stringify({ dry_run: true, output_dir: settings.outputDir }),
+        );
         return 0;
       }
-      const target = await createTarget(settings, base, client);
-      const observer = {
-        onPoint: (description: string, outcome: string, reason?: string) => {
-          if (outcome === 'failed') output.log(`Failed: ${description}: ${reason}`);
-          else log.debug({ outcome }, description);
-        },
-      };
       const profile = await runProfile({
         settings,
         base,
-        target,
+        target: await createTarget(settings, base, client),
         output,
         renderer: await loadPngRenderer(),
         signal,
-        observer,
+        observer: profileObserver(screen, output, log),
       });
-      const summary = profileSummary(profile, rankPairs(profile, settings.gpuHourPrice));
-      print(
-        interactive
-          ? `Results in ${settings.outputDir}; targets ${slaMet(profile) ? 'met' : 'NOT met'}`
-          : JSON.stringify({ ...summary, output_dir: settings.outputDir }),
-      );
+      screen.stop();
+      const pairs = rankPairs(profile, settings.gpuHourPrice);
+      if (interactive) {
+        for (const line of resultTable(profile, pairs)) print(line);
+        print(`\nReport: ${join(settings.outputDir, 'report.html')}`);
+        print(`To deploy: ${join(settings.outputDir, 'config_with_planner.yaml')}`);
+      } else print(JSON.stringify({ ...profileSummary(profile, pairs), output_dir: settings.outputDir }));
       return 0;
+    } catch (thrown) {
+      if (thrown !== signal.reason) throw thrown;
+      screen.stop();
+      output.log(
+        `Stopped by ${toError(thrown).facts.signal}. What was measured is kept: run the same command again to go on.`,
+      );
+      return 1;
     } finally {
+      screen.stop();
       await client.stop();
       await output.close();
     }
   },
 });
+
+function profileObserver(screen: ProfileScreen, output: ProfileOutput, log: Log): ProfileObserver {
+  return {
+    onStart: (expected) => screen.start(expected),
+    onPhase: (phase) => screen.enter(phase),
+    onPoint: (description, outcome, reason) => {
+      screen.point(description);
+      if (outcome === 'failed') output.log(`Failed: ${description}: ${reason}`);
+      else log.debug({ outcome }, description);
+    },
+  };
+}
 
 async function createTarget(
   settings: SlaSettings,

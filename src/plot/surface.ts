@@ -216,7 +216,8 @@ function colorBar(z: Axis, name: string, colors: ColorMap, width: number, height
   return (
     bands.join('') +
     ticks.join('') +
-    label(name, left - 6, top - 14, { 'font-size': FONT.label, fill: THEME.ink })
+    // Flush right, since a long name has room to its left only.
+    label(name, width - 12, top - 14, { 'font-size': FONT.label, fill: THEME.ink, 'text-anchor': 'end' })
   );
 }
 

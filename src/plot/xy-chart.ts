@@ -2,6 +2,8 @@ import { type AxisSpec, type Frame, frame } from './axes.ts';
 import { drawing, element, label, pathThrough, type Svg } from './svg.ts';
 import { FONT, seriesColor, THEME, textWidth } from './theme.ts';
 
+const RULE_TRACE = 100;
+
 export interface XyPoint {
   readonly x: number;
   readonly y: number;
@@ -63,7 +65,7 @@ export function xyChart(chart: XyChart): Svg {
         .filter((point) => point.label !== undefined)
         .map((point) => placed.beside(point, series.color)),
     ),
-    colored.length > 1 ? legend(colored, within) : '',
+    colored.length > 1 ? legend(colored, chart.rules ?? [], within) : '',
   );
 }
 
@@ -168,7 +170,17 @@ function markPoint(mark: XyPoint, within: Frame, placed: LabelPlacer): Svg {
 type ColoredSeries = XySeries & { readonly color: string };
 
 /** Names of the series, in the corner of the frame that hides the least data. */
-function legend(series: readonly ColoredSeries[], within: Frame): Svg {
+/** A rule as points a few pixels apart. */
+function ruleTrace({ axis, value }: XyRule, { x, y, left, right, top, bottom }: Frame): [number, number][] {
+  return Array.from({ length: RULE_TRACE }, (_, i) => {
+    const share = i / (RULE_TRACE - 1);
+    return axis === 'x'
+      ? [x(value), top + share * (bottom - top)]
+      : [left + share * (right - left), y(value)];
+  });
+}
+
+function legend(series: readonly ColoredSeries[], rules: readonly XyRule[], within: Frame): Svg {
   const widest = Math.max(...series.map(({ name }) => textWidth(name, FONT.note)));
   const [width, height] = [widest + 44, series.length * 20 + 10];
   const spots = [
@@ -177,7 +189,10 @@ function legend(series: readonly ColoredSeries[], within: Frame): Svg {
     { left: within.right - width - 8, top: within.bottom - height - 28 },
     { left: within.left + 8, top: within.bottom - height - 28 },
   ];
-  const traces = series.flatMap((one) => trace(one, within));
+  const traces = [
+    ...series.flatMap((one) => trace(one, within)),
+    ...rules.flatMap((rule) => ruleTrace(rule, within)),
+  ];
   const hidden = ({ left, top }: { left: number; top: number }): number =>
     traces.filter(([x, y]) => x > left && x < left + width && y > top && y < top + height).length;
   const { left, top } = spots.reduce((best, spot) => (hidden(spot) < hidden(best) ? spot : best));

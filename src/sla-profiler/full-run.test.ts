@@ -1,7 +1,7 @@
 import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { parse as parseYaml } from 'yaml';
 import golden from '../../test/golden/sla/full_run_aic.json' with { type: 'json' };
 import { SILENT_LOG } from '../base/log.ts';
@@ -10,9 +10,9 @@ import { Deployment } from '../formats/deployment/deployment.ts';
 import { toNumbers } from '../formats/npz/npy.ts';
 import { decodeNpz } from '../formats/npz/npz.ts';
 import { analyticItlMs, analyticMaxBatch, analyticTtftMs, DEFAULT_MODEL } from '../perf/analytic-model.ts';
-import type { PngRenderer } from '../plot/png.ts';
 import { loadPngRenderer } from '../transport/plot-assets.ts';
-import { ProfileOutput } from './profile-output.ts';
+import { profileCharts } from './charts.ts';
+import { type ChartRenderer, ProfileOutput } from './profile-output.ts';
 import { recommendationLines } from './recommendation.ts';
 import { runProfile } from './run.ts';
 import { SLA_SETTINGS, type SlaSettings } from './settings.ts';
@@ -51,11 +51,14 @@ interface GoldenRun {
 
 const camel = (key: string): string => key.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
 
-async function runGolden(run: GoldenRun, renderer: PngRenderer) {
+/** Where the numbers are the subject: the names of pictures, without the seconds that painting takes. */
+const UNPAINTED: ChartRenderer = { render: (svg) => Buffer.from(svg) };
+
+async function runGolden(run: GoldenRun, renderer: ChartRenderer) {
   const outputDir = mkdtempSync(join(tmpdir(), 'kvasir-sla-'));
   const given = Object.fromEntries(Object.entries(run.args).map(([key, value]) => [camel(key), value]));
   const settings = resolveSettings(SLA_SETTINGS, { flags: { ...given, outputDir, refine: false }, env: {} });
-  const output = await ProfileOutput.open(outputDir, SILENT_LOG);
+  const output = await ProfileOutput.open(outputDir, () => {}, SILENT_LOG);
   const base = Deployment.parse(golden.input_yaml, 'disagg.yaml');
   const profile = await runProfile({
     settings,
@@ -64,7 +67,7 @@ async function runGolden(run: GoldenRun, renderer: PngRenderer) {
     output,
     renderer,
     signal: new AbortController().signal,
-    observer: { onPoint: () => {} },
+    observer: { onStart: () => {}, onPhase: () => {}, onPoint: () => {} },
   });
   await output.close();
   return { outputDir, profile };
@@ -82,15 +85,29 @@ function withoutNulls(value: unknown): unknown {
 }
 
 describe('a whole run', () => {
-  let renderer: PngRenderer;
-  beforeAll(async () => {
-    renderer = await loadPngRenderer();
+  test('names every chart as SVG and PNG, and paints them', async () => {
+    const { outputDir, profile } = await runGolden(
+      Object.values(golden.runs)[0] as unknown as GoldenRun,
+      UNPAINTED,
+    );
+    const charts = profileCharts(profile, 3);
+    expect(Object.keys(charts).length).toBe(8);
+    for (const [name, svg] of Object.entries(charts)) {
+      expect(readFileSync(join(outputDir, `${name}.svg`), 'utf8')).toBe(svg);
+      expect(readFileSync(join(outputDir, `${name}.png`), 'utf8')).toBe(svg);
+    }
+    const renderer = await loadPngRenderer();
+    for (const name of ['decode_performance', 'selected_decode_interpolation/decode_itl_interpolation']) {
+      const png = Buffer.from(renderer.render(charts[name]!, 0.5));
+      expect(png.subarray(1, 4).toString()).toBe('PNG');
+      expect(png.readUInt32BE(16)).toBe(500);
+    }
   });
 
   test.each(Object.entries(golden.runs) as unknown as [string, GoldenRun][])(
     '%s gives the reference’s results',
     async (_, run) => {
-      const { outputDir, profile } = await runGolden(run, renderer);
+      const { outputDir, profile } = await runGolden(run, UNPAINTED);
       const said = (lines: readonly string[]): string[] =>
         lines
           .map((line) => line.replace(/^INFO - /, ''))

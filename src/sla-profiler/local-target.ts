@@ -9,7 +9,7 @@ import { shellSplit } from '../formats/deployment/arguments.ts';
 import type { BackendName } from '../formats/deployment/backend.ts';
 import { EndpointEngine } from './endpoint-engine.ts';
 import { kvCapacityFromLog } from './kv-capacity.ts';
-import { attentionRanks } from './pipeline.ts';
+import { attentionRanks } from './plan.ts';
 import type { ProbeClient } from './probe-client.ts';
 import type { EngineOrder, EngineUnderTest, ProfileTarget } from './target.ts';
 

@@ -56,6 +56,8 @@ export interface MeasurementObserver {
 export class Measurements {
   readonly counts: MeasurementCounts = { measured: 0, reused: 0, failed: 0, probes: 0 };
   #lastFailure: string | undefined;
+  /** Of this run and those it goes on from, so that a budget ends a resumed run where it ends a whole one. */
+  #probesSpent = 0;
   readonly #target: ProfileTarget;
   readonly #journal: PointJournal;
   readonly #precision: Precision;
@@ -107,12 +109,13 @@ export class Measurements {
   }
 
   #probesOf(order: EngineOrder, start: () => Promise<EngineUnderTest>): EngineProbes {
+    const engine = `${order.role} ${order.mapping.kind}${order.mapping.gpus}`;
     const base = `${order.role}/${order.mapping.kind}${order.mapping.gpus}/${this.#identityOf(order)}`;
     return {
       kvTokens: () =>
-        this.#once(`${base}/kv`, `${order.role} KV capacity`, async () => (await start()).kvTokens()),
+        this.#once(`${base}/kv`, `${engine}, KV capacity`, async () => (await start()).kvTokens()),
       prefill: (islTokens) =>
-        this.#once(`${base}/isl${islTokens}`, `prefill ISL ${islTokens}`, async () => ({
+        this.#once(`${base}/isl${islTokens}`, `${engine}, ISL ${islTokens}`, async () => ({
           islTokens,
           ttft: latencyOf(
             await this.#repeat(
@@ -124,7 +127,7 @@ export class Measurements {
       decode: (islTokens, oslTokens, concurrency) =>
         this.#once(
           `${base}/isl${islTokens}/osl${oslTokens}/n${concurrency}`,
-          `decode ISL ${islTokens}, ${concurrency} in flight`,
+          `${engine}, ISL ${islTokens}, ${concurrency} in flight`,
           async () => {
             const rates: number[] = [];
             const itlMs = await this.#repeat(
@@ -146,9 +149,10 @@ export class Measurements {
     const known = this.#journal.get(key);
     if (known !== undefined) return this.#reuse<T>(known, description);
     this.#signal.throwIfAborted();
+    const before = this.counts.probes;
     try {
       const value = await measure();
-      await this.#journal.append({ key, value });
+      await this.#journal.append({ key, value, probes: this.counts.probes - before });
       this.counts.measured++;
       this.#observer.onPoint(description, 'measured');
       return value;
@@ -166,6 +170,7 @@ export class Measurements {
 
   #reuse<T>(entry: JournalEntry, description: string): T | undefined {
     this.counts.reused++;
+    this.#probesSpent += entry.probes ?? 0;
     this.#lastFailure = entry.failed ?? this.#lastFailure;
     this.#observer.onPoint(description, entry.failed === undefined ? 'reused' : 'failed', entry.failed);
     return entry.value as T | undefined;
@@ -178,7 +183,8 @@ export class Measurements {
     for (let repeat = 0; repeat < mostRepeats; repeat++) {
       seen.push(...(await probe(this.#seed + salt * 64 + repeat)));
       this.counts.probes++;
-      if (mostProbes !== undefined && this.counts.probes >= mostProbes) break;
+      this.#probesSpent++;
+      if (mostProbes !== undefined && this.#probesSpent >= mostProbes) break;
       const tight = meanHalfWidth(seen) <= halfWidthShare * mean(seen)!;
       if (repeat + 1 >= fewestRepeats && tight) break;
     }

@@ -8,6 +8,8 @@ export interface JournalEntry {
   readonly key: string;
   readonly value?: unknown;
   readonly failed?: string;
+  /** What the measurement took. */
+  readonly probes?: number;
 }
 
 /**

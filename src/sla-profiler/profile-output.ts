@@ -1,17 +1,22 @@
 import { type FileHandle, mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
+import { fail, toError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import type { PngRenderer } from '../plot/png.ts';
 import type { Svg } from '../plot/svg.ts';
 import { writeFileAtomic } from '../transport/atomic-file.ts';
-import type { ProfilePhase } from './pipeline.ts';
+import type { ProfilePhase } from './phases.ts';
 import type { EngineOrder } from './target.ts';
 
 /** Whole-page charts are rendered at print size. */
 const PNG_SCALE = 1.5;
 const LOG_FILE = 'profile_sla.log';
 const STATUS_FILE = 'profiler_status.yaml';
+
+/** Makes PNG bytes of a chart, `scale` pixels per SVG unit. */
+export interface ChartRenderer {
+  render(svg: Svg, scale: number): Uint8Array;
+}
 
 export interface ProfileStatus {
   readonly status: 'running' | 'success' | 'failed';
@@ -25,25 +30,43 @@ export interface ProfileStatus {
 export class ProfileOutput {
   readonly dir: string;
   readonly #logFile: FileHandle;
+  readonly #say: (line: string) => void;
   readonly #log: Log;
-  readonly #pending: Promise<unknown>[] = [];
+  #written: Promise<void> = Promise.resolve();
 
-  private constructor(dir: string, logFile: FileHandle, log: Log) {
+  private constructor(dir: string, logFile: FileHandle, say: (line: string) => void, log: Log) {
     this.dir = dir;
     this.#logFile = logFile;
+    this.#say = say;
     this.#log = log;
   }
 
-  static async open(dir: string, log: Log): Promise<ProfileOutput> {
-    await mkdir(dir, { recursive: true });
-    return new ProfileOutput(dir, await open(join(dir, LOG_FILE), 'a'), log);
+  /** `say` shows each line of the log to whoever watches the run. */
+  static async open(dir: string, say: (line: string) => void, log: Log): Promise<ProfileOutput> {
+    try {
+      await mkdir(dir, { recursive: true });
+      return new ProfileOutput(dir, await open(join(dir, LOG_FILE), 'a'), say, log);
+    } catch (thrown) {
+      throw fail(
+        'KV_SETTING_INVALID',
+        {
+          setting: '--output-dir',
+          value: dir,
+          reason: `cannot be written (${toError(thrown).message})`,
+          mend: 'Name a folder that can be made and written.',
+        },
+        thrown,
+      );
+    }
   }
 
-  /** One line on stderr and in the log file, in the form that operators’ scripts parse. */
-  log(line: string, now: Date = new Date()): void {
+  /** One line for the watcher and in the log file, in the form that operators’ scripts parse. */
+  log(text: string, now: Date = new Date()): void {
     const stamp = now.toISOString().slice(0, 19).replace('T', ' ');
-    this.#pending.push(this.#logFile.appendFile(`${stamp} - __main__ - INFO - ${line}\n`));
-    this.#log.info({}, line);
+    const line = `${stamp} - __main__ - INFO - ${text}`;
+    this.#say(line);
+    // One after the other: appends that overlap may land in any order.
+    this.#written = this.#written.then(() => this.#logFile.appendFile(`${line}\n`));
   }
 
   write(name: string, content: string | Uint8Array): Promise<void> {
@@ -74,7 +97,7 @@ export class ProfileOutput {
   }
 
   /** Each chart as SVG and as PNG; equal ones under several names are rendered once. */
-  async charts(charts: Readonly<Record<string, Svg>>, renderer: PngRenderer): Promise<void> {
+  async charts(charts: Readonly<Record<string, Svg>>, renderer: ChartRenderer): Promise<void> {
     const rendered = new Map<Svg, Uint8Array>();
     for (const [name, svg] of Object.entries(charts)) {
       const png = rendered.get(svg) ?? renderer.render(svg, PNG_SCALE);
@@ -85,7 +108,10 @@ export class ProfileOutput {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#pending);
-    await this.#logFile.close();
+    try {
+      await this.#written;
+    } finally {
+      await this.#logFile.close();
+    }
   }
 }

@@ -13,7 +13,7 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 th, td { text-align: right; padding: 5px 10px; border-bottom: 1px solid #e7eaf0; }
 th:first-child, td:first-child, td.text, th.text { text-align: left; }
 .verdict { padding: 12px 16px; border-radius: 8px; } .met { background: #e7f6ec; } .missed { background: #fdecea; }
-.muted { color: #667085; } svg { max-width: 100%; height: auto; } tr.best { font-weight: 600; }`;
+.muted { color: #667085; } figure { margin: 24px 0; } svg { max-width: 100%; height: auto; } tr.best { font-weight: 600; }`;
 
 /** One HTML page with everything of a profile; needs no network and no other file. */
 export function profileReport(
@@ -65,7 +65,8 @@ ${table(
 ${lostSection(profile)}
 <h2>Effort</h2>
 <p>${effort(profile)}</p>
-${pictures.map((svg) => `<h2></h2>${svg}`).join('\n')}
+<h2>Charts</h2>
+${pictures.map((svg) => `<figure>${svg}</figure>`).join('\n')}
 </body></html>
 `;
 }

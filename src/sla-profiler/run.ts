@@ -4,51 +4,40 @@ import { toError } from '../base/errors.ts';
 import { backendOf, type ParallelMapping } from '../formats/deployment/backend.ts';
 import type { Deployment } from '../formats/deployment/deployment.ts';
 import { withPlanner } from '../formats/deployment/planner.ts';
-import type { PngRenderer } from '../plot/png.ts';
 import { profileCharts } from './charts.ts';
 import { writeInterpolationFiles } from './interpolation-files.ts';
 import { type MeasurementObserver, Measurements } from './measurements.ts';
-import { engineOrder, mappingKind, type ProfilePhase, profileSla, type SlaPlan } from './pipeline.ts';
+import { expectedPoints, type ProfilePhase } from './phases.ts';
+import { profileSla } from './pipeline.ts';
+import { engineOrder, mappingKind, type SlaPlan, slaPlan } from './plan.ts';
 import { PointJournal } from './point-journal.ts';
-import type { ProfileOutput } from './profile-output.ts';
+import type { ChartRenderer, ProfileOutput } from './profile-output.ts';
 import { rankPairs } from './ranking.ts';
-import { recommendationLines } from './recommendation.ts';
 import { profileReport } from './report.ts';
 import { type SlaProfile, slaMet } from './result.ts';
 import { plannerOptions, type SlaSettings } from './settings.ts';
 import { profileSummary } from './summary.ts';
-import { denseGpuCounts, moeGpuCounts } from './sweep-ranges.ts';
 import type { ProfileTarget } from './target.ts';
 
 /** Fewest repeats from which an interval can be made. */
 const FEWEST_REPEATS = 2;
 const JOURNAL = 'journal.jsonl';
 
+/** Told as the run proceeds, for progress and the log. */
+export interface ProfileObserver extends MeasurementObserver {
+  /** Points that each phase is expected to measure. */
+  onStart(expected: ReturnType<typeof expectedPoints>): void;
+  onPhase(phase: ProfilePhase): void;
+}
+
 export interface ProfileRun {
   readonly settings: SlaSettings;
   readonly base: Deployment;
   readonly target: ProfileTarget;
   readonly output: ProfileOutput;
-  readonly renderer: PngRenderer;
+  readonly renderer: ChartRenderer;
   readonly signal: AbortSignal;
-  readonly observer: MeasurementObserver;
-}
-
-export function slaPlan(settings: SlaSettings, base: Deployment): SlaPlan {
-  const { minNumGpusPerEngine: min, maxNumGpusPerEngine: max, numGpusPerNode, isMoeModel } = settings;
-  return {
-    backend: settings.backend,
-    base,
-    target: { islTokens: settings.isl, oslTokens: settings.osl, ttftMs: settings.ttft, itlMs: settings.itl },
-    outputDir: settings.outputDir,
-    gpuCounts: isMoeModel ? moeGpuCounts(min, max, numGpusPerNode) : denseGpuCounts(min, max),
-    gpusPerNode: numGpusPerNode,
-    moe: isMoeModel,
-    maxContextLength: settings.maxContextLength,
-    prefillGranularity: settings.prefillInterpolationGranularity,
-    decodeGranularity: settings.decodeInterpolationGranularity,
-    refine: settings.refine,
-  };
+  readonly observer: ProfileObserver;
 }
 
 /** The whole run, from the first probe to the last file. What was measured is kept even when it throws. */
@@ -63,8 +52,10 @@ export async function runProfile(run: ProfileRun): Promise<SlaProfile> {
   const pendingStatus: Promise<void>[] = [];
   const enter = (next: ProfilePhase): void => {
     phase = next;
+    run.observer.onPhase(next);
     pendingStatus.push(output.status({ status: 'running', phase }));
   };
+  run.observer.onStart(expectedPoints(plan));
   try {
     const precision = {
       halfWidthShare: settings.halfWidthShare,
@@ -82,12 +73,6 @@ export async function runProfile(run: ProfileRun): Promise<SlaProfile> {
     });
     await writeSweepConfigs(plan, output);
     const profile = await profileSla(plan, measurements, { onPhase: enter, log: (line) => output.log(line) });
-    for (const line of recommendationLines(profile.recommendation, {
-      style: 'mapping',
-      prefill: profile.prefillMapping.kind,
-      decode: profile.decodeMapping.kind,
-    }))
-      output.log(line);
     enter('GeneratingDGD');
     await writeResults(run, plan, profile);
     await Promise.all(pendingStatus);
