@@ -154,6 +154,11 @@ export const ERRORS = {
     status: 400,
     hint: 'Name a worker that serves the model, or none.',
   },
+  KV_PREFILL_FAILED: {
+    message: 'prefill worker {url} did not compute the prompt: {reason}',
+    status: 502,
+    hint: 'Retry; look at the log of the prefill worker.',
+  },
   KV_ENGINE_TIMEOUT: {
     message: 'gave up on engine {url} after {afterMs} ms of waiting for {waiting}',
     status: 504,

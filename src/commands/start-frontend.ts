@@ -65,11 +65,18 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
   const instruments = new RouterInstruments(process, metrics, settings.namespace);
   const policyClasses = options.router.queue.classes.map(({ name }) => name);
   const random = options.random ?? new SeededRandom(Math.trunc(clock.wallMs()));
-  const makeRouter: PoolParts['makeRouter'] = (model, blockSize, hop) => {
+  const makeRouter: PoolParts['makeRouter'] = (pool, hop) => {
+    const { model, blockSize } = pool;
     const index = options.router.useKvEvents ? new NaiveIndex() : undefined;
     if (index !== undefined) instruments.index.watch(() => index.stats());
-    const observer = instruments.observe({ model, blockSize, hop, policyClasses });
-    return new KvRouter({ blockSize, clock, random, config: options.router, index, observer });
+    const repeats = () => hop === 'decode' && pool.router('prefill') !== undefined;
+    const observer = instruments.observe({ model, blockSize, hop, policyClasses, repeats });
+    // A prompt is on its worker only until it is handed over: no blocks to book.
+    const config =
+      hop === 'prefill'
+        ? { ...options.router, trackActiveBlocks: false, trackOutputBlocks: false }
+        : options.router;
+    return new KvRouter({ blockSize, clock, random, config, index, observer });
   };
   const feed: PoolParts['feedEvents'] = options.feedEvents ?? (() => () => {});
   const frontend = new Frontend(
@@ -91,7 +98,8 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
       discovery,
       process,
       metrics,
-      requests: instruments.requests,
+      requestsOf: (hop) => instruments.requestsOf(hop),
+      random,
       makeRouter,
       // Events of other tokens than the prompts' would match nothing; without them the router guesses.
       feedEvents: (instance, router) =>

@@ -13,6 +13,8 @@ export interface MeterParts {
   readonly stages: StageMetrics;
   /** The engine's. */
   readonly url: string;
+  /** When another worker had computed the prompt. */
+  readonly prefillDoneMs: number | undefined;
   readonly nowMs: () => number;
 }
 
@@ -81,7 +83,7 @@ export class AnswerMeter {
     this.#dispatch.end();
     this.#flush();
     this.#parts.selection.booking?.free(outcome);
-    this.#parts.requests.ended(this.#tokens);
+    this.#parts.requests.ended(this.#tokens, this.#parts.prefillDoneMs, this.#firstMs);
   }
 
   #book(tokens: number, atMs: number): void {

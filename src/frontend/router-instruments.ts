@@ -16,6 +16,8 @@ export interface ObservedRouter {
   readonly hop: Hop;
   /** Names of its queue's classes, all of which are shown from the start. */
   readonly policyClasses: readonly string[];
+  /** Its choices follow those of another hop, which was measured: overlaps count there. */
+  readonly repeats: () => boolean;
 }
 
 const REASONS: Readonly<Record<string, BackpressureReason>> = {
@@ -26,25 +28,41 @@ const REASONS: Readonly<Record<string, BackpressureReason>> = {
 
 /** What all routers of a frontend are measured with; made once per process. */
 export class RouterInstruments {
-  readonly requests: RouterRequestMetrics;
   readonly index: IndexMetrics;
+  readonly #process: ProcessMetrics;
+  readonly #namespace: string;
+  readonly #requests = new Map<Hop, RouterRequestMetrics>();
   readonly #frontend: FrontendMetrics;
   readonly #overhead: RouterOverheadMetrics;
   readonly #ranks: RankMetrics;
   readonly #queues: RouterQueueMetrics;
 
   constructor(process: ProcessMetrics, frontend: FrontendMetrics, namespace: string) {
+    this.#process = process;
+    this.#namespace = namespace;
     this.#frontend = frontend;
     this.#overhead = new RouterOverheadMetrics(process);
-    this.requests = new RouterRequestMetrics(process, namespace, 'backend');
+    this.requestsOf('decode');
     this.index = new IndexMetrics(process, namespace, 'backend');
     this.#ranks = new RankMetrics(process, namespace, 'backend');
     this.#queues = new RouterQueueMetrics(process);
   }
 
+  /** Requests of a hop, under the component that it goes to; those of prefill show once there are any. */
+  requestsOf(hop: Hop): RouterRequestMetrics {
+    let requests = this.#requests.get(hop);
+    if (requests === undefined) {
+      const component = hop === 'prefill' ? 'prefill' : 'backend';
+      requests = new RouterRequestMetrics(this.#process, this.#namespace, component);
+      this.#requests.set(hop, requests);
+    }
+    return requests;
+  }
+
   /** Carries what a router tells to the metrics that show it. */
-  observe({ model, blockSize, hop, policyClasses }: ObservedRouter): RouterObserver {
-    const { requests, index } = this;
+  observe({ model, blockSize, hop, policyClasses, repeats }: ObservedRouter): RouterObserver {
+    const { index } = this;
+    const requests = this.requestsOf(hop);
     const frontend = this.#frontend;
     const overhead = this.#overhead;
     const ranks = this.#ranks;
@@ -55,7 +73,8 @@ export class RouterInstruments {
         const foundMs = blockHashingMs + indexerFindMatchesMs;
         overhead.observe(blockHashingMs, foundMs, foundMs + seqHashingMs, totalMs);
       },
-      routed: ({ isl, overlapBlocks }) => requests.routed(isl, blockSize, overlapBlocks),
+      routed: ({ isl, overlapBlocks }) =>
+        requests.routed(isl, blockSize, repeats() ? undefined : overlapBlocks),
       loadChanged: (worker, activeDecodeBlocks, activePrefillTokens) =>
         frontend.workers.worker(named(worker)).setLoad(activeDecodeBlocks, activePrefillTokens),
       workerRegistered: (worker) => ranks.add(named(worker)),

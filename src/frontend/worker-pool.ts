@@ -11,7 +11,7 @@ export type Hop = 'prefill' | 'decode';
 /** What a pool gets from the program around it. */
 export interface PoolParts {
   readonly log: Log;
-  makeRouter(model: string, blockSize: number, hop: Hop): KvRouter;
+  makeRouter(pool: WorkerPool, hop: Hop): KvRouter;
   /** Feeds an instance's KV events to the router's index; returns what ends it. */
   feedEvents(instance: WorkerInstance, router: KvRouter): () => void;
   /** The tokenizer that the instance names, or what stands in for it. */
@@ -127,7 +127,7 @@ export class WorkerPool {
   #routerOf(hop: Hop): KvRouter {
     let router = this.#routers.get(hop);
     if (router === undefined) {
-      router = this.#parts.makeRouter(this.model, this.blockSize, hop);
+      router = this.#parts.makeRouter(this, hop);
       this.#routers.set(hop, router);
     }
     return router;

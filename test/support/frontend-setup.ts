@@ -40,12 +40,20 @@ export async function startEngine(): Promise<OpenAiEngine> {
 interface Setup {
   readonly engines?: readonly OpenAiEngine[];
   readonly facts?: Partial<WorkerInstance>;
+  /** Of each engine, in order; `both` unless given. */
+  readonly roles?: readonly WorkerInstance['role'][];
   readonly options?: Partial<FrontendOptions>;
   readonly parts?: Partial<FrontendParts>;
 }
 
 /** A frontend before engines that serve the model `m`, block size 4, context of 200 tokens. */
-export async function startFrontend({ engines = [], facts = {}, options = {}, parts = {} }: Setup = {}) {
+export async function startFrontend({
+  engines = [],
+  facts = {},
+  roles = [],
+  options = {},
+  parts = {},
+}: Setup = {}) {
   const clock = new RealClock();
   const client = new HttpClient({ connectTimeoutMs: 1000 });
   const discovery = new MemoryDiscovery();
@@ -58,6 +66,7 @@ export async function startFrontend({ engines = [], facts = {}, options = {}, pa
     models: ['m'],
     contextLength: 200,
     blockSize: 4,
+    role: roles[i] ?? 'both',
     ...facts,
   }));
   for (const instance of instances) discovery.put(instance);
@@ -82,9 +91,16 @@ export async function startFrontend({ engines = [], facts = {}, options = {}, pa
       discovery,
       process,
       metrics,
-      requests: instruments.requests,
-      makeRouter: (model, blockSize, hop) => {
-        const observer = instruments.observe({ model, blockSize, hop, policyClasses: ['default'] });
+      requestsOf: (hop) => instruments.requestsOf(hop),
+      random: new SeededRandom(1),
+      makeRouter: ({ model, blockSize }, hop) => {
+        const observer = instruments.observe({
+          model,
+          blockSize,
+          hop,
+          policyClasses: ['default'],
+          repeats: () => false,
+        });
         const config = routerConfig();
         const router = new KvRouter({ blockSize, clock, random: new SeededRandom(1), config, observer });
         routers.push(router);

@@ -32,6 +32,8 @@ export class OpenAiEngine {
   behave: Behaviour = 'answer';
   /** Reported in usage; undefined leaves the field out. */
   cachedTokens: number | undefined = 16;
+  /** Given in the answer to a request that another engine shall go on with. */
+  handoff: object | undefined;
   /** Between tokens. */
   delayMs = 0;
   /** Requests that are being answered. */
@@ -98,7 +100,8 @@ export class OpenAiEngine {
       await this.#pause(tokens);
       const text = Array.from({ length: tokens }, (_, i) => `w${i} `).join('');
       response.writeHead(200, { 'content-type': 'application/json' });
-      response.end(JSON.stringify(answerBody(kind, head, [{ text, finishReason: 'length' }], usage)));
+      const extra = this.handoff === undefined ? {} : { kv_transfer_params: this.handoff };
+      response.end(JSON.stringify(answerBody(kind, head, [{ text, finishReason: 'length' }], usage, extra)));
       return;
     }
     const chunks = answerChunks(kind, head);

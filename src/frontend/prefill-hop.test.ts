@@ -1,0 +1,125 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import {
+  CHAT,
+  cleanUp,
+  payloads,
+  post,
+  requestsTotal,
+  startEngine,
+  startFrontend,
+  until,
+} from '../../test/support/frontend-setup.ts';
+
+cleanUp();
+
+const golden = JSON.parse(
+  readFileSync(new URL('../../test/golden/engine/pd-handoff.json', import.meta.url), 'utf8'),
+);
+const HANDOFF = golden.prefill_response_excerpt.kv_transfer_params;
+
+/** Two prefill workers, ids 1 and 2, and two decode workers, ids 3 and 4. */
+async function splitFleet(options: Parameters<typeof startFrontend>[0] = {}) {
+  const engines = [
+    await startEngine(),
+    await startEngine(),
+    await startEngine(),
+    await startEngine(),
+  ] as const;
+  for (const engine of engines.slice(0, 2)) engine.handoff = HANDOFF;
+  const roles = ['prefill', 'prefill', 'decode', 'decode'] as const;
+  const setup = await startFrontend({ engines, roles, ...options });
+  const [p1, p2, d1, d2] = engines;
+  return { ...setup, prefill: [p1, p2] as const, decode: [d1, d2] as const };
+}
+
+const seenOf = <T>(engines: readonly { readonly seen: readonly T[] }[]): T[] =>
+  engines.flatMap(({ seen }) => seen);
+
+describe('a prompt computed elsewhere', () => {
+  test('goes out and on in the very bodies that vLLM’s proxies send', async () => {
+    const { url, prefill, decode, value } = await splitFleet();
+    const response = await post(url, '/v1/completions', golden.client_request);
+    const events = payloads(await response.text());
+    expect(events.at(-1)).toBe('[DONE]');
+    const [first] = seenOf(prefill);
+    const [second] = seenOf(decode);
+    expect(first?.body).toEqual(golden.prefill_request);
+    expect(second?.body).toEqual({ ...golden.decode_request, kv_transfer_params: HANDOFF });
+    expect(first?.headers['x-request-id']).toBe(second?.headers['x-request-id']);
+    expect(['1', '2']).toContain(response.headers.get('x-kvasir-prefill-worker-id'));
+    expect(['3', '4']).toContain(response.headers.get('x-kvasir-worker-id'));
+    await until(async () => (await value('dynamo_frontend_inflight_requests{model="m"}')) === 0);
+    for (const component of ['prefill', 'backend']) {
+      const labels = `{dynamo_component="${component}",dynamo_namespace="dynamo",router_id="7",worker_id="7"}`;
+      expect(await value(`dynamo_component_router_requests_total${labels}`)).toBe(1);
+    }
+  });
+
+  test('leaves no booking behind, and its tokens are not counted twice', async () => {
+    const { url, routers, value } = await splitFleet();
+    for (let i = 0; i < 4; i++)
+      await (await post(url, '/v1/chat/completions', { ...CHAT, stream: i % 2 === 0 })).text();
+    await until(async () => (await value(requestsTotal(true))) + (await value(requestsTotal(false))) === 4);
+    expect(await value('dynamo_frontend_output_tokens_total{model="m"}')).toBe(4 * 5);
+    const loads = routers.flatMap((router) => router.loads());
+    expect(loads).toHaveLength(4);
+    expect(loads.every((load) => load.activeRequests === 0 && load.activePrefillTokens === 0)).toBe(true);
+  });
+
+  test('is not asked for where an answer cannot be split, or nobody does only that', async () => {
+    const { url, prefill, discovery } = await splitFleet();
+    await post(url, '/v1/chat/completions', { ...CHAT, n: 2 });
+    await post(url, '/v1/completions', { model: 'm', prompt: ['a', 'b'] });
+    expect(seenOf(prefill)).toHaveLength(0);
+    discovery.remove('1');
+    discovery.remove('2');
+    expect((await post(url, '/v1/chat/completions', CHAT)).status).toBe(200);
+    expect(seenOf(prefill)).toHaveLength(0);
+  });
+
+  test('is tried at another prefill worker when one dies, and fails with the last', async () => {
+    const { url, prefill, decode } = await splitFleet();
+    prefill[0].behave = 'die at once';
+    for (let i = 0; i < 4; i++) {
+      const messages = [{ role: 'user', content: `${i} is a prompt of its own` }];
+      expect((await post(url, '/v1/chat/completions', { ...CHAT, messages })).status).toBe(200);
+    }
+    prefill[1].behave = 'plain 500';
+    const before = seenOf(decode).length;
+    const response = await post(url, '/v1/chat/completions', CHAT, {
+      headers: { 'x-prefill-instance-id': '2' },
+    });
+    expect(response.status).toBe(502);
+    expect(await response.json()).toMatchObject({
+      error: { message: expect.stringMatching(/did not compute the prompt: 500, Internal Server Error/) },
+    });
+    expect(seenOf(decode)).toHaveLength(before);
+  });
+
+  test('runs beside the decode hop for SGLang, both meeting under one number', async () => {
+    const { url, prefill, decode, routers } = await splitFleet({ facts: { kind: 'sglang' } });
+    const response = await post(url, '/v1/chat/completions', { ...CHAT, stream: true });
+    expect(payloads(await response.text()).at(-1)).toBe('[DONE]');
+    const [first] = seenOf(prefill);
+    const [second] = seenOf(decode);
+    const { bootstrap_host, bootstrap_port, bootstrap_room } = first?.body ?? {};
+    expect({ bootstrap_host, bootstrap_port }).toEqual({ bootstrap_host: '127.0.0.1', bootstrap_port: null });
+    expect(Number.isSafeInteger(bootstrap_room)).toBe(true);
+    expect(second?.body.bootstrap_room).toBe(bootstrap_room);
+    await until(() => routers.flatMap((router) => router.loads()).every((load) => load.activeRequests === 0));
+  });
+
+  test('is given up when the client leaves', async () => {
+    const { url, prefill, decode, routers, frontend } = await splitFleet();
+    for (const engine of prefill) engine.behave = 'never answer';
+    const leave = new AbortController();
+    const asked = post(url, '/v1/chat/completions', CHAT, { signal: leave.signal }).catch(() => {});
+    await until(() => seenOf(prefill).length === 1);
+    leave.abort();
+    await asked;
+    await until(() => frontend.inFlight === 0 && prefill.every((engine) => engine.active === 0));
+    expect(seenOf(decode)).toHaveLength(0);
+    expect(routers.flatMap((router) => router.loads()).every((load) => load.activeRequests === 0)).toBe(true);
+  });
+});

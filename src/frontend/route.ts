@@ -1,0 +1,80 @@
+import { fail, type KvasirError } from '../base/errors.ts';
+import { requestedMaxTokens } from '../formats/openai/request.ts';
+import type { KvRouter } from '../kv/kv-router.ts';
+import type { RouteRequest, RouterOverrides } from '../kv/route-request.ts';
+import type { Refusal } from '../kv/select.ts';
+import type { Selection } from '../kv/selection.ts';
+import type { StageMetrics } from '../metrics/stage-metrics.ts';
+import type { Exchange } from './exchange.ts';
+import type { Hop } from './worker-pool.ts';
+
+/** One hop of a request: `decode` after a prefill elsewhere, `aggregated` when one worker does both. */
+export interface HopRequest {
+  readonly phase: 'prefill' | 'decode' | 'aggregated';
+  /** Workers that have failed it. */
+  readonly excluded: ReadonlySet<string>;
+}
+
+/** For a prompt that was computed elsewhere: its blocks come over the wire, so what is cached here is no gain. */
+const AFTER_HANDOFF: RouterOverrides = {
+  overlapScoreCredit: 0,
+  assumeKvReuse: false,
+  trackPrefillTokens: false,
+};
+
+/** Waits until the hop has a worker, and books it. Rejects if the client leaves meanwhile. */
+export async function place(
+  stages: StageMetrics,
+  exchange: Exchange,
+  router: KvRouter,
+  hop: HopRequest,
+): Promise<Selection | Refusal> {
+  const stage = stages.enter('route', hop.phase);
+  try {
+    return await router.admit(routeRequest(exchange, hop), exchange.client.signal);
+  } finally {
+    stage.end();
+  }
+}
+
+function routeRequest(exchange: Exchange, { phase, excluded }: HopRequest): RouteRequest {
+  const { model, controls, prompt, request } = exchange;
+  const { priority, strictPriority, policyClass, sessionId, sessionFinal } = controls;
+  const pin =
+    phase === 'prefill'
+      ? { workerId: controls.prefillWorkerId, dpRank: controls.prefillDpRank }
+      : { workerId: controls.workerId, dpRank: controls.dpRank, sessionId, sessionFinal };
+  return {
+    // Not the client's id, which need not be unique.
+    requestId: crypto.randomUUID(),
+    tokens: prompt.tokens,
+    namespace: { loraName: model.loraName, cacheSalt: controls.cacheSalt },
+    expectedOutputTokens:
+      phase === 'prefill' ? 1 : (controls.expectedOutputTokens ?? requestedMaxTokens(request)),
+    controls: { ...pin, excludedWorkers: excluded, priority, strictPriority, policyClass },
+    ...(phase === 'decode' && { overrides: AFTER_HANDOFF }),
+  };
+}
+
+/** What the client is told when no worker was chosen. */
+export function refusalError(
+  { outcome, reason }: Refusal,
+  { model, controls }: Exchange,
+  hop: Hop,
+): KvasirError {
+  switch (outcome) {
+    case 'no_workers':
+      return fail('KV_NO_WORKERS', { model: model.name, reason });
+    case 'all_overloaded':
+    case 'pinned_overloaded':
+    case 'queue_full':
+      return fail('KV_OVERLOADED', { reason });
+    case 'pin_not_allowed':
+    case 'worker_required': {
+      const worker = hop === 'prefill' ? controls.prefillWorkerId : controls.workerId;
+      return fail('KV_WORKER_REFUSED', { worker: worker ?? '(none)', reason });
+    }
+    case 'duplicate':
+      return fail('KV_INTERNAL', { reason });
+  }
+}
