@@ -20,7 +20,14 @@ export class BodyQueue {
   constructor(plan: LoadPlan, target: LoadTarget) {
     this.#plan = plan;
     this.#target = target;
-    this.#schedule();
+  }
+
+  /** Builds as many as may be held, before the clock of the run starts. */
+  async fill(signal: AbortSignal | undefined): Promise<void> {
+    while (this.#hasRoom() && this.#hasMore() && signal?.aborted !== true) {
+      this.#buildNext();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
   }
 
   /** Builds this one next. */
@@ -48,19 +55,29 @@ export class BodyQueue {
     this.#ready.clear();
   }
 
+  #hasRoom(): boolean {
+    return this.#ready.size < MAX_REQUESTS && this.#bytes < MAX_BYTES;
+  }
+
+  #hasMore(): boolean {
+    return this.#soon.length > 0 || this.#nextSession < this.#plan.sessions.length;
+  }
+
   #schedule(): void {
-    if (this.#scheduled !== undefined || this.#ready.size >= MAX_REQUESTS || this.#bytes >= MAX_BYTES) return;
-    if (this.#soon.length === 0 && this.#nextSession >= this.#plan.sessions.length) return;
+    if (this.#scheduled !== undefined || !this.#hasRoom() || !this.#hasMore()) return;
     this.#scheduled = setImmediate(() => {
       this.#scheduled = undefined;
-      const request = this.#soon.shift() ?? this.#plan.sessions[this.#nextSession++]?.turns[0]?.request;
-      // One that was due before its body could be built needs none any more.
-      if (request !== undefined && !this.#sent.delete(request.index)) {
-        const prepared = this.#target.prepare(request);
-        this.#ready.set(request.index, prepared);
-        this.#bytes += prepared.body.length;
-      }
+      this.#buildNext();
       this.#schedule();
     });
+  }
+
+  #buildNext(): void {
+    const request = this.#soon.shift() ?? this.#plan.sessions[this.#nextSession++]?.turns[0]?.request;
+    // One that was due before its body could be built needs none any more.
+    if (request === undefined || this.#sent.delete(request.index)) return;
+    const prepared = this.#target.prepare(request);
+    this.#ready.set(request.index, prepared);
+    this.#bytes += prepared.body.length;
   }
 }

@@ -1,6 +1,7 @@
 import { fail } from '../base/errors.ts';
 import { BlockTokens } from '../formats/traces/block-tokens.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import { PieceTable } from './piece-table.ts';
 import type { PromptPlan } from './plan.ts';
 
 /** Words of which each is one token wherever it stands, so that a text of n words is n tokens. */
@@ -38,52 +39,62 @@ export function tokenizerLexicon(tokenizer: Tokenizer): Lexicon {
   return { words, separator: ' ' };
 }
 
-/** Writes prompts of exactly planned lengths, equal for equal ids. */
+/** Writes prompts of exactly planned lengths, equal for equal ids: as token ids or as text. */
 export class PromptWriter {
-  readonly #tokens: BlockTokens;
-  readonly #lexicon: Lexicon | undefined;
-  readonly #firstId: number;
+  readonly #options: PromptWriterOptions;
+  // Made when first used: a table of ids costs a millisecond, and most runs need one of both.
+  #ids: WordSource | undefined;
+  #text: WordSource | undefined;
 
-  /** With a lexicon: texts. Without: token ids of `[firstId, firstId + size)`. */
-  constructor(options: {
-    readonly seed: number;
-    readonly lexicon?: Lexicon | undefined;
-    readonly ids?: { readonly first: number; readonly size: number } | undefined;
-  }) {
-    const size = options.lexicon?.words.length ?? options.ids?.size ?? 95;
-    this.#tokens = new BlockTokens({ seed: options.seed, size });
-    this.#lexicon = options.lexicon;
-    this.#firstId = options.ids?.first ?? 32;
+  constructor(options: PromptWriterOptions) {
+    this.#options = options;
   }
 
-  /** Token ids of the prompt. O(tokens). */
-  ids(prompt: PromptPlan, length: number): Uint32Array {
-    const indices = this.#indices(prompt, length);
-    for (let i = 0; i < indices.length; i++) indices[i]! += this.#firstId;
-    return indices;
+  /** Token ids as they stand between the brackets of a JSON array. O(tokens). */
+  ids(prompt: PromptPlan, length: number): Buffer {
+    this.#ids ??= idSource(this.#options);
+    return this.#ids.table.write(indicesOf(prompt, length, this.#ids.tokens));
   }
 
-  /** The prompt as text; ids need a lexicon for it. */
-  text(prompt: PromptPlan, length: number): string {
-    if (prompt.kind === 'text') return prompt.text;
-    const { words, separator } = this.#lexicon ?? BYTE_LEXICON;
-    const indices = this.#indices(prompt, length);
-    const parts = new Array<string>(indices.length);
-    for (let i = 0; i < indices.length; i++) parts[i] = words[indices[i]! % words.length]!;
-    return parts.join(separator);
+  /** The prompt as text between the quotes of a JSON string. */
+  text(prompt: PromptPlan, length: number): Buffer {
+    if (prompt.kind === 'text') return Buffer.from(JSON.stringify(prompt.text).slice(1, -1));
+    this.#text ??= wordSource(this.#options.seed, this.#options.lexicon ?? BYTE_LEXICON);
+    return this.#text.table.write(indicesOf(prompt, length, this.#text.tokens));
   }
+}
 
-  #indices(prompt: PromptPlan, length: number): Uint32Array {
-    if (prompt.kind === 'text') return new Uint32Array(0);
-    const indices = new Uint32Array(length);
-    if (prompt.kind === 'blocks') {
-      const filled = this.#tokens.fill(prompt.ids, length, prompt.blockSize, indices);
-      return filled === length ? indices : indices.slice(0, filled);
-    }
-    let at = 0;
-    for (const part of prompt.parts) {
-      at += this.#tokens.fill([part.id], part.length, part.length, indices.subarray(at, at + part.length));
-    }
-    return at === length ? indices : indices.slice(0, at);
+export interface PromptWriterOptions {
+  readonly seed: number;
+  /** Words of texts; single characters when absent, which is exact for byte tokenizers. */
+  readonly lexicon?: Lexicon | undefined;
+  /** Token ids `[first, first + size)`; those of printable ASCII in byte vocabularies when absent. */
+  readonly ids?: { readonly first: number; readonly size: number } | undefined;
+}
+
+interface WordSource {
+  readonly tokens: BlockTokens;
+  readonly table: PieceTable;
+}
+
+function idSource({ seed, ids = { first: 32, size: 95 } }: PromptWriterOptions): WordSource {
+  const words = Array.from({ length: ids.size }, (_, i) => String(ids.first + i));
+  return wordSource(seed, { words, separator: ',' });
+}
+
+function wordSource(seed: number, { words, separator }: Lexicon): WordSource {
+  return { tokens: new BlockTokens({ seed, size: words.length }), table: new PieceTable(words, separator) };
+}
+
+function indicesOf(prompt: PromptPlan, length: number, tokens: BlockTokens): Uint32Array {
+  if (prompt.kind === 'text') return new Uint32Array(0);
+  const indices = new Uint32Array(length);
+  if (prompt.kind === 'blocks') {
+    return indices.subarray(0, tokens.fill(prompt.ids, length, prompt.blockSize, indices));
   }
+  let at = 0;
+  for (const part of prompt.parts) {
+    at += tokens.fill([part.id], part.length, part.length, indices.subarray(at, at + part.length));
+  }
+  return indices.subarray(0, at);
 }

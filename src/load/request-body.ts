@@ -17,23 +17,31 @@ export interface BodyOptions {
 
 /** The JSON body of a request as bytes. */
 export function requestBody(request: PlannedRequest, writer: PromptWriter, options: BodyOptions): Buffer {
-  const { prompt, inputLength, outputLength } = request;
   const usage = { include_usage: true, ...(options.continuousUsage && { continuous_usage_stats: true }) };
   const fields = JSON.stringify({
     model: options.model,
     stream: true,
     stream_options: usage,
-    max_tokens: outputLength,
+    max_tokens: request.outputLength,
     temperature: 0,
     ...(options.ignoreEos && { ignore_eos: true }),
     ...(request.priority !== undefined && { priority: request.priority }),
     ...options.extra,
   });
-  const content =
-    options.form === 'token-ids' && prompt.kind !== 'text'
-      ? `"prompt":[${writer.ids(prompt, inputLength).join(',')}]`
-      : options.form === 'chat'
-        ? `"messages":[{"role":"user","content":${JSON.stringify(writer.text(prompt, inputLength))}}]`
-        : `"prompt":${JSON.stringify(writer.text(prompt, inputLength))}`;
-  return Buffer.from(`${fields.slice(0, -1)},${content}}`);
+  const [open, content, close] = promptParts(request, writer, options.form);
+  return Buffer.concat([Buffer.from(`${fields.slice(0, -1)},${open}`), content, Buffer.from(`${close}}`)]);
+}
+
+/** What stands before, in and after the prompt. */
+function promptParts(
+  { prompt, inputLength }: PlannedRequest,
+  writer: PromptWriter,
+  form: PromptForm,
+): readonly [string, Buffer, string] {
+  if (form === 'token-ids' && prompt.kind !== 'text')
+    return ['"prompt":[', writer.ids(prompt, inputLength), ']'];
+  const text = writer.text(prompt, inputLength);
+  return form === 'chat'
+    ? ['"messages":[{"role":"user","content":"', text, '"}]']
+    : ['"prompt":"', text, '"'];
 }

@@ -245,7 +245,9 @@ describe('what goes wrong', () => {
     const run = await runLoad(plan, targetOf(server.url));
     expect(run.interrupted).toBe(true);
     expect(run.records.length).toBeLessThan(5000);
-    expect(run.records.every((record) => record.outcome === 'completed' && record.sentMs <= 100)).toBe(true);
+    expect(run.records.every((record) => record.outcome === 'completed')).toBe(true);
+    const lastSentMs = Math.max(...run.records.map((record) => record.sentMs));
+    expect(lastSentMs).toBeLessThanOrEqual(100 + run.health.loopDelayMaxMs);
   });
 });
 

@@ -1,5 +1,4 @@
 import { type Clock, RealClock } from '../base/clock.ts';
-import { LoopWatch } from './loop-watch.ts';
 import { type LoadPlan, plannedRequests } from './plan.ts';
 import type { LoadRun, RequestRecord } from './record.ts';
 import { Sender } from './sender.ts';
@@ -20,9 +19,6 @@ export interface RunOptions {
   readonly onRecord?: ((record: RequestRecord, progress: LoadProgress) => void) | undefined;
 }
 
-// Time to build the first bodies before the first deadline.
-const LEAD_MS = 20;
-
 /**
  * Sends a plan to a target and returns what was seen. Deadlines are absolute, from one origin: a late request never
  * moves the next. Never rejects for what the server does.
@@ -33,10 +29,7 @@ export async function runLoad(
   options: RunOptions = {},
 ): Promise<LoadRun> {
   const clock = options.clock ?? new RealClock();
-  const watch = new LoopWatch(clock);
-  const originMs = clock.nowMs() + LEAD_MS;
-  const originWallMs = clock.wallMs() + LEAD_MS;
-  const { records, interrupted } = await new Sender(plan, target, clock, originMs, options).run();
+  const { records, originWallMs, health, interrupted } = await new Sender(plan, target, clock, options).run();
   return {
     records,
     loop: plan.loop,
@@ -45,7 +38,7 @@ export async function runLoad(
     originWallMs,
     durationMs: lastEnd(records),
     interrupted,
-    health: watch.stop(),
+    health,
   };
 }
 

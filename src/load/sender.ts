@@ -2,8 +2,9 @@ import type { CancelTimer, Clock } from '../base/clock.ts';
 import { toError } from '../base/errors.ts';
 import { Heap } from '../base/heap.ts';
 import { BodyQueue } from './body-queue.ts';
+import { LoopWatch } from './loop-watch.ts';
 import { type LoadPlan, type PlannedSession, plannedRequests } from './plan.ts';
-import type { Answer, RequestRecord } from './record.ts';
+import type { Answer, GeneratorHealth, RequestRecord } from './record.ts';
 import type { RunOptions } from './run-load.ts';
 import type { LoadTarget } from './target.ts';
 
@@ -17,6 +18,15 @@ interface Due {
   queuedMs?: number;
 }
 
+/** What a sender gives back. */
+interface SentPlan {
+  readonly records: readonly RequestRecord[];
+  readonly originWallMs: number;
+  readonly health: GeneratorHealth;
+  /** The plan was cut short. */
+  readonly interrupted: boolean;
+}
+
 const DEFAULT_MAX_IN_FLIGHT = 10_000;
 
 /** Drives one plan: what is due when, what waits, what is in flight. Used once. */
@@ -24,7 +34,6 @@ export class Sender {
   readonly #plan: LoadPlan;
   readonly #target: LoadTarget;
   readonly #clock: Clock;
-  readonly #originMs: number;
   readonly #options: RunOptions;
   readonly #bodies: BodyQueue;
   readonly #stop = new AbortController();
@@ -32,6 +41,7 @@ export class Sender {
   readonly #due = new Heap<Due>((a, b) => a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order));
   readonly #waiting: Due[] = [];
   readonly #planned: number;
+  #originMs = 0;
   #nextSession = 0;
   #order = 0;
   #sent = 0;
@@ -42,18 +52,22 @@ export class Sender {
   #closed = false;
   #finish: () => void = () => {};
 
-  constructor(plan: LoadPlan, target: LoadTarget, clock: Clock, originMs: number, options: RunOptions) {
+  constructor(plan: LoadPlan, target: LoadTarget, clock: Clock, options: RunOptions) {
     this.#plan = plan;
     this.#target = target;
     this.#clock = clock;
-    this.#originMs = originMs;
     this.#options = options;
     this.#bodies = new BodyQueue(plan, target);
     this.#planned = plannedRequests(plan);
   }
 
-  async run(): Promise<{ readonly records: readonly RequestRecord[]; readonly interrupted: boolean }> {
+  /** Builds the first bodies, then starts the clock and sends. */
+  async run(): Promise<SentPlan> {
     const { signal } = this.#options;
+    await this.#bodies.fill(signal);
+    this.#originMs = this.#clock.nowMs();
+    const originWallMs = this.#clock.wallMs();
+    const watch = new LoopWatch(this.#clock);
     const onAbort = (): void => {
       this.#stop.abort();
       this.#close();
@@ -74,7 +88,12 @@ export class Sender {
     signal?.removeEventListener('abort', onAbort);
     this.#timer();
     this.#bodies.stop();
-    return { records: this.#records, interrupted: this.#closed && this.#records.length < this.#planned };
+    return {
+      records: this.#records,
+      originWallMs,
+      health: watch.stop(),
+      interrupted: this.#closed && this.#records.length < this.#planned,
+    };
   }
 
   #now(): number {

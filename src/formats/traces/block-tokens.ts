@@ -1,4 +1,7 @@
-import { hash32 } from '../../base/random.ts';
+import { hash32, mix32 } from '../../base/random.ts';
+
+// Weyl step of the golden ratio: neighbouring counters land far apart before they are mixed.
+const STEP = 0x9e3779b9;
 
 /**
  * Kvasir's live rule: token j of block h is a counter-based hash of (seed, h, j) into a vocabulary of `size` words,
@@ -6,26 +9,29 @@ import { hash32 } from '../../base/random.ts';
  */
 export class BlockTokens {
   readonly #seed: number;
-  readonly #size: number;
+  readonly #scale: number;
 
   /** `size`: number of words to draw from, special ones not among them; a draw is an index into them. */
   constructor(options: { readonly seed: number; readonly size: number }) {
     this.#seed = options.seed;
-    this.#size = options.size;
+    this.#scale = options.size / 2 ** 32;
   }
 
   /** Word index of token `j` of block `id`. */
   at(id: number, j: number): number {
-    return hash32(this.#blockSeed(id), j, 0) % this.#size;
+    return Math.floor(mix32(this.#blockSeed(id) + Math.imul(j, STEP)) * this.#scale);
   }
 
   /** Writes the word indices of a prompt; missing ids leave the rest of `into` untouched. O(tokens). */
   fill(ids: ArrayLike<number>, inputLength: number, blockSize: number, into: Uint32Array): number {
     const length = Math.min(inputLength, ids.length * blockSize, into.length);
+    const scale = this.#scale;
     for (let start = 0, block = 0; start < length; start += blockSize, block++) {
       const seed = this.#blockSeed(ids[block]!);
       const end = Math.min(start + blockSize, length);
-      for (let at = start; at < end; at++) into[at] = hash32(seed, at - start, 0) % this.#size;
+      for (let at = start, counter = 0; at < end; at++, counter = (counter + STEP) | 0) {
+        into[at] = mix32(seed + counter) * scale;
+      }
     }
     return length;
   }

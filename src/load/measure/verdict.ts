@@ -14,8 +14,9 @@ export interface Verdict {
   readonly reasons: readonly string[];
 }
 
-// Above this share of one core the client's own queue shows in every latency.
+// Above this share of one core the client's own queue shows in every latency; a run of an instant says nothing.
 const BUSY_LOOP = 0.95;
+const SHORTEST_TO_JUDGE_MS = 1000;
 
 /** Lag of every request that was sent; undefined in a closed loop, which has no due times. */
 export function sendLag(
@@ -39,7 +40,8 @@ function ownLagMs(record: RequestRecord): number | undefined {
   return lag === undefined ? undefined : Math.max(0, lag - (record.waitedMs ?? 0));
 }
 
-/** Invalid when lag p99 exceeds `limitMs` or 1 % of the median TTFT, whichever is more, or the client was busy. */
+/** Invalid when lag p99 exceeds `limitMs` or 1 % of the median TTFT, whichever is more, or the client was
+ * busy and late. */
 export function verdict(
   run: LoadRun,
   measured: readonly RequestRecord[],
@@ -54,9 +56,12 @@ export function verdict(
       `send lag p99 ${lag.p99Ms.toFixed(1)} ms exceeds ${limit.toFixed(1)} ms: the generator could not keep up`,
     );
   }
-  if (run.health.loopUtilization > BUSY_LOOP) {
+  const { loopUtilization, loopDelayP99Ms } = run.health;
+  const isBusy = loopUtilization > BUSY_LOOP && run.durationMs >= SHORTEST_TO_JUDGE_MS;
+  if (isBusy && loopDelayP99Ms > limit) {
+    const share = (loopUtilization * 100).toFixed(0);
     reasons.push(
-      `the generator's event loop was busy ${(run.health.loopUtilization * 100).toFixed(0)} % of the time`,
+      `the generator's event loop was busy ${share} % of the time and ${loopDelayP99Ms.toFixed(1)} ms late (p99): use a faster machine or less load`,
     );
   }
   if (!measured.some((record) => record.outcome === 'completed')) reasons.push('no request completed');
