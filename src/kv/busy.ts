@@ -31,6 +31,7 @@ interface RankLoad {
 export class BusyMonitor {
   #thresholds: BusyThresholds;
   readonly #loads = new Map<number, RankLoad>();
+  #busyRanks = 0;
 
   constructor(thresholds: BusyThresholds) {
     this.#thresholds = thresholds;
@@ -54,7 +55,9 @@ export class BusyMonitor {
     load.activeBlocks = report.activeDecodeBlocks ?? load.activeBlocks;
     load.kvUsedBlocks = report.kvUsedBlocks ?? load.kvUsedBlocks;
     load.prefillTokens = report.activePrefillTokens ?? load.prefillTokens;
-    load.busy = this.#isOver(rank, load);
+    const busy = this.#isOver(rank, load);
+    if (busy !== load.busy) this.#busyRanks += busy ? 1 : -1;
+    load.busy = busy;
   }
 
   isBusy(rankId: number): boolean {
@@ -63,7 +66,7 @@ export class BusyMonitor {
 
   /** A worker is overloaded when all its ranks are. */
   isWorkerBusy(worker: FleetWorker): boolean {
-    return this.#loads.size > 0 && worker.ranks.every(({ id }) => this.isBusy(id));
+    return this.#busyRanks > 0 && worker.ranks.every(({ id }) => this.isBusy(id));
   }
 
   /** Blocks that the engine last said it uses. */
@@ -72,6 +75,7 @@ export class BusyMonitor {
   }
 
   rankRemoved(rankId: number): void {
+    if (this.isBusy(rankId)) this.#busyRanks--;
     this.#loads.delete(rankId);
   }
 

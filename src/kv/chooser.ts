@@ -135,18 +135,17 @@ export class Chooser {
     const nowMs = clock.nowMs();
     const preferred = pinned ? undefined : request.controls?.preferredTaints;
     const table = this.#table;
-    table.clear();
-    for (const { id, worker } of this.#eligible) {
-      const row = table.add({
-        rank: id,
-        hasLoad: true,
-        prefillTokens: sequences.prefillTokens(id, nowMs),
-        activeBlocks: sequences.activeBlocks(id),
-        activeRequests: sequences.requestCount(id),
-        additionalBlocks: typeof blocks === 'number' ? blocks : blocks.length - this.#activePrefixes[id]!,
-        taintFactor: preferred === undefined ? 1 : taintFactor(preferredTaintWeight(worker, preferred)),
-        onCpu: worker.info.onCpu === true,
-      });
+    table.begin(this.#eligible.length);
+    for (const [row, { id, worker }] of this.#eligible.entries()) {
+      table.rank[row] = id;
+      table.prefillTokens[row] = sequences.prefillTokens(id, nowMs);
+      table.activeBlocks[row] = sequences.activeBlocks(id);
+      table.activeRequests[row] = sequences.requestCount(id);
+      table.additionalBlocks[row] =
+        typeof blocks === 'number' ? blocks : blocks.length - this.#activePrefixes[id]!;
+      if (preferred !== undefined)
+        table.taintFactor[row] = taintFactor(preferredTaintWeight(worker, preferred));
+      if (worker.info.onCpu === true) table.onCpu[row] = 1;
       if (policy.readsResidents === true) table.residentBlocks[row] = lookup.residentBlocks(id);
     }
     table.takeOverlaps(overlaps, lookup.predicted);

@@ -37,7 +37,7 @@ export interface Decision {
   actualCachedTokens: number | undefined;
 }
 
-/** Row-wise copy of a candidate table. Its room is that of the log: a later decision takes it over. */
+/** Copy of a candidate table, one column after the other. Its room is that of the log: a later decision takes it over. */
 interface CandidateRecord {
   /** The decision whose candidates these are. */
   owner: number;
@@ -67,7 +67,7 @@ export function explainTable(
 
 function spellOut(candidates: CandidateRecord): readonly CandidateExplanation[] {
   const rows = candidates.workers.slice(0, candidates.count).map((worker, row) => {
-    const value = (column: number): number => candidates.values[COLUMNS * row + column]!;
+    const value = (column: number): number => candidates.values[candidates.count * column + row]!;
     return {
       worker,
       chosen: row === candidates.chosen,
@@ -116,7 +116,21 @@ export class DecisionLog {
     copyCandidates(candidates, table, costs, ranks);
     candidates.owner = number;
     candidates.chosen = chosen;
-    const decision = { ...facts, number, candidates, actualCachedTokens: undefined };
+    // Spelled out: spreading `facts` costs 13 us here, a third of a whole decision.
+    const decision: Decision = {
+      number,
+      requestId: facts.requestId,
+      atWallMs: facts.atWallMs,
+      policy: facts.policy,
+      pinnedBy: facts.pinnedBy,
+      isl: facts.isl,
+      worker: facts.worker,
+      rank: facts.rank,
+      predictedCachedTokens: facts.predictedCachedTokens,
+      cost: facts.cost,
+      candidates,
+      actualCachedTokens: undefined,
+    };
     if (this.#decisions.length > 0) this.#decisions[number % this.#decisions.length] = decision;
     return decision;
   }
@@ -140,6 +154,7 @@ function emptyRecord(): CandidateRecord {
   return { owner: -1, count: 0, chosen: 0, workers: [], values: new Float64Array(0) };
 }
 
+/** Copies column by column, which the engine does in bulk. */
 function copyCandidates(
   record: CandidateRecord,
   table: CandidateTable,
@@ -150,17 +165,15 @@ function copyCandidates(
   if (record.values.length < COLUMNS * count) record.values = new Float64Array(COLUMNS * count);
   record.count = count;
   const { values, workers } = record;
-  for (let row = 0, at = 0; row < count; row++) {
-    workers[row] = ranks[row]!.key;
-    values[at++] = costs[row]!;
-    values[at++] = table.device[row]!;
-    values[at++] = table.hostPinned[row]!;
-    values[at++] = table.disk[row]!;
-    values[at++] = table.external[row]!;
-    values[at++] = table.cachedTokens[row]!;
-    values[at++] = table.prefillTokens[row]!;
-    values[at++] = table.activeBlocks[row]!;
-    values[at++] = table.additionalBlocks[row]!;
-    values[at++] = table.activeRequests[row]!;
-  }
+  for (let row = 0; row < count; row++) workers[row] = ranks[row]!.key;
+  values.set(costs.subarray(0, count), 0);
+  values.set(table.device.subarray(0, count), count);
+  values.set(table.hostPinned.subarray(0, count), 2 * count);
+  values.set(table.disk.subarray(0, count), 3 * count);
+  values.set(table.external.subarray(0, count), 4 * count);
+  values.set(table.cachedTokens.subarray(0, count), 5 * count);
+  values.set(table.prefillTokens.subarray(0, count), 6 * count);
+  values.set(table.activeBlocks.subarray(0, count), 7 * count);
+  values.set(table.additionalBlocks.subarray(0, count), 8 * count);
+  values.set(table.activeRequests.subarray(0, count), 9 * count);
 }

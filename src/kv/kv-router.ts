@@ -203,8 +203,19 @@ export class KvRouter {
     const promptBlocks = Math.ceil(isl / this.blockSize);
     this.#observer.phases?.(phases);
     this.#observer.routed?.({ worker, isl, promptBlocks, overlapBlocks, queryOnly: query });
-    const prediction = { overlap, overlapBlocks, predictedCachedTokens };
-    return { kind: 'selected', worker, isl, promptBlocks, ...prediction, decision, phases, booking };
+    // No spreading: this is the hot path.
+    return {
+      kind: 'selected',
+      worker,
+      isl,
+      promptBlocks,
+      overlap,
+      overlapBlocks,
+      predictedCachedTokens,
+      decision,
+      phases,
+      booking,
+    };
   }
 
   /** Overlaps, loads and KV cost of every rank that may serve the request; nothing is booked, logged or observed. */

@@ -1,21 +1,5 @@
 import type { Overlaps } from '../overlap.ts';
 
-/** Loads and facts of one rank, as {@link CandidateTable.add} takes them. */
-export interface CandidateFacts {
-  readonly rank: number;
-  /** False: nothing is known of its load, and its prompt counts undiminished. */
-  readonly hasLoad: boolean;
-  readonly prefillTokens: number;
-  readonly activeBlocks: number;
-  readonly activeRequests: number;
-  /** Prompt blocks that the rank does not have in active use yet. */
-  readonly additionalBlocks: number;
-  /** Factor on the cost from preferred taints; 1 without any. */
-  readonly taintFactor: number;
-  /** Runs on a CPU beside accelerators. */
-  readonly onCpu: boolean;
-}
-
 /**
  * The eligible ranks of one decision, column by column; row i is one rank. Reused from decision to decision,
  * so that choosing among many ranks allocates nothing.
@@ -23,6 +7,8 @@ export interface CandidateFacts {
 export class CandidateTable {
   #count = 0;
   #capacity = 0;
+  /** Columns that are 0 unless written. */
+  #zeroed: readonly (Uint32Array | Float64Array | Uint8Array)[] = [];
   rank = new Uint32Array(0);
   /** Blocks cached in each tier: leading ones on the device, extensions in the others. */
   device = new Uint32Array(0);
@@ -33,12 +19,16 @@ export class CandidateTable {
   sharedBeyond = new Float64Array(0);
   /** Prompt tokens taken as cached, weighted by tier. */
   cachedTokens = new Float64Array(0);
+  /** 0: nothing is known of its load, and its prompt counts undiminished. */
   hasLoad = new Uint8Array(0);
   prefillTokens = new Float64Array(0);
   activeBlocks = new Float64Array(0);
   activeRequests = new Float64Array(0);
+  /** Prompt blocks that the rank does not have in active use yet. */
   additionalBlocks = new Float64Array(0);
+  /** Factor on the cost from preferred taints; 1 without any. */
   taintFactor = new Float64Array(0);
+  /** 1: runs on a CPU beside accelerators. */
   onCpu = new Uint8Array(0);
   /** Blocks the rank holds in all; breaks ties of the 1.0 cost. */
   residentBlocks = new Float64Array(0);
@@ -47,25 +37,13 @@ export class CandidateTable {
     return this.#count;
   }
 
-  clear(): void {
-    this.#count = 0;
-  }
-
-  /** Appends a row without cached blocks. */
-  add(facts: CandidateFacts): number {
-    const row = this.#count++;
-    if (row >= this.#capacity) this.#grow(Math.max(16, 2 * row));
-    this.rank[row] = facts.rank;
-    this.hasLoad[row] = facts.hasLoad ? 1 : 0;
-    this.prefillTokens[row] = facts.prefillTokens;
-    this.activeBlocks[row] = facts.activeBlocks;
-    this.activeRequests[row] = facts.activeRequests;
-    this.additionalBlocks[row] = facts.additionalBlocks;
-    this.taintFactor[row] = facts.taintFactor;
-    this.onCpu[row] = facts.onCpu ? 1 : 0;
-    this.residentBlocks[row] = 0;
-    this.setOverlap(row, 0, 0, 0, 0);
-    return row;
+  /** Makes a table of so many idle ranks without cached blocks; the caller writes ids and what is different. */
+  begin(count: number): void {
+    if (count > this.#capacity) this.#grow(Math.max(16, 2 * count));
+    this.#count = count;
+    this.hasLoad.fill(1, 0, count);
+    this.taintFactor.fill(1, 0, count);
+    for (const column of this.#zeroed) column.fill(0, 0, count);
   }
 
   setOverlap(row: number, device: number, hostPinned: number, disk: number, external: number): void {
@@ -97,29 +75,35 @@ export class CandidateTable {
   }
 
   #grow(capacity: number): void {
-    const u32 = (old: Uint32Array): Uint32Array<ArrayBuffer> => grown(old, new Uint32Array(capacity));
-    const f64 = (old: Float64Array): Float64Array<ArrayBuffer> => grown(old, new Float64Array(capacity));
-    const u8 = (old: Uint8Array): Uint8Array<ArrayBuffer> => grown(old, new Uint8Array(capacity));
-    this.rank = u32(this.rank);
-    this.device = u32(this.device);
-    this.hostPinned = u32(this.hostPinned);
-    this.disk = u32(this.disk);
-    this.external = u32(this.external);
-    this.sharedBeyond = f64(this.sharedBeyond);
-    this.cachedTokens = f64(this.cachedTokens);
-    this.hasLoad = u8(this.hasLoad);
-    this.prefillTokens = f64(this.prefillTokens);
-    this.activeBlocks = f64(this.activeBlocks);
-    this.activeRequests = f64(this.activeRequests);
-    this.additionalBlocks = f64(this.additionalBlocks);
-    this.taintFactor = f64(this.taintFactor);
-    this.onCpu = u8(this.onCpu);
-    this.residentBlocks = f64(this.residentBlocks);
     this.#capacity = capacity;
+    this.rank = new Uint32Array(capacity);
+    this.device = new Uint32Array(capacity);
+    this.hostPinned = new Uint32Array(capacity);
+    this.disk = new Uint32Array(capacity);
+    this.external = new Uint32Array(capacity);
+    this.sharedBeyond = new Float64Array(capacity);
+    this.cachedTokens = new Float64Array(capacity);
+    this.hasLoad = new Uint8Array(capacity);
+    this.prefillTokens = new Float64Array(capacity);
+    this.activeBlocks = new Float64Array(capacity);
+    this.activeRequests = new Float64Array(capacity);
+    this.additionalBlocks = new Float64Array(capacity);
+    this.taintFactor = new Float64Array(capacity);
+    this.onCpu = new Uint8Array(capacity);
+    this.residentBlocks = new Float64Array(capacity);
+    this.#zeroed = [
+      this.device,
+      this.hostPinned,
+      this.disk,
+      this.external,
+      this.sharedBeyond,
+      this.cachedTokens,
+      this.prefillTokens,
+      this.activeBlocks,
+      this.activeRequests,
+      this.additionalBlocks,
+      this.onCpu,
+      this.residentBlocks,
+    ];
   }
-}
-
-function grown<T extends { set(from: ArrayLike<number>): void }>(old: ArrayLike<number>, larger: T): T {
-  larger.set(old);
-  return larger;
 }

@@ -21,22 +21,24 @@ interface GoldenCost {
 
 const golden = JSON.parse(readFileSync(new URL('../../../test/golden/router.json', import.meta.url), 'utf8'));
 
-function addRow(table: CandidateTable, input: GoldenCost['input']): number {
+function tableOf(...inputs: readonly GoldenCost['input'][]): CandidateTable {
+  const table = new CandidateTable();
+  table.begin(inputs.length);
+  for (const [row, input] of inputs.entries()) writeRow(table, row, input);
+  return table;
+}
+
+function writeRow(table: CandidateTable, row: number, input: GoldenCost['input']): void {
   const number = (name: string): number => Number(input[name] ?? 0);
-  const row = table.add({
-    rank: table.count,
-    hasLoad: input.has_load !== false,
-    prefillTokens: number('active_prefill'),
-    activeBlocks: number('decode'),
-    activeRequests: number('req'),
-    additionalBlocks: number('additional'),
-    taintFactor: 1,
-    onCpu: false,
-  });
+  table.rank[row] = row;
+  table.hasLoad[row] = input.has_load === false ? 0 : 1;
+  table.prefillTokens[row] = number('active_prefill');
+  table.activeBlocks[row] = number('decode');
+  table.activeRequests[row] = number('req');
+  table.additionalBlocks[row] = number('additional');
   table.setOverlap(row, number('device'), number('host'), number('disk'), number('external'));
   table.cachedTokens[row] = number('cached');
   table.sharedBeyond[row] = number('shared');
-  return row;
 }
 
 function weightsOf(input: GoldenCost['input']): KvWeights {
@@ -53,18 +55,15 @@ function weightsOf(input: GoldenCost['input']): KvWeights {
 
 describe('the KV cost', () => {
   test.each(golden.cost as GoldenCost[])('is $logit for $name', ({ input, logit }) => {
-    const table = new CandidateTable();
-    addRow(table, input);
-    // The least loaded rank, against which backlogs are measured.
-    addRow(table, {});
+    // The second row is the least loaded rank, against which backlogs are measured.
+    const table = tableOf(input, {});
     const costs = new Float64Array(2);
     kvCosts(Number(input.isl), Number(input.bs ?? 16), weightsOf(input), table, costs);
     expect(costs[0]).toBeCloseTo(logit, 12);
   });
 
   test('is multiplied by the taint factor', () => {
-    const table = new CandidateTable();
-    addRow(table, {});
+    const table = tableOf({});
     table.taintFactor[0] = taintFactor(1);
     const costs = new Float64Array(1);
     kvCosts(160, 16, DEFAULT_KV_WEIGHTS, table, costs);
@@ -91,17 +90,14 @@ describe('the KV cost', () => {
       cached_tokens: number;
     }[],
   )('weighs $device + $host + $disk blocks as $effective', (vector) => {
-    const table = new CandidateTable();
-    const row = addRow(table, { device: vector.device, host: vector.host, disk: vector.disk });
-    expect(effectiveOverlap(DEFAULT_KV_WEIGHTS, table, row)).toBe(vector.effective);
+    const table = tableOf({ device: vector.device, host: vector.host, disk: vector.disk });
+    expect(effectiveOverlap(DEFAULT_KV_WEIGHTS, table, 0)).toBe(vector.effective);
     weighOverlaps(DEFAULT_KV_WEIGHTS, table, vector.block_size);
-    expect(table.cachedTokens[row]).toBe(vector.cached_tokens);
+    expect(table.cachedTokens[0]).toBe(vector.cached_tokens);
   });
 
   test('counts only shared hits beyond the device', () => {
-    const table = new CandidateTable();
-    addRow(table, { device: 3 });
-    addRow(table, { device: 9 });
+    const table = tableOf({ device: 3 }, { device: 9 });
     weighOverlaps(DEFAULT_KV_WEIGHTS, table, 16, 5);
     expect([...table.sharedBeyond.slice(0, 2)]).toEqual([2, 0]);
   });

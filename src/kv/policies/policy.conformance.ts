@@ -21,17 +21,14 @@ export const BLOCK_SIZE = 16;
 /** A table of candidates for tests; what is left out is 0. */
 export function tableOf(ranks: readonly TestRank[]): CandidateTable {
   const table = new CandidateTable();
-  for (const rank of ranks) {
-    const row = table.add({
-      rank: rank.rank,
-      hasLoad: true,
-      prefillTokens: rank.prefillTokens ?? 0,
-      activeBlocks: rank.activeBlocks ?? 0,
-      activeRequests: rank.activeRequests ?? 0,
-      additionalBlocks: rank.additionalBlocks ?? 0,
-      taintFactor: 1,
-      onCpu: rank.onCpu ?? false,
-    });
+  table.begin(ranks.length);
+  for (const [row, rank] of ranks.entries()) {
+    table.rank[row] = rank.rank;
+    table.prefillTokens[row] = rank.prefillTokens ?? 0;
+    table.activeBlocks[row] = rank.activeBlocks ?? 0;
+    table.activeRequests[row] = rank.activeRequests ?? 0;
+    table.additionalBlocks[row] = rank.additionalBlocks ?? 0;
+    table.onCpu[row] = rank.onCpu === true ? 1 : 0;
     table.setOverlap(row, rank.device ?? 0, 0, 0, 0);
     table.cachedTokens[row] = BLOCK_SIZE * (rank.device ?? 0);
     table.residentBlocks[row] = rank.residentBlocks ?? 0;

@@ -35,6 +35,7 @@ export class PrefillBacklog {
 
   /** Tokens left: with every duration known the anchor's pace runs through the whole backlog, else only the anchor shrinks. */
   tokensLeft(nowMs: number): number {
+    if (this.#unmodelled === this.#pending.size) return this.#tokens;
     const anchor = this.#anchor();
     if (anchor?.durationMs === undefined) return this.#tokens;
     const elapsed = nowMs - this.#anchorMs;
