@@ -119,6 +119,7 @@ describe('an answer', () => {
     const events = await stream(url, '/v1/completions', request);
     const chunks = events.slice(0, -1).map((event) => JSON.parse(event).choices[0]);
     expect(chunks.map((chunk) => chunk.text).join('')).toBe(body.choices[0].text);
+    expect(chunks).toHaveLength(body.usage.completion_tokens);
     expect(chunks.at(-1)).toMatchObject({ finish_reason: 'stop', stop_reason: stop });
     const kept = await complete(url, { ...request, include_stop_str_in_output: true });
     expect(kept.body.choices[0].text).toBe(body.choices[0].text + stop);

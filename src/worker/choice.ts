@@ -14,7 +14,7 @@ export interface ChoiceEnd {
   readonly tokens: number;
 }
 
-/** Takes what becomes of one choice: pieces of text, then one end or one failure. */
+/** Takes what becomes of one choice: a piece of text for every step, empty where it is not certain yet, then one end or failure. */
 export interface ChoiceListener {
   /** `tokens` is how many the choice has so far. */
   text(index: number, text: string, tokens: number): void;
@@ -99,7 +99,7 @@ export class Choice implements RequestSink {
     }
     // The last piece goes out together with the end, which the engine tells next.
     if (this.#tokens >= length.tokens) this.#held = text;
-    else if (text !== '') listener.text(index, text, this.#tokens);
+    else listener.text(index, text, this.#tokens);
   }
 
   finished({ reason, message }: Finish): void {

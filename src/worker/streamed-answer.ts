@@ -50,6 +50,7 @@ export class StreamedAnswer implements GenerationListener {
     const waiting = this.#waiting[index]!;
     waiting.text += text;
     waiting.tokens = tokens;
+    // As in vLLM every step has its chunk, one without text included: it tells that a token is there.
     if (!this.#stalled) this.#flush(index);
   }
 
@@ -90,7 +91,6 @@ export class StreamedAnswer implements GenerationListener {
   #flush(index: number): void {
     const { chunks } = this.#options;
     const waiting = this.#waiting[index]!;
-    if (waiting.text === '') return;
     const { text } = waiting;
     waiting.text = '';
     this.#write(chunks.text(index, text, this.#usageOf(index, waiting.tokens)));
@@ -108,7 +108,7 @@ export class StreamedAnswer implements GenerationListener {
     this.#stalled = true;
     this.#stream!.onDrain(() => {
       this.#stalled = false;
-      for (const index of this.#waiting.keys()) this.#flush(index);
+      for (const [index, waiting] of this.#waiting.entries()) if (waiting.text !== '') this.#flush(index);
     });
   }
 
