@@ -334,9 +334,16 @@ describe('Kvasir', () => {
     const waited = records.map((record) => ({ ...record, waitedMs: record.sentMs - record.intendedMs! }));
     expect(verdict({ ...run, records: waited }, waited, 100).valid).toBe(true);
     expect(verdict(run, records, 6000).valid).toBe(true);
-    expect(
-      verdict({ ...run, health: { ...run.health, loopUtilization: 0.99 } }, waited, 100).reasons,
-    ).toEqual(["the generator's event loop was busy 99 % of the time"]);
+    const busy = {
+      ...run,
+      durationMs: 5000,
+      records: waited,
+      health: { ...run.health, loopUtilization: 0.99, loopDelayP99Ms: 40 },
+    };
+    expect(verdict(busy, waited, 100).reasons).toEqual([
+      "the generator's event loop was busy 99 % of the time and 40.0 ms late (p99): use a faster machine or less load",
+    ]);
+    expect(verdict({ ...busy, durationMs: 300 }, waited, 100).valid).toBe(true);
     expect(verdict(run, [], undefined).reasons).toEqual(['no request completed']);
   });
 
