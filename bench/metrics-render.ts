@@ -63,7 +63,7 @@ export const bench: Bench = {
       ratio: baseline / value,
       details: {
         p99_ms: rounded(quantile(subjectMs, 0.99)),
-        bytes: Buffer.byteLength((await metrics.scrape()).body),
+        bytes: (await metrics.scrape()).body.length,
       },
     };
   },

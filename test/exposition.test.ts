@@ -17,7 +17,7 @@ async function exposition(
     drive();
     clock.advanceTo(clock.nowMs() + 1000);
   }
-  return (await metrics.scrape(accept)).body;
+  return String((await metrics.scrape(accept)).body);
 }
 
 test.each(['frontend', 'worker', 'router', 'processor', 'planner', 'kvbm'])(

@@ -22,7 +22,7 @@ export interface Series<C extends Child = Child> {
   /** Sorted `name="value"` pairs without braces. */
   readonly labelText: string;
   /** Line beginnings per format, made at the first scrape. */
-  readonly lines: { text?: readonly string[]; openMetrics?: readonly string[] };
+  readonly lines: { text?: readonly Uint8Array[]; openmetrics?: readonly Uint8Array[] };
 }
 
 /** All series of one name in one registry; `with` binds a child once, after which nothing is looked up. */

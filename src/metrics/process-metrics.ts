@@ -2,27 +2,26 @@ import type { Clock } from '../base/clock.ts';
 import { type Log, SILENT_LOG } from '../base/log.ts';
 import type { BucketOverrides } from './buckets.ts';
 import type { Counter } from './counter.ts';
+import { type ExpositionFormat, OPENMETRICS_FORMAT, TEXT_FORMAT, writeFamily } from './exposition-format.ts';
+import { ExpositionWriter } from './exposition-writer.ts';
 import type { Family } from './family.ts';
 import { MetricsNode } from './hierarchy.ts';
 import type { ConstantLabels } from './labels.ts';
 import { SELF } from './names-kvasir.ts';
 import { PROCESS } from './names-worker.ts';
-import { familyOpenMetrics, OPENMETRICS_END } from './openmetrics-format.ts';
 import { type MetricsVersion, Registry, type RegistryRules } from './registry.ts';
 import { type FamilyGroup, mergeFamilies, type ScrapeProblem } from './scrape.ts';
-import { familyText } from './text-format.ts';
 import { withoutFamilies } from './text-source.ts';
-
-export type ExpositionFormat = 'text' | 'openmetrics';
 
 /** The answer to a scrape. */
 export interface Exposition {
   readonly contentType: string;
-  readonly body: string;
+  /** UTF-8. */
+  readonly body: Buffer;
 }
 
 /** Text of someone else (an engine's own metrics) to append, already in the asked format, without `# EOF`. */
-export type TextSource = (format: ExpositionFormat) => string | Promise<string>;
+export type TextSource = (format: ExpositionFormat['name']) => string | Promise<string>;
 
 export interface ProcessMetricsOptions {
   readonly clock: Clock;
@@ -38,12 +37,10 @@ export interface ProcessMetricsOptions {
   readonly serviceLabels?: ConstantLabels;
 }
 
-const CONTENT_TYPES: Readonly<Record<ExpositionFormat, string>> = {
-  text: 'text/plain; version=0.0.4; charset=utf-8',
-  openmetrics: 'application/openmetrics-text; version=1.0.0; charset=utf-8',
-};
-/** Text after which a scrape lets other work run. */
-const SLICE_CHARS = 1 << 20;
+/** Bytes after which a scrape lets other work run. */
+const SLICE_BYTES = 1 << 20;
+/** Room for what is new since the scrape before. */
+const SPARE_BYTES = 1 << 14;
 
 /** All metrics of one process: the HTTP service's registry, the hierarchy, and how both become text. */
 export class ProcessMetrics {
@@ -63,6 +60,7 @@ export class ProcessMetrics {
   readonly #callbacks = new Set<() => void | Promise<void>>();
   readonly #sources = new Set<TextSource>();
   readonly #logged = new Set<string>();
+  #lastBytes = SPARE_BYTES;
 
   constructor(options: ProcessMetricsOptions) {
     this.clock = options.clock;
@@ -108,24 +106,25 @@ export class ProcessMetrics {
     return () => void this.#attached.delete(registry);
   }
 
-  /** The format for a scraper's `Accept` header. */
-  negotiate(accept: string | undefined): ExpositionFormat {
-    return this.openMetrics && accept?.includes('application/openmetrics-text') ? 'openmetrics' : 'text';
-  }
-
-  /** Everything as text. Never rejects: what fails is left out, logged once and counted. */
+  /**
+   * Everything as text, in the format that the scraper's `Accept` header asks for. Never rejects: what fails is left
+   * out, logged once and counted.
+   */
   async scrape(accept?: string): Promise<Exposition> {
-    const format = this.negotiate(accept);
+    const asked = this.openMetrics && accept?.includes('application/openmetrics-text');
+    const format = asked === true ? OPENMETRICS_FORMAT : TEXT_FORMAT;
     for (const callback of this.#callbacks) await this.#attempt('callback_failed', 'callback', callback);
     const groups = this.#groups();
-    const parts = await this.#render(groups, format);
+    const writer = new ExpositionWriter(this.#lastBytes);
+    await this.#render(writer, groups, format);
     const names = new Set(groups.map(({ name }) => name));
     for (const source of this.#sources) {
-      const text = await this.#attempt('text_source_failed', 'source', () => source(format));
-      if (text !== undefined) parts.push(this.#appendable(text, names));
+      const text = await this.#attempt('text_source_failed', 'source', () => source(format.name));
+      if (text !== undefined) writer.text(this.#appendable(text, names));
     }
-    if (format === 'openmetrics') parts.push(OPENMETRICS_END);
-    return { contentType: CONTENT_TYPES[format], body: parts.join('') };
+    writer.text(format.end);
+    this.#lastBytes = writer.length + SPARE_BYTES;
+    return { contentType: format.contentType, body: writer.take() };
   }
 
   /** Service families first, then the hierarchy's, each sorted by name; a name in both belongs to the first. */
@@ -144,20 +143,24 @@ export class ProcessMetrics {
     ];
   }
 
-  async #render(groups: readonly FamilyGroup[], format: ExpositionFormat): Promise<string[]> {
-    const render = format === 'text' ? familyText : familyOpenMetrics;
-    const parts: string[] = [];
-    let chars = 0;
+  async #render(
+    writer: ExpositionWriter,
+    groups: readonly FamilyGroup[],
+    format: ExpositionFormat,
+  ): Promise<void> {
+    let sliceEnd = SLICE_BYTES;
     for (const group of groups) {
-      const text = await this.#attempt('render_failed', group.name, () => render(group));
-      if (text === undefined) continue;
-      parts.push(text);
-      chars += text.length;
-      if (chars < SLICE_CHARS) continue;
-      chars = 0;
+      const start = writer.length;
+      try {
+        writeFamily(writer, group, format);
+      } catch (cause) {
+        writer.truncate(start);
+        this.#report('render_failed', group.name, cause);
+      }
+      if (writer.length < sliceEnd) continue;
+      sliceEnd = writer.length + SLICE_BYTES;
       await new Promise((resolve) => setImmediate(resolve));
     }
-    return parts;
   }
 
   #appendable(text: string, names: ReadonlySet<string>): string {

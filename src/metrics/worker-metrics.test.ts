@@ -115,7 +115,9 @@ describe('cache statistics of a component', () => {
       hitRate?.gpu_prefix_cache_hit_rate,
     );
     expect(samples.get(`dynamo_component_kvstats_total_blocks${LABELS}`)).toBe(usage?.total_blocks);
-    expect((await probe.metrics.scrape()).body).toContain(`usage_percent${LABELS} 0.00007755545084364712\n`);
+    expect(String((await probe.metrics.scrape()).body)).toContain(
+      `usage_percent${LABELS} 0.00007755545084364712\n`,
+    );
   });
 
   test('sum the blocks of all ranks and weigh their ratios by blocks', async () => {

@@ -6,7 +6,8 @@ const compress = promisify(gzip);
 /** A rendered exposition, in the format that the scraper's `Accept` header asks for. */
 export interface Exposition {
   readonly contentType: string;
-  readonly body: string;
+  /** UTF-8. */
+  readonly body: Buffer;
 }
 
 /** Serves an exposition at `path`, gzipped for scrapers that ask for it. `scrape` is called each time. */

@@ -168,7 +168,7 @@ describe('the metrics route', () => {
     const server = makeServer();
     serveMetrics(server.app, '/metrics', (accept) => ({
       contentType: `text/plain; a=${accept}`,
-      body: 'a 1\n',
+      body: Buffer.from('a 1\n'),
     }));
     const url = await server.start();
     const { port } = new URL(url);

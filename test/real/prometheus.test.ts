@@ -23,7 +23,7 @@ describe.skipIf(realPart('promtool').skip)('promtool', () => {
     const findings = new Set<string>();
     for (const [process, { metrics, drive }] of metricsFleet({ clock: new VirtualClock() })) {
       for (let round = 0; round < 3; round++) drive();
-      const checked = promtoolCheck((await metrics.scrape()).body);
+      const checked = promtoolCheck(String((await metrics.scrape()).body));
       expect([process, checked.parsed]).toEqual([process, true]);
       for (const finding of checked.findings) findings.add(finding);
     }
@@ -71,7 +71,9 @@ class ServedFleet {
   }
 
   async #serve(
-    scrape: (accept: string | undefined) => Promise<{ readonly contentType: string; readonly body: string }>,
+    scrape: (
+      accept: string | undefined,
+    ) => Promise<{ readonly contentType: string; readonly body: string | Buffer }>,
   ): Promise<string> {
     const server = createServer((request, response) => {
       void scrape(request.headers.accept).then(({ contentType, body }) =>

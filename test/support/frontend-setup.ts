@@ -128,7 +128,7 @@ export async function startFrontend({
   await until(() => engines.length === 0 || frontend.directory.ready);
   /** Value of one series; 0 when it does not exist. */
   const value = async (series: string): Promise<number> => {
-    const { body } = await process.scrape();
+    const body = String((await process.scrape()).body);
     const line = body.split('\n').find((each) => each.startsWith(`${series} `));
     return line === undefined ? 0 : Number(line.slice(series.length + 1));
   };

@@ -15,7 +15,7 @@ export class MetricsProbe {
 
   /** Sample lines by name and label text, as `name{a="b"}`, with their values. */
   async samples(): Promise<ReadonlyMap<string, number>> {
-    const { body } = await this.metrics.scrape();
+    const body = String((await this.metrics.scrape()).body);
     const { families, problems } = parseExposition(body);
     if (problems.length > 0) throw new Error(JSON.stringify(problems));
     const lines = body.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
