@@ -41,14 +41,15 @@ export function decodeRun(
 
 /** How many of the next passes neither take, fill nor free a block, nor end a request. */
 function plainPasses(settings: EngineSettings, running: readonly Sequence[]): number {
-  const { blockSize, maxModelLen, maxNumBatchedTokens, workerType } = settings;
+  const { backend, blockSize, maxModelLen, maxNumBatchedTokens, workerType } = settings;
   if (running.length === 0 || running.length > maxNumBatchedTokens || workerType === 'prefill') return 0;
   const lengthLimit = maxModelLen ?? Number.POSITIVE_INFINITY;
   let passes = Number.POSITIVE_INFINITY;
   for (const { computed, length, maxOutputTokens, generated } of running) {
     // A prompt that lacks one token looks alike, but its pass is a prefill.
     if (computed !== length - 1 || generated === 0) return 0;
-    const inBlock = computed % blockSize;
+    // SGLang makes room for the new token in the pass that emits it, vLLM in the next.
+    const inBlock = (backend === 'sglang' ? length : computed) % blockSize;
     const untilBoundary = inBlock === 0 ? 0 : blockSize - 1 - inBlock;
     const untilEnd = Math.min(maxOutputTokens - generated, lengthLimit - length) - 1;
     passes = Math.min(passes, untilBoundary, untilEnd);

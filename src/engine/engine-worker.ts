@@ -1,15 +1,13 @@
-import { fail } from '../base/errors.ts';
 import type { DecodeRun } from './decode-run.ts';
 import type { EngineSettings } from './engine-settings.ts';
 import type { Pass } from './pass.ts';
 import type { RankParts, Scheduler } from './scheduler.ts';
+import { SglangScheduler } from './sglang-scheduler.ts';
 import { VllmScheduler } from './vllm-scheduler.ts';
 
 /** One rank of the kind that the settings ask for. */
 export function createScheduler(parts: RankParts): Scheduler {
-  if (parts.settings.backend === 'sglang')
-    throw fail('KV_INTERNAL', { reason: 'sglang is not simulated yet' });
-  return new VllmScheduler(parts);
+  return parts.settings.backend === 'sglang' ? new SglangScheduler(parts) : new VllmScheduler(parts);
 }
 
 /** Passes of a worker's ranks that started together; overwritten by the worker's next pass. */

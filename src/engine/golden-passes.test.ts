@@ -39,7 +39,7 @@ const golden = JSON.parse(
 ) as { scenarios: GoldenScenario[] };
 
 describe('the engine core repeats the recorded passes of', () => {
-  for (const scenario of golden.scenarios.filter(({ engine }) => engine.backend !== 'sglang')) {
+  for (const scenario of golden.scenarios) {
     test(scenario.name, () => {
       const settings = engineSettings({
         ...parseEngineArgs(scenario.engine),

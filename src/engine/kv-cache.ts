@@ -8,12 +8,14 @@ export class KvCache {
   readonly pool: BlockPool;
   readonly #blockSize: number;
   readonly #caching: boolean;
+  readonly #parentsFirst: boolean;
   readonly #log: EventLog;
 
   constructor(settings: EngineSettings, log: EventLog) {
     this.pool = new BlockPool(settings.numGpuBlocks);
     this.#blockSize = settings.blockSize;
     this.#caching = settings.enablePrefixCaching;
+    this.#parentsFirst = settings.backend === 'sglang';
     this.#log = log;
   }
 
@@ -21,14 +23,8 @@ export class KvCache {
   findPrefix(sequence: Sequence, limit: number): number[] {
     const slots: number[] = [];
     if (!this.#caching) return slots;
-    const { promptWords, promptBlocks } = sequence;
     for (let block = 0; block < limit; block++) {
-      let slot: number;
-      if (block < promptBlocks) slot = this.pool.find(promptWords[2 * block]!, promptWords[2 * block + 1]!);
-      else {
-        const hash = sequence.blockHash(block);
-        slot = this.pool.find(low(hash), high(hash));
-      }
+      const slot = this.#findBlock(sequence, block);
       if (slot < 0) break;
       slots.push(slot);
     }
@@ -57,7 +53,8 @@ export class KvCache {
     this.pool.makeRoom(count, (slot, wasLast) => {
       if (wasLast && this.#log.enabled) removed.push(this.pool.hashOf(slot));
     });
-    this.#log.removed(removed);
+    // Evicted tail first; SGLang tells the pages of a cut leaf in their order.
+    this.#log.removed(this.#parentsFirst ? removed.reverse() : removed);
   }
 
   /** Drops all blocks; none may be held. */
@@ -81,12 +78,44 @@ export class KvCache {
     sequence.published = full;
   }
 
+  /**
+   * Shows the blocks that the first `tokens` tokens fill, each hash once: what is visible already is shared, and the
+   * own copy is free again.
+   */
+  publishOnce(sequence: Sequence, tokens: number): void {
+    const full = Math.floor(tokens / this.#blockSize);
+    if (!this.#caching || full <= sequence.published) return;
+    let runStart = sequence.published;
+    for (let block = sequence.published; block < full; block++) {
+      const visible = this.#findBlock(sequence, block);
+      if (visible < 0) {
+        this.#publishBlock(sequence, block);
+        continue;
+      }
+      this.pool.hold(visible);
+      this.pool.release(sequence.slots[block]!);
+      sequence.slots[block] = visible;
+      if (block > runStart) this.#log.stored(sequence, runStart, block);
+      runStart = block + 1;
+    }
+    if (full > runStart) this.#log.stored(sequence, runStart, full);
+    sequence.published = full;
+  }
+
   /** Gives back all blocks, tail first, so that the least useful are evicted first; the sequence starts over. */
   release(sequence: Sequence): void {
     for (let i = sequence.slots.length - 1; i >= 0; i--) this.pool.release(sequence.slots[i]!);
     sequence.slots.length = 0;
     sequence.published = 0;
     sequence.computed = 0;
+  }
+
+  /** A visible copy of a block of the sequence, or -1. */
+  #findBlock(sequence: Sequence, block: number): number {
+    const { promptWords, promptBlocks } = sequence;
+    if (block < promptBlocks) return this.pool.find(promptWords[2 * block]!, promptWords[2 * block + 1]!);
+    const hash = sequence.blockHash(block);
+    return this.pool.find(low(hash), high(hash));
   }
 
   #publishBlock(sequence: Sequence, block: number): boolean {

@@ -7,7 +7,7 @@ import { parseTrace } from '../formats/traces/parse-trace.ts';
 import { BlockHasher } from '../kv/hash.ts';
 import { AggregatedFleet } from './aggregated-fleet.ts';
 import { roundRobin } from './placement.ts';
-import { firstReuse, type RequestRecord } from './record.ts';
+import { largestReuse, type RequestRecord } from './record.ts';
 import { summarizeReplay, ttstOf } from './report.ts';
 import { workloadOf } from './workload.ts';
 
@@ -70,8 +70,8 @@ describe.skipIf(!existsSync(mooncake))(
   },
 );
 
-function isAggregated({ topology, engine }: GoldenScenario): boolean {
-  return topology.kind === 'aggregated' && engine.rank.backend !== 'sglang';
+function isAggregated({ topology }: GoldenScenario): boolean {
+  return topology.kind === 'aggregated';
 }
 
 async function compare(scenario: GoldenScenario, text: string, toleranceMs: number): Promise<void> {
@@ -149,7 +149,7 @@ function rowOf(record: RequestRecord, columns: readonly string[], dpSize: number
     ttst_ms: ttstOf(record),
     input_length: record.request.inputLength,
     output_length: record.outputTokens,
-    reused_input_tokens: firstReuse(record),
+    reused_input_tokens: largestReuse(record),
     decode_worker_idx: last === undefined ? undefined : last.worker * dpSize + last.dpRank,
     admission_count: record.admissions.length,
     session_id: record.request.session.id,
