@@ -3,6 +3,14 @@ import { BlockDirectory } from './block-directory.ts';
 const NONE = -1;
 const FIRST_SLOTS = 1024;
 
+/** used + cached + free = total. */
+export interface PoolUse {
+  readonly totalBlocks: number;
+  readonly usedBlocks: number;
+  readonly cachedBlocks: number;
+  readonly freeBlocks: number;
+}
+
 /**
  * One rank's KV blocks. A slot is free, private to one sequence, or a cached copy of a hash with a count of the
  * sequences that hold it; unreferenced copies wait in an LRU list until their room is needed. Every operation
@@ -46,6 +54,15 @@ export class BlockPool {
 
   get free(): number {
     return this.total - this.#copies - this.#reserved;
+  }
+
+  get use(): PoolUse {
+    return {
+      totalBlocks: this.total,
+      usedBlocks: this.used,
+      cachedBlocks: this.#cached,
+      freeBlocks: this.free,
+    };
   }
 
   /** Blocks that can be had, by eviction if need be. May be negative under a reservation. */

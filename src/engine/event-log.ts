@@ -9,6 +9,7 @@ export class EventLog {
   readonly enabled: boolean;
   readonly events: RankEvent[] = [];
   #nextId = 0;
+  #told = 0;
   readonly #withTokens: boolean;
   readonly #blockSize: number;
   readonly #held: Map<bigint, HeldBlock> | undefined;
@@ -20,9 +21,15 @@ export class EventLog {
     if (snapshots && this.enabled) this.#held = new Map();
   }
 
-  /** Forgets the events of the pass before. */
+  /** Forgets the events of the pass before; what happened since, between passes, is told with the new one. */
   startPass(): void {
-    this.events.length = 0;
+    this.events.splice(0, this.#told);
+    this.#told = 0;
+  }
+
+  /** All events so far belong to the pass that ends. */
+  endPass(): void {
+    this.#told = this.events.length;
   }
 
   /** Blocks `from` to `to` (excluded) of a sequence became visible. */

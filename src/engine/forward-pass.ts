@@ -3,36 +3,79 @@ import type { Sequence } from './sequence.ts';
 
 /**
  * Figures of a vLLM pass. An item with prompt tokens scheduled counts as prefill, with all its tokens, even when
- * it also emits its first token; any other is decode. Preempted requests queue for decode.
+ * it also emits its first token; any other is decode.
  */
 export function forwardPass(
   batch: readonly Sequence[],
-  waiting: Iterable<Sequence>,
+  queued: Iterable<Sequence>,
   durationMs: number,
 ): ForwardPass {
-  const prefill = new Spread();
+  const prefill = new PrefillFigures();
   const decode = new Spread();
+  for (const { promptLength, passComputedBefore, passTokens, passLength } of batch) {
+    if (passComputedBefore < promptLength && passTokens > 0)
+      prefill.add(promptLength, passTokens, passComputedBefore);
+    else decode.add(passLength);
+  }
+  return figures(prefill, decode, queued, durationMs);
+}
+
+/** A prompt, or a chunk of one, in the prefill batch of an SGLang pass. */
+export interface PrefillItem {
+  readonly sequence: Sequence;
+  /** Tokens that were cached, or computed by earlier chunks. */
+  readonly prefix: number;
+  /** Tokens done when the pass is. */
+  readonly end: number;
+  readonly whole: boolean;
+}
+
+/** Figures of an SGLang pass: a prompt that also emits its first token counts in both groups. */
+export function sglangForwardPass(
+  items: readonly PrefillItem[],
+  decodeLengths: readonly number[],
+  queued: Iterable<Sequence>,
+  durationMs: number,
+): ForwardPass {
+  const prefill = new PrefillFigures();
+  const decode = new Spread();
+  for (const { sequence, prefix, end } of items)
+    if (end > prefix) prefill.add(sequence.promptLength, end - prefix, prefix);
+  for (const length of decodeLengths) decode.add(length);
+  return figures(prefill, decode, queued, durationMs);
+}
+
+class PrefillFigures {
+  readonly lengths = new Spread();
+  tokens = 0;
+  kvTokens = 0;
+
+  add(promptLength: number, tokens: number, kvTokens: number): void {
+    this.lengths.add(promptLength);
+    this.tokens += tokens;
+    this.kvTokens += kvTokens;
+  }
+}
+
+/** Preempted requests queue for decode with all their tokens, those handed over from elsewhere with their prompts. */
+function figures(
+  prefill: PrefillFigures,
+  decode: Spread,
+  queued: Iterable<Sequence>,
+  durationMs: number,
+): ForwardPass {
   const queuedPrefill = new Spread();
   const queuedDecode = new Spread();
-  let sumPrefillTokens = 0;
-  let sumPrefillKvTokens = 0;
-  for (const sequence of batch) {
-    if (sequence.passComputedBefore < sequence.promptLength && sequence.passTokens > 0) {
-      prefill.add(sequence.promptLength);
-      sumPrefillTokens += sequence.passTokens;
-      sumPrefillKvTokens += sequence.passComputedBefore;
-    } else decode.add(sequence.passLength);
-  }
-  for (const sequence of waiting) {
-    if (sequence.state === 'preempted') queuedDecode.add(sequence.length);
-    else if (sequence.state === 'waiting_for_remote_kv') queuedDecode.add(sequence.promptLength);
-    else queuedPrefill.add(sequence.promptLength);
+  for (const { state, handedOver, length, promptLength } of queued) {
+    if (state === 'preempted') queuedDecode.add(length);
+    else if (state === 'waiting_for_remote_kv' || handedOver) queuedDecode.add(promptLength);
+    else queuedPrefill.add(promptLength);
   }
   return {
-    numPrefillRequests: prefill.count,
-    sumPrefillTokens,
-    varPrefillLength: prefill.variance,
-    sumPrefillKvTokens,
+    numPrefillRequests: prefill.lengths.count,
+    sumPrefillTokens: prefill.tokens,
+    varPrefillLength: prefill.lengths.variance,
+    sumPrefillKvTokens: prefill.kvTokens,
     numDecodeRequests: decode.count,
     sumDecodeKvTokens: decode.sum,
     varDecodeKvTokens: decode.variance,

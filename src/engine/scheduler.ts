@@ -4,13 +4,22 @@ import type { DecodeRun } from './decode-run.ts';
 import type { EngineSettings } from './engine-settings.ts';
 import type { ForwardPass, Pass, RankEvent, RankMetrics } from './pass.ts';
 import type { EngineRequest } from './prompt.ts';
+import type { RemoteKv } from './remote-kv.ts';
 import type { Sequence } from './sequence.ts';
 
 /** One rank of a simulated engine, without a clock: passes are computed at their start, whole. */
 export interface Scheduler {
   /** Something waits or runs; a pass may still be without effect. */
   readonly hasWork: boolean;
-  submit(request: EngineRequest): Sequence;
+  /** With `holdsAtEnd` its blocks stay held when it has ended, until `releaseHeld`: another engine fetches them. */
+  submit(request: EngineRequest, holdsAtEnd?: boolean): Sequence;
+  releaseHeld(sequence: Sequence): void;
+  /** Where prompts of other engines arrive. */
+  readonly remote: RemoteKv;
+  /** A prompt's KV has arrived at its reserved place: it may run from the next pass on. */
+  activate(sequence: Sequence): void;
+  /** A request whose prompt another engine computes; waits for a destination. */
+  expect(request: EngineRequest): Sequence;
   /** Drops a request and frees its blocks; false if it is not here. */
   cancel(sequence: Sequence): boolean;
   /** Computes the pass that starts now. The result is overwritten by the next call. */

@@ -27,6 +27,10 @@ export class Sequence {
   /** Tokens reused at the first admission; undefined before it. */
   cachedTokens: number | undefined;
   outputsGiven = 0;
+  /** Its blocks outlive it, for another engine to fetch. */
+  holdsAtEnd = false;
+  /** Its prompt was computed elsewhere and is here. */
+  handedOver = false;
 
   // What the pass under way scheduled for it.
   passTokens = 0;

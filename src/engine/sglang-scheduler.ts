@@ -2,26 +2,17 @@ import type { BlockPool } from './block-pool.ts';
 import { type DecodeRun, decodeRun } from './decode-run.ts';
 import type { EngineSettings } from './engine-settings.ts';
 import { EventLog } from './event-log.ts';
-import { Spread } from './forward-pass.ts';
+import { type PrefillItem, sglangForwardPass } from './forward-pass.ts';
 import { KvCache } from './kv-cache.ts';
 import { orderByPrefix } from './longest-prefix.ts';
 import { NewTokenRatio } from './new-token-ratio.ts';
 import type { ForwardPass, Pass, PressureState, RankEvent, RankMetrics } from './pass.ts';
 import type { EngineRequest } from './prompt.ts';
+import { RemoteKv } from './remote-kv.ts';
 import type { RankParts, RankSnapshot, Scheduler } from './scheduler.ts';
 import { type BlockSource, Sequence } from './sequence.ts';
 import { decodeNs, prefillNs } from './timing.ts';
 import { WaitingQueue } from './waiting-queue.ts';
-
-/** A prompt, or a chunk of one, in a pass's prefill batch. */
-interface PrefillItem {
-  readonly sequence: Sequence;
-  /** Tokens that were cached, or computed by earlier chunks. */
-  readonly prefix: number;
-  /** Tokens done when the pass is. */
-  readonly end: number;
-  readonly whole: boolean;
-}
 
 /**
  * Batching as in SGLang: a prefill batch of whole prompts and at most one chunk, admitted against an estimate of
@@ -34,9 +25,12 @@ export class SglangScheduler implements Scheduler {
   readonly #pool: BlockPool;
   readonly #source: BlockSource;
   readonly #log: EventLog;
+  readonly remote: RemoteKv;
   readonly #ratio: NewTokenRatio;
   readonly #running: Sequence[] = [];
   readonly #waiting = new WaitingQueue();
+  /** Prompts that arrived from other engines since the last pass. */
+  readonly #handedOver: Sequence[] = [];
   readonly #pass: Pass;
   #items: PrefillItem[] = [];
   readonly #decodeLengths: number[] = [];
@@ -49,6 +43,12 @@ export class SglangScheduler implements Scheduler {
     this.#log = new EventLog(settings, parts.snapshots);
     this.#cache = new KvCache(settings, this.#log);
     this.#pool = this.#cache.pool;
+    this.remote = new RemoteKv({
+      cache: this.#cache,
+      blockSize: settings.blockSize,
+      hasSlot: () => true,
+      publish: (sequence) => this.#cache.publishOnce(sequence, sequence.promptLength),
+    });
     this.#source = {
       hashed: settings.enablePrefixCaching,
       hasher: parts.hasher,
@@ -67,20 +67,38 @@ export class SglangScheduler implements Scheduler {
   }
 
   get hasWork(): boolean {
-    return this.#running.length > 0 || this.#waiting.size > 0;
+    return this.#running.length > 0 || this.#waiting.size > 0 || this.#handedOver.length > 0;
   }
 
-  submit(request: EngineRequest): Sequence {
-    const limit = request.plannedTokens?.length ?? request.maxOutputTokens;
-    const sequence = new Sequence(request, limit, this.#source);
+  submit(request: EngineRequest, holdsAtEnd = false): Sequence {
+    const sequence = this.#newSequence(request);
+    sequence.holdsAtEnd = holdsAtEnd;
     this.#waiting.push(sequence);
     return sequence;
+  }
+
+  /** Only now do the pages that its last chunk filled join the prefix tree. */
+  releaseHeld(sequence: Sequence): void {
+    this.#cache.publishOnce(sequence, sequence.length);
+    this.#cache.release(sequence);
+  }
+
+  expect(request: EngineRequest): Sequence {
+    const sequence = this.#newSequence(request);
+    this.remote.reserve(sequence);
+    return sequence;
+  }
+
+  activate(sequence: Sequence): void {
+    this.remote.activate(sequence);
+    sequence.handedOver = true;
+    this.#handedOver.push(sequence);
   }
 
   cancel(sequence: Sequence): boolean {
     const at = this.#running.indexOf(sequence);
     if (at >= 0) this.#running.splice(at, 1);
-    else if (!this.#waiting.remove(sequence)) return false;
+    else if (!this.#waiting.remove(sequence) && !this.#dropHandedOver(sequence)) return false;
     this.#cache.release(sequence);
     sequence.state = 'finished';
     return true;
@@ -88,6 +106,7 @@ export class SglangScheduler implements Scheduler {
 
   pass(nowNs: number): Pass {
     this.#startPass(nowNs);
+    this.#takeOver();
     if (this.#settings.sglang.schedulePolicy === 'lpm' && this.#settings.enablePrefixCaching)
       orderByPrefix(this.#waiting, this.#cache, this.#settings.blockSize);
     this.#items = this.#prefillBatch();
@@ -96,11 +115,12 @@ export class SglangScheduler implements Scheduler {
     let durationNs = this.#prefillNs();
     if (this.#running.length > 0) durationNs += this.#decode();
     this.#pass.endNs = nowNs + durationNs;
+    this.#log.endPass();
     return this.#pass;
   }
 
   decodeRun(nowNs: number, horizonNs: number): DecodeRun | undefined {
-    if (this.#waiting.size > 0) return undefined;
+    if (this.#waiting.size > 0 || this.#handedOver.length > 0 || this.remote.pending > 0) return undefined;
     const run = decodeRun(this.#settings, this.#running, nowNs, horizonNs);
     for (let passes = 1; run !== undefined && passes < run.times.length; passes++) this.#ratio.decay();
     return run;
@@ -116,13 +136,10 @@ export class SglangScheduler implements Scheduler {
     }
     return {
       activeBlocks: pool.total - pool.free,
-      totalBlocks: pool.total,
       runningRequests: this.#running.length,
-      waitingRequests: this.#waiting.size,
+      waitingRequests: this.#waiting.size + this.remote.size + this.#handedOver.length,
       preemptionsTotal: 0,
-      usedBlocks: pool.used,
-      cachedBlocks: pool.cached,
-      freeBlocks: pool.free,
+      ...pool.use,
       queriedTokensTotal: this.#queriedTokens,
       hitTokensTotal: this.#hitTokens,
       passHitTokens,
@@ -130,53 +147,33 @@ export class SglangScheduler implements Scheduler {
     };
   }
 
-  /** As in vLLM mode, except that a prompt which also emits its first token counts in both groups. */
   forwardPass(): ForwardPass {
-    const prefill = new Spread();
-    const decode = new Spread();
-    const queuedPrefill = new Spread();
-    const queuedDecode = new Spread();
-    let sumPrefillTokens = 0;
-    let sumPrefillKvTokens = 0;
-    for (const { sequence, prefix, end } of this.#items) {
-      if (end === prefix) continue;
-      prefill.add(sequence.promptLength);
-      sumPrefillTokens += end - prefix;
-      sumPrefillKvTokens += prefix;
-    }
-    for (const length of this.#decodeLengths) decode.add(length);
-    for (const sequence of this.#waiting) {
-      if (sequence.state === 'preempted') queuedDecode.add(sequence.length);
-      else if (sequence.state === 'waiting_for_remote_kv') queuedDecode.add(sequence.promptLength);
-      else queuedPrefill.add(sequence.promptLength);
-    }
-    return {
-      numPrefillRequests: prefill.count,
-      sumPrefillTokens,
-      varPrefillLength: prefill.variance,
-      sumPrefillKvTokens,
-      numDecodeRequests: decode.count,
-      sumDecodeKvTokens: decode.sum,
-      varDecodeKvTokens: decode.variance,
-      numQueuedPrefill: queuedPrefill.count,
-      sumQueuedPrefillTokens: queuedPrefill.sum,
-      varQueuedPrefillLength: queuedPrefill.variance,
-      numQueuedDecode: queuedDecode.count,
-      sumQueuedDecodeKvTokens: queuedDecode.sum,
-      varQueuedDecodeKvTokens: queuedDecode.variance,
-      durationMs: (this.#pass.endNs - this.#pass.startNs) / 1e6,
-    };
+    const queued = [...this.#waiting, ...this.#handedOver, ...this.remote.sequences()];
+    const durationMs = (this.#pass.endNs - this.#pass.startNs) / 1e6;
+    return sglangForwardPass(this.#items, this.#decodeLengths, queued, durationMs);
   }
 
   clearCache(): readonly RankEvent[] | undefined {
     if (this.hasWork || this.#pool.used > 0) return undefined;
     this.#log.startPass();
     this.#cache.clear();
+    this.#log.endPass();
     return [...this.#log.events];
   }
 
   snapshot(): RankSnapshot {
     return this.#log.snapshot();
+  }
+
+  #dropHandedOver(sequence: Sequence): boolean {
+    const at = this.#handedOver.indexOf(sequence);
+    if (at < 0) return this.remote.cancel(sequence);
+    this.#handedOver.splice(at, 1);
+    return true;
+  }
+
+  #newSequence(request: EngineRequest): Sequence {
+    return new Sequence(request, request.plannedTokens?.length ?? request.maxOutputTokens, this.#source);
   }
 
   #startPass(nowNs: number): void {
@@ -189,6 +186,19 @@ export class SglangScheduler implements Scheduler {
     this.#decodeLengths.length = 0;
   }
 
+  /** Starts requests whose prompts arrived, as far as there are slots. */
+  #takeOver(): void {
+    while (this.#running.length < this.#settings.maxNumSeqs) {
+      const sequence = this.#handedOver.shift();
+      if (sequence === undefined) return;
+      sequence.handedOver = false;
+      sequence.state = 'running';
+      sequence.cachedTokens ??= 0;
+      this.#running.push(sequence);
+      this.#pass.admissions.push({ sequence, reusedTokens: 0 });
+    }
+  }
+
   /** Takes from the queue's front while estimated memory, token budgets and slots allow. */
   #prefillBatch(): PrefillItem[] {
     const { blockSize, maxNumSeqs } = this.#settings;
@@ -197,7 +207,7 @@ export class SglangScheduler implements Scheduler {
     let memory = this.#pool.available * blockSize - this.#promisedTokens();
     let input = maxPrefillTokens;
     let chunk = chunkedPrefillSize;
-    while (this.#running.length + items.length < maxNumSeqs) {
+    while (this.#running.length + items.length < maxNumSeqs && this.remote.pending === 0) {
       const sequence = this.#waiting.first;
       if (sequence === undefined) break;
       const extend = sequence.length - sequence.computed;
@@ -248,7 +258,7 @@ export class SglangScheduler implements Scheduler {
   #finishPrefill(): void {
     for (const { sequence, end, whole } of this.#items) {
       sequence.computed = end;
-      this.#cache.publishOnce(sequence, end);
+      if (!whole || !sequence.holdsAtEnd) this.#cache.publishOnce(sequence, end);
       if (whole) {
         sequence.state = 'running';
         this.#running.push(sequence);
@@ -347,7 +357,7 @@ export class SglangScheduler implements Scheduler {
     sequence.generated += count;
     sequence.computed = sequence.length - 1;
     const completed = sequence.generated >= maxOutputTokens;
-    this.#cache.publishOnce(sequence, sequence.length);
+    if (!sequence.holdsAtEnd) this.#cache.publishOnce(sequence, sequence.length);
     this.#pass.outputs.push({
       sequence,
       first,
@@ -358,7 +368,7 @@ export class SglangScheduler implements Scheduler {
     });
     if (!completed) return;
     sequence.state = 'finished';
-    this.#cache.release(sequence);
+    if (!sequence.holdsAtEnd) this.#cache.release(sequence);
   }
 
   /** The only running request has outgrown the pool: it keeps the answer it has. */

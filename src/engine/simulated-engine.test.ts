@@ -229,7 +229,7 @@ describe('a simulated engine in real time', () => {
         ...{ speedupRatio: 1000, maxNumSeqs: 8 },
       });
       // All arrive at the instant when the engine is ready, so that both clocks give the same arrivals.
-      const engine = new SimulatedEngine({ settings, clock, startupMs: 30 });
+      const engine = new SimulatedEngine({ settings, clock, startupMs: 300 });
       const sinks = work.map(({ id, tokens, output }) => {
         const sink = new Recorded();
         const wrapped: RequestSink = {

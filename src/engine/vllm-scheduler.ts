@@ -1,3 +1,4 @@
+import { cannotFit, footprint, outputLimit, reusableBlocks } from './admission-rules.ts';
 import { batchDurationNs } from './batch-duration.ts';
 import type { BlockPool } from './block-pool.ts';
 import { BurstSampler } from './burst-sampler.ts';
@@ -8,6 +9,7 @@ import { forwardPass } from './forward-pass.ts';
 import { KvCache } from './kv-cache.ts';
 import type { ForwardPass, Pass, PressureState, RankEvent, RankMetrics } from './pass.ts';
 import type { EngineRequest } from './prompt.ts';
+import { RemoteKv } from './remote-kv.ts';
 import type { RankParts, RankSnapshot, Scheduler } from './scheduler.ts';
 import { type BlockSource, Sequence } from './sequence.ts';
 import { WaitingQueue } from './waiting-queue.ts';
@@ -25,6 +27,7 @@ export class VllmScheduler implements Scheduler {
   readonly #pool: BlockPool;
   readonly #source: BlockSource;
   readonly #log: EventLog;
+  readonly remote: RemoteKv;
   readonly #bursts: BurstSampler | undefined;
   readonly #running: Sequence[] = [];
   readonly #waiting = new WaitingQueue();
@@ -51,6 +54,12 @@ export class VllmScheduler implements Scheduler {
     this.#log = new EventLog(settings, parts.snapshots);
     this.#cache = new KvCache(settings, this.#log);
     this.#pool = this.#cache.pool;
+    this.remote = new RemoteKv({
+      cache: this.#cache,
+      blockSize: settings.blockSize,
+      hasSlot: () => this.#running.length < settings.maxNumSeqs,
+      publish: (sequence) => this.#cache.publish(sequence),
+    });
     if (settings.speculative !== undefined)
       this.#bursts = new BurstSampler(settings.speculative, parts.stream);
     this.#pass = {
@@ -67,16 +76,33 @@ export class VllmScheduler implements Scheduler {
     return this.#running.length > 0 || this.#waiting.size > 0;
   }
 
-  submit(request: EngineRequest): Sequence {
-    const sequence = new Sequence(request, this.#outputLimit(request), this.#source);
+  submit(request: EngineRequest, holdsAtEnd = false): Sequence {
+    const sequence = new Sequence(request, outputLimit(this.#settings, request), this.#source);
+    sequence.holdsAtEnd = holdsAtEnd;
     this.#waiting.push(sequence);
     return sequence;
+  }
+
+  releaseHeld(sequence: Sequence): void {
+    this.#cache.release(sequence);
+  }
+
+  expect(request: EngineRequest): Sequence {
+    const sequence = new Sequence(request, outputLimit(this.#settings, request), this.#source);
+    this.remote.reserve(sequence);
+    return sequence;
+  }
+
+  activate(sequence: Sequence): void {
+    this.remote.activate(sequence);
+    sequence.handedOver = true;
+    this.#waiting.push(sequence);
   }
 
   cancel(sequence: Sequence): boolean {
     const at = this.#running.indexOf(sequence);
     if (at >= 0) this.#running.splice(at, 1);
-    else if (!this.#waiting.remove(sequence)) return false;
+    else if (!this.#waiting.remove(sequence) && !this.remote.cancel(sequence)) return false;
     this.#cache.release(sequence);
     sequence.state = 'finished';
     this.#noRoomAt = -1;
@@ -90,11 +116,12 @@ export class VllmScheduler implements Scheduler {
     this.#reserveBursts();
     this.#pass.endNs = nowNs + batchDurationNs(this.#settings, this.#batch);
     this.#emit();
+    this.#log.endPass();
     return this.#pass;
   }
 
   decodeRun(nowNs: number, horizonNs: number): DecodeRun | undefined {
-    if (this.#bursts !== undefined || this.#mayAdmit()) return undefined;
+    if (this.#bursts !== undefined || this.remote.pending > 0 || this.#mayAdmit()) return undefined;
     return decodeRun(this.#settings, this.#running, nowNs, horizonNs);
   }
 
@@ -102,13 +129,10 @@ export class VllmScheduler implements Scheduler {
     const pool = this.#pool;
     return {
       activeBlocks: pool.used,
-      totalBlocks: pool.total,
       runningRequests: this.#running.length,
-      waitingRequests: this.#waiting.size,
+      waitingRequests: this.#waiting.size + this.remote.size,
       preemptionsTotal: this.#preemptions,
-      usedBlocks: pool.used,
-      cachedBlocks: pool.cached,
-      freeBlocks: pool.free,
+      ...pool.use,
       queriedTokensTotal: this.#queriedTokens,
       hitTokensTotal: this.#hitTokens,
       passHitTokens: 0,
@@ -117,25 +141,23 @@ export class VllmScheduler implements Scheduler {
   }
 
   forwardPass(): ForwardPass {
-    return forwardPass(this.#batch, this.#waiting, (this.#pass.endNs - this.#pass.startNs) / 1e6);
+    return forwardPass(
+      this.#batch,
+      [...this.#waiting, ...this.remote.sequences()],
+      (this.#pass.endNs - this.#pass.startNs) / 1e6,
+    );
   }
 
   clearCache(): readonly RankEvent[] | undefined {
     if (this.hasWork || this.#pool.used > 0) return undefined;
     this.#log.startPass();
     this.#cache.clear();
+    this.#log.endPass();
     return [...this.#log.events];
   }
 
   snapshot(): RankSnapshot {
     return this.#log.snapshot();
-  }
-
-  #outputLimit({ prompt, maxOutputTokens, plannedTokens }: EngineRequest): number {
-    const limit = plannedTokens?.length ?? maxOutputTokens;
-    if (this.#settings.backend !== 'trtllm') return limit;
-    const { numGpuBlocks, blockSize } = this.#settings;
-    return Math.min(limit, Math.max(0, numGpuBlocks * blockSize - prompt.length));
   }
 
   #startPass(nowNs: number): void {
@@ -234,21 +256,30 @@ export class VllmScheduler implements Scheduler {
 
   #admit(): void {
     while (this.#budget > 0 && this.#running.length < this.#settings.maxNumSeqs) {
-      const sequence = this.#waiting.first;
+      const sequence = this.#nextWaiting();
       if (sequence === undefined) return;
-      if (this.#cannotFit(sequence)) this.#endUnserved(sequence);
+      if (sequence.handedOver) this.#takeOver(sequence);
+      else if (cannotFit(this.#settings, sequence)) this.#endUnserved(sequence);
       else if (this.#noRoomAt === this.#pool.version || !this.#admitOne(sequence)) return;
     }
   }
 
-  /** Whether even an empty engine could not run it. */
-  #cannotFit(sequence: Sequence): boolean {
-    const { maxModelLen, numGpuBlocks, blockSize, backend, enableChunkedPrefill, maxNumBatchedTokens } =
-      this.#settings;
-    if (maxModelLen !== undefined && sequence.promptLength >= maxModelLen) return true;
-    if (!enableChunkedPrefill && sequence.promptLength > maxNumBatchedTokens) return true;
-    if (backend === 'trtllm') return sequence.promptLength >= numGpuBlocks * blockSize;
-    return Math.ceil(sequence.length / blockSize) > numGpuBlocks;
+  /** The head; while a destination is pending, only prompts that are here already may pass. */
+  #nextWaiting(): Sequence | undefined {
+    if (this.remote.pending === 0) return this.#waiting.first;
+    for (const sequence of this.#waiting) if (sequence.handedOver) return sequence;
+    return undefined;
+  }
+
+  /** Starts a request whose prompt arrived from another engine: it only decodes. */
+  #takeOver(sequence: Sequence): void {
+    this.#waiting.remove(sequence);
+    sequence.handedOver = false;
+    sequence.state = 'running';
+    sequence.cachedTokens ??= 0;
+    this.#running.push(sequence);
+    this.#pass.admissions.push({ sequence, reusedTokens: 0 });
+    this.#commit(sequence, 0);
   }
 
   /** Ends the waiting head: a fresh request is rejected, one that outgrew the pool keeps the answer it has. */
@@ -271,7 +302,7 @@ export class VllmScheduler implements Scheduler {
     const { blockSize, enableChunkedPrefill } = this.#settings;
     const hits = this.#findPrefix(sequence);
     const held = hits.filter((slot) => this.#pool.isHeld(slot)).length;
-    if (this.#footprint(sequence) - held > this.#roomForAdmission()) {
+    if (footprint(this.#settings, sequence) - held > this.#roomForAdmission()) {
       this.#noRoomAt = this.#pool.version;
       return false;
     }
@@ -291,30 +322,18 @@ export class VllmScheduler implements Scheduler {
 
   /** Slots of the cached leading blocks that admission may reuse. */
   #findPrefix(sequence: Sequence): number[] {
-    const slots = this.#cache.findPrefix(sequence, this.#reusableBlocks(sequence));
+    const slots = this.#cache.findPrefix(sequence, reusableBlocks(this.#settings, sequence));
     // Draft tokens need the last block computed anew.
     if (this.#bursts !== undefined && slots.length > 0) slots.pop();
     return slots;
-  }
-
-  /** vLLM computes at least the last known token again; TensorRT-LLM does not. */
-  #reusableBlocks(sequence: Sequence): number {
-    const { backend, blockSize } = this.#settings;
-    return Math.floor((backend === 'trtllm' ? sequence.length : sequence.length - 1) / blockSize);
-  }
-
-  /** Blocks that admission must be able to give: all known tokens, or all to completion where none is evicted. */
-  #footprint(sequence: Sequence): number {
-    const { backend, blockSize } = this.#settings;
-    const tokens = backend === 'trtllm' ? sequence.promptLength + sequence.maxOutputTokens : sequence.length;
-    return Math.ceil(tokens / blockSize);
   }
 
   #roomForAdmission(): number {
     const room = this.#pool.available;
     if (this.#settings.backend !== 'trtllm') return room;
     let promised = 0;
-    for (const sequence of this.#running) promised += this.#footprint(sequence) - sequence.slots.length;
+    for (const sequence of this.#running)
+      promised += footprint(this.#settings, sequence) - sequence.slots.length;
     return room - promised;
   }
 
@@ -367,7 +386,7 @@ export class VllmScheduler implements Scheduler {
     });
     if (!completed) return false;
     sequence.state = 'finished';
-    this.#cache.release(sequence);
+    if (!sequence.holdsAtEnd) this.#cache.release(sequence);
     return true;
   }
 

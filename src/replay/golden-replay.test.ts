@@ -5,7 +5,8 @@ import { parseEngineArgs } from '../engine/engine-args.ts';
 import { engineSettings } from '../engine/engine-settings.ts';
 import { parseTrace } from '../formats/traces/parse-trace.ts';
 import { BlockHasher } from '../kv/hash.ts';
-import { AggregatedFleet } from './aggregated-fleet.ts';
+import { replayAggregated } from './aggregated-fleet.ts';
+import { replayDisaggregated } from './disaggregated-fleet.ts';
 import { roundRobin } from './placement.ts';
 import { largestReuse, type RequestRecord } from './record.ts';
 import { summarizeReplay, ttstOf } from './report.ts';
@@ -19,7 +20,10 @@ interface GoldenScenario {
   readonly engine_block_size: number;
   readonly topology: {
     readonly kind: 'aggregated' | 'disaggregated';
-    readonly workers: { readonly initial_workers: number };
+    readonly workers?: { readonly initial_workers: number };
+    readonly prefill?: { readonly initial_workers: number };
+    readonly decode?: { readonly initial_workers: number };
+    readonly handoff_latency_ms?: number;
   };
   readonly engine: {
     readonly rank: Record<string, unknown>;
@@ -41,7 +45,7 @@ describe('a replay equals the recorded one', () => {
   const { scenarios } = JSON.parse(readFileSync(new URL('sim/replay-mini.json', golden), 'utf8')) as {
     scenarios: GoldenScenario[];
   };
-  for (const scenario of scenarios.filter(isAggregated)) {
+  for (const scenario of scenarios) {
     test(scenario.name, async () => {
       const text = readFileSync(new URL(`workload/${scenario.trace_name}.jsonl`, golden), 'utf8');
       await compare(scenario, text, 2e-6);
@@ -61,7 +65,7 @@ describe.skipIf(!existsSync(mooncake))(
     const scenarios = existsSync(mooncake)
       ? (JSON.parse(readFileSync(mooncake, 'utf8')) as { scenarios: GoldenScenario[] }).scenarios
       : [];
-    for (const scenario of scenarios.filter(isAggregated)) {
+    for (const scenario of scenarios) {
       test(scenario.name, { timeout: 120_000 }, async () => {
         const text = gunzipSync(readFileSync(traces[scenario.trace_name]!)).toString();
         await compare(scenario, text, 1e-5);
@@ -69,10 +73,6 @@ describe.skipIf(!existsSync(mooncake))(
     }
   },
 );
-
-function isAggregated({ topology }: GoldenScenario): boolean {
-  return topology.kind === 'aggregated';
-}
 
 async function compare(scenario: GoldenScenario, text: string, toleranceMs: number): Promise<void> {
   const lines = text.split('\n').slice(0, scenario.limit);
@@ -83,31 +83,39 @@ async function compare(scenario: GoldenScenario, text: string, toleranceMs: numb
     dpSize: scenario.engine.dp_size ?? 1,
     tensorParallelSize: scenario.engine.tensor_parallel_size ?? 1,
   });
-  const workers = scenario.topology.workers.initial_workers;
-  const fleet = new AggregatedFleet({
+  const { topology, sla } = scenario;
+  const workers = topology.workers?.initial_workers ?? topology.decode!.initial_workers;
+  const prefillWorkers = topology.prefill?.initial_workers ?? 0;
+  const fleet = {
     workload: workloadOf(trace),
     load: { speedup: scenario.speedup ?? 1, maxInFlight: scenario.max_in_flight },
-    engine,
-    workers,
-    placement: roundRobin(workers, engine.dpSize),
     hasher: new BlockHasher(),
-  });
-  await fleet.run();
-  const durationNs = fleet.recorder.lastEndNs;
-  const { sla } = scenario;
+  };
+  const role = (count: number) => ({ engine, workers: count, placement: roundRobin(count, engine.dpSize) });
+  const recorder =
+    topology.kind === 'aggregated'
+      ? await replayAggregated({ ...fleet, ...role(workers) })
+      : await replayDisaggregated({
+          ...fleet,
+          prefill: role(prefillWorkers),
+          decode: role(workers),
+          handoffLatencyMs: topology.handoff_latency_ms ?? 0,
+        });
+  const durationNs = recorder.lastEndNs;
+  const gpus = engine.dpSize * engine.tensorParallelSize;
   const summary = summarizeReplay({
-    records: fleet.recorder.records,
-    gaps: fleet.recorder.gaps,
+    records: recorder.records,
+    gaps: recorder.gaps,
     durationNs,
     cost: {
-      prefillWorkerSeconds: 0,
-      prefillGpusPerWorker: 0,
+      prefillWorkerSeconds: (prefillWorkers * durationNs) / 1e9,
+      prefillGpusPerWorker: prefillWorkers > 0 ? gpus : 0,
       decodeWorkerSeconds: (workers * durationNs) / 1e9,
-      decodeGpusPerWorker: engine.dpSize * engine.tensorParallelSize,
+      decodeGpusPerWorker: gpus,
     },
     sla: sla && { ttftMs: sla.ttft_ms ?? undefined, itlMs: sla.itl_ms ?? undefined },
   });
-  const rows = [...fleet.recorder.records].sort(
+  const rows = [...recorder.records].sort(
     (a, b) => a.arrivalNs - b.arrivalNs || a.request.index - b.request.index,
   );
   for (const [at, expected] of (scenario.per_request ?? []).entries()) {
@@ -139,10 +147,14 @@ function expectClose(
 
 function rowOf(record: RequestRecord, columns: readonly string[], dpSize: number): unknown[] {
   const ms = (ns: number | undefined): number | undefined => (ns === undefined ? undefined : ns / 1e6);
-  const last = record.routing.at(-1);
+  const scheduler = (...pools: string[]): number | undefined => {
+    const entry = record.routing.find(({ pool }) => pools.includes(pool));
+    return entry === undefined ? undefined : entry.worker * dpSize + entry.dpRank;
+  };
+  const { handoff, admissions } = record;
   const fields: Record<string, unknown> = {
     arrival_time_ms: ms(record.arrivalNs),
-    first_admit_ms: ms(record.admissions[0]?.atNs),
+    first_admit_ms: ms(admissions[0]?.atNs),
     first_token_ms: ms(record.firstTokenNs),
     last_token_ms: ms(record.lastTokenNs),
     terminal_time_ms: ms(record.terminalNs),
@@ -150,8 +162,16 @@ function rowOf(record: RequestRecord, columns: readonly string[], dpSize: number
     input_length: record.request.inputLength,
     output_length: record.outputTokens,
     reused_input_tokens: largestReuse(record),
-    decode_worker_idx: last === undefined ? undefined : last.worker * dpSize + last.dpRank,
-    admission_count: record.admissions.length,
+    prefill_worker_idx: scheduler('prefill'),
+    decode_worker_idx: scheduler('agg', 'decode'),
+    admission_count: admissions.length,
+    prefill_admit_ms: ms(admissions.find(({ pool }) => pool === 'prefill')?.atNs),
+    source_held_ms: ms(handoff?.sourceHeldNs),
+    destination_reserved_ms: ms(handoff?.reservedNs),
+    destination_activated_ms: ms(handoff?.activatedNs),
+    decode_admit_ms: ms(admissions.find(({ pool }) => pool === 'decode')?.atNs),
+    source_released_ms: ms(handoff?.releasedNs),
+    decode_reused_input_tokens: handoff?.reusedTokens,
     session_id: record.request.session.id,
     turn_index: record.request.turn,
   };

@@ -3,7 +3,8 @@ import type { Output, PressureRecord } from '../engine/pass.ts';
 import type { EngineRequest } from '../engine/prompt.ts';
 import type { Sequence } from '../engine/sequence.ts';
 import { GapPool } from './gap-pool.ts';
-import type { RequestRecord } from './record.ts';
+import type { Target } from './placement.ts';
+import type { RequestRecord, RoutingEntry } from './record.ts';
 
 /** An engine request that knows its record. */
 export interface RecordedRequest extends EngineRequest {
@@ -41,6 +42,17 @@ export class Recorder {
       atNs,
       reusedTokens,
     });
+  }
+
+  routed(
+    record: RequestRecord,
+    pool: RoutingEntry['pool'],
+    { worker, dpRank, overlapTokens }: Target,
+    enteredAtNs: number,
+    releasedAtNs: number,
+  ): void {
+    const outcome = releasedAtNs === enteredAtNs ? 'immediate' : 'queued';
+    record.routing.push({ pool, outcome, enteredAtNs, releasedAtNs, worker, dpRank, overlapTokens });
   }
 
   pressed(record: PressureRecord, atNs: number): void {

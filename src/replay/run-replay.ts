@@ -3,7 +3,7 @@ import type { EngineSettings } from '../engine/engine-settings.ts';
 import type { RouterConfig } from '../kv/config.ts';
 import type { BlockHasher } from '../kv/hash.ts';
 import type { KvIndex } from '../kv/index/kv-index.ts';
-import { AggregatedFleet } from './aggregated-fleet.ts';
+import { replayAggregated } from './aggregated-fleet.ts';
 import type { LoadOptions } from './arrivals.ts';
 import type { RequestRecord } from './record.ts';
 import { type Report, type Sla, summarizeReplay } from './report.ts';
@@ -44,7 +44,7 @@ export async function runReplay(
   const { router, workers, seed } = spec;
   const clock = new VirtualClock();
   const engine = { ...spec.engine, emitKvEvents: router.useKvEvents };
-  const fleet = new AggregatedFleet({
+  const { records, gaps, lastEndNs } = await replayAggregated({
     workload: seed === 0 ? spec.workload : retimed(spec.workload, seed),
     load: spec.load,
     engine,
@@ -55,8 +55,6 @@ export async function runReplay(
     maxSimTimeMs: spec.maxSimTimeMs,
     onProgress,
   });
-  await fleet.run();
-  const { records, gaps, lastEndNs } = fleet.recorder;
   const report = summarizeReplay({
     records,
     gaps,
