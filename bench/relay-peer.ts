@@ -93,7 +93,7 @@ async function fullRelay(engineUrl: string): Promise<object> {
   const discovery = new MemoryDiscovery();
   discovery.put({ ...bareInstance('1', engineUrl), models: ['m'], blockSize: 64 });
   const settings = resolveSettings(FRONTEND_SETTINGS, { flags: { httpPort: 0 }, env: {} });
-  const router = routerConfig();
+  const router = () => routerConfig();
   const running = await startFrontend({ settings, router, discovery, log: SILENT_LOG, env: {} });
   return { url: running.url };
 }

@@ -1,12 +1,14 @@
 import { once } from 'node:events';
 import { RealClock } from '../base/clock.ts';
 import { fail } from '../base/errors.ts';
+import { SeededRandom } from '../base/random.ts';
 import { FRONTEND_SETTINGS } from '../frontend/settings.ts';
 import { BlockHasher } from '../kv/hash.ts';
-import { ROUTER_SETTINGS, readRouterConfig } from '../kv/settings.ts';
+import { ROUTER_SETTINGS } from '../kv/settings.ts';
 import { parseEngineSpec, workerIdOf } from '../transport/engine-spec.ts';
 import { defineCommand } from './command.ts';
 import { followEngine } from './event-feed.ts';
+import { routerConfigs } from './router-configs.ts';
 
 export const command = defineCommand({
   name: 'frontend',
@@ -40,7 +42,7 @@ export const command = defineCommand({
       log,
       workerIdOf: (url) => workerIdOf(url, (bytes, seed) => hasher.hashBytes(bytes, seed)),
     });
-    const router = readRouterConfig(settings);
+    const router = routerConfigs(settings);
     try {
       const running = await startFrontend({
         settings,
@@ -50,6 +52,8 @@ export const command = defineCommand({
         clock,
         client,
         env: process.env,
+        minInitialWorkers: settings.routerMinInitialWorkers,
+        ...(settings.routerSeed !== undefined && { random: new SeededRandom(settings.routerSeed) }),
         feedEvents: (instance, router) => followEngine(instance, router, { client, log }),
       });
       discovery.start();

@@ -8,6 +8,7 @@ import { MemoryDiscovery } from '../transport/discovery-memory.ts';
 import { HttpClient } from '../transport/http-client.ts';
 import { type RunningWorker, startWorker, type WorkerOptions } from '../worker/start-worker.ts';
 import { followWorker } from './event-feed.ts';
+import { forHop } from './router-configs.ts';
 import { type RunningFrontend, startFrontend } from './start-frontend.ts';
 
 export interface FleetOptions {
@@ -66,7 +67,7 @@ export async function startFleet(options: FleetOptions): Promise<RunningFleet> {
     const flags = { host, httpPort: options.httpPort };
     const frontend = await startFrontend({
       settings: resolveSettings(FRONTEND_SETTINGS, { flags, env: options.env }),
-      router: options.router,
+      router: (_model, hop) => forHop(options.router, hop),
       discovery,
       log,
       clock,

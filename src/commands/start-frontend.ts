@@ -9,11 +9,12 @@ import { parseApiKeys } from '../frontend/api-keys.ts';
 import { Frontend } from '../frontend/frontend.ts';
 import { RouterInstruments } from '../frontend/router-instruments.ts';
 import type { FRONTEND_SETTINGS } from '../frontend/settings.ts';
-import type { PoolParts } from '../frontend/worker-pool.ts';
+import type { Hop, PoolParts } from '../frontend/worker-pool.ts';
 import type { RouterConfig } from '../kv/config.ts';
 import { BlockHasher } from '../kv/hash.ts';
 import { NaiveIndex } from '../kv/index/naive-index.ts';
 import { KvRouter } from '../kv/kv-router.ts';
+import { makeLoadModel } from '../kv/sequences/prefill-load-model.ts';
 import { bucketOverrides } from '../metrics/buckets.ts';
 import { EventLoopMetrics, watchEventLoop } from '../metrics/event-loop-metrics.ts';
 import { FrontendMetrics } from '../metrics/frontend-metrics.ts';
@@ -26,7 +27,10 @@ export type FrontendSettings = SettingsOf<Omit<typeof FRONTEND_SETTINGS, 'engine
 
 export interface StartFrontendOptions {
   readonly settings: FrontendSettings;
-  readonly router: RouterConfig;
+  /** Of the routers of a model, one for each hop. */
+  readonly router: (model: string, hop: Hop) => RouterConfig;
+  /** Not ready before so many workers are. */
+  readonly minInitialWorkers?: number;
   readonly discovery: Discovery;
   readonly log: Log;
   readonly clock?: Clock;
@@ -63,20 +67,17 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
     overloadStatus: settings.overloadStatus,
   });
   const instruments = new RouterInstruments(process, metrics, settings.namespace);
-  const policyClasses = options.router.queue.classes.map(({ name }) => name);
   const random = options.random ?? new SeededRandom(Math.trunc(clock.wallMs()));
   const makeRouter: PoolParts['makeRouter'] = (pool, hop) => {
     const { model, blockSize } = pool;
-    const index = options.router.useKvEvents ? new NaiveIndex() : undefined;
+    const config = options.router(model, hop);
+    const index = config.useKvEvents ? new NaiveIndex() : undefined;
     if (index !== undefined) instruments.index.watch(() => index.stats());
+    const policyClasses = config.queue.classes.map(({ name }) => name);
     const repeats = () => hop === 'decode' && pool.router('prefill') !== undefined;
     const observer = instruments.observe({ model, blockSize, hop, policyClasses, repeats });
-    // A prompt is on its worker only until it is handed over: no blocks to book.
-    const config =
-      hop === 'prefill'
-        ? { ...options.router, trackActiveBlocks: false, trackOutputBlocks: false }
-        : options.router;
-    return new KvRouter({ blockSize, clock, random, config, index, observer });
+    const loadModel = makeLoadModel(config);
+    return new KvRouter({ blockSize, clock, random, config, index, observer, loadModel });
   };
   const feed: PoolParts['feedEvents'] = options.feedEvents ?? (() => () => {});
   const frontend = new Frontend(
@@ -110,6 +111,7 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
       idleTimeoutMs: 2 * 1000 * settings.streamTimeoutSecs,
       retryLimit: settings.retryLimit,
       nvext: settings.nvext,
+      minInitialWorkers: options.minInitialWorkers ?? 0,
       addRoutes: (app) => {
         app.get('/', (_, reply) => reply.type('text/html; charset=utf-8').send(DASHBOARD_PAGE));
       },

@@ -9,6 +9,7 @@ import {
   startFrontend,
   until,
 } from '../../test/support/frontend-setup.ts';
+import type { QueueConfig } from '../kv/queue/policy-classes.ts';
 import { bareInstance } from '../transport/discovery.ts';
 
 cleanUp();
@@ -160,6 +161,57 @@ describe('the frontend, when things go wrong,', () => {
     discovery.remove('9');
     expect(await status('/health')).toBe(503);
     expect((await post(url, '/v1/chat/completions', CHAT)).status).toBe(503);
+  });
+
+  test('is not ready before enough workers have joined, and stays so when one leaves', async () => {
+    const engines = [await startEngine(), await startEngine()];
+    const { url, discovery, instances } = await startFrontend({ parts: { minInitialWorkers: 2 } });
+    const [first, second] = engines.map((engine, i) => ({
+      ...bareInstance(String(i), engine.url),
+      models: ['m'],
+    }));
+    expect(instances).toEqual([]);
+    if (first !== undefined) discovery.put(first);
+    const early = await post(url, '/v1/chat/completions', CHAT);
+    expect(early.status).toBe(503);
+    expect(await early.text()).toContain('fewer than 2 workers have joined');
+    if (second !== undefined) discovery.put(second);
+    await until(async () => (await fetch(`${url}/health`)).status === 200);
+    discovery.remove('0');
+    expect((await fetch(`${url}/health`)).status).toBe(200);
+    expect((await post(url, '/v1/chat/completions', CHAT)).status).toBe(200);
+  });
+
+  test('lets requests wait for a worker, serves them in order, and forgets who leaves the line', async () => {
+    const engine = await startEngine();
+    engine.delayMs = 30;
+    const only = { name: 'default', family: 'default', quantum: 8192, busyThreshold: 1 };
+    const queue: QueueConfig = {
+      classes: [{ ...only, queuePolicy: 'fcfs' }],
+      defaultFamily: 'default',
+      buckets: [],
+    };
+    const { url, routers, frontend } = await startFrontend({ engines: [engine], router: { queue } });
+    const ask = (i: number, init: RequestInit = {}): Promise<Response> =>
+      post(
+        url,
+        '/v1/chat/completions',
+        { ...CHAT, messages: [{ role: 'user', content: `${i} waits` }] },
+        init,
+      );
+    const first = ask(0);
+    await until(() => engine.seen.length === 1);
+    const leave = new AbortController();
+    const left = ask(1, { signal: leave.signal }).catch(() => undefined);
+    const second = ask(2);
+    await until(() => frontend.inFlight === 3);
+    expect(engine.seen).toHaveLength(1);
+    leave.abort();
+    await left;
+    expect([(await first).status, (await second).status]).toEqual([200, 200]);
+    expect(engine.seen.map(({ text }) => /\d waits/.exec(text)?.[0])).toEqual(['0 waits', '2 waits']);
+    await until(() => frontend.inFlight === 0);
+    expect(routers[0]?.loads()[0]?.activeRequests).toBe(0);
   });
 
   test('refuses a worker whose block size is not that of its model', async () => {

@@ -10,7 +10,7 @@ import { serveMetrics } from '../transport/http-server-metrics.ts';
 import { addAdminRoutes } from './admin-routes.ts';
 import { requireApiKey } from './api-keys.ts';
 import { type Endpoint, PATHS } from './exchange.ts';
-import { type DirectoryParts, ModelDirectory } from './model-directory.ts';
+import { type DirectoryParts, ModelDirectory, type ServedModel } from './model-directory.ts';
 import { OPENAPI_INFO, ROUTE_SCHEMAS } from './openapi.ts';
 import { type ServeParts, serveRequest } from './serve-request.ts';
 
@@ -99,6 +99,7 @@ export class Frontend {
         return serveRequest(serve, endpoint, request, reply);
       });
     app.get('/v1/models', { schema: ROUTE_SCHEMAS.models }, async () => this.#models());
+    app.get('/v1/models/*', { schema: ROUTE_SCHEMAS.model }, async (request) => this.#model(request.params));
     app.get('/health', { schema: ROUTE_SCHEMAS.health }, async (_request, reply) => {
       const { status, body } = this.#health();
       return reply.code(status).send(body);
@@ -113,15 +114,14 @@ export class Frontend {
   }
 
   #models(): object {
-    const cards = this.directory.models().map(({ name, pool, loraName, created }) => ({
-      id: name,
-      ownedBy: 'kvasir',
-      contextLength: pool.contextLength,
-      parent: loraName === undefined ? undefined : pool.model,
-      engine: undefined,
-      created,
-    }));
-    return modelList(cards);
+    return modelList(this.directory.models().map(cardOf));
+  }
+
+  /** Names hold slashes. */
+  #model(params: unknown): unknown {
+    const { '*': name = '' } = params as Record<string, string>;
+    const { data } = modelList([cardOf(this.directory.find(name))]) as { data: unknown[] };
+    return data[0];
   }
 
   #health(): { status: number; body: object } {
@@ -147,4 +147,15 @@ export class Frontend {
     const status = error.code === 'KV_OVERLOADED' ? this.#options.overloadStatus : error.status;
     return { status, body: errorBody(error, status) };
   }
+}
+
+function cardOf({ name, pool, loraName, created }: ServedModel) {
+  return {
+    id: name,
+    ownedBy: 'kvasir',
+    contextLength: pool.contextLength,
+    parent: loraName === undefined ? undefined : pool.model,
+    engine: undefined,
+    created,
+  };
 }

@@ -16,6 +16,8 @@ export interface ServedModel {
 export interface DirectoryParts extends PoolParts {
   readonly discovery: Discovery;
   readonly metrics: FrontendMetrics;
+  /** Nothing is served before so many workers have joined; those that leave later do not count. */
+  readonly minInitialWorkers: number;
   /** Milliseconds since the Unix epoch. */
   wallMs(): number;
 }
@@ -26,12 +28,14 @@ export class ModelDirectory {
   readonly #pools = new Map<string, WorkerPool>();
   readonly #models = new Map<string, ServedModel>();
   #unwatch: () => void = () => {};
+  #enough = false;
 
   constructor(parts: DirectoryParts) {
     this.#parts = parts;
   }
 
   start(): void {
+    this.#enough = this.#parts.minInitialWorkers === 0;
     this.#unwatch = this.#parts.discovery.watch((change) => this.#changed(change));
   }
 
@@ -52,13 +56,20 @@ export class ModelDirectory {
 
   /** Whether some model can take requests now. */
   get ready(): boolean {
-    return this.pools().some((pool) => pool.encoder !== undefined && pool.router('decode') !== undefined);
+    return (
+      this.#enough &&
+      this.pools().some((pool) => pool.encoder !== undefined && pool.router('decode') !== undefined)
+    );
   }
 
   /** Throws `KV_MODEL_UNKNOWN` for a name that nobody serves, `KV_NO_WORKERS` while nobody serves anything. */
   find(name: string): ServedModel {
     const model = this.#models.get(name);
-    if (model !== undefined) return model;
+    if (model !== undefined && this.#enough) return model;
+    if (!this.#enough && this.#models.size > 0) {
+      const reason = `fewer than ${this.#parts.minInitialWorkers} workers have joined`;
+      throw fail('KV_NO_WORKERS', { model: name, reason });
+    }
     if (this.#models.size === 0) throw fail('KV_NO_WORKERS', { model: name, reason: 'none is ready' });
     const served = this.models().map((each) => each.name);
     throw fail('KV_MODEL_UNKNOWN', { model: name, served: served.slice(0, 20).join(', '), param: 'model' });
@@ -80,6 +91,8 @@ export class ModelDirectory {
       pool.put(instance);
     }
     this.#rename();
+    const workers = this.pools().reduce((sum, each) => sum + each.size, 0);
+    this.#enough ||= workers >= this.#parts.minInitialWorkers;
   }
 
   #leave(pool: WorkerPool, { workerId }: WorkerInstance): void {

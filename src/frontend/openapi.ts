@@ -18,6 +18,7 @@ export const ROUTE_SCHEMAS = {
   chat_completions: { summary: 'Answer a chat', tags: ['openai'], body: body(chatRequestSchema) },
   completions: { summary: 'Continue a text', tags: ['openai'], body: body(completionRequestSchema) },
   models: { summary: 'Models served now', tags: ['openai'] },
+  model: { summary: 'One model', tags: ['openai'] },
   health: { summary: '200 when some model can take requests, else 503', tags: ['operation'] },
   live: { summary: '200 while the process runs', tags: ['operation'] },
   busyThresholds: { summary: 'Overload thresholds of every model', tags: ['operation'] },

@@ -88,6 +88,14 @@ describe('the frontend as a service', () => {
     expect((await fetch(`${url}/debug/decisions?limit=x`)).status).toBe(400);
   });
 
+  test('tells of one model, slashes in its name and all', async () => {
+    const engine = await startEngine();
+    const { url } = await startFrontend({ engines: [engine], facts: { models: ['meta/m'] } });
+    const found = await fetch(`${url}/v1/models/meta/m`);
+    expect(await found.json()).toMatchObject({ id: 'meta/m', object: 'model', max_model_len: 200 });
+    expect((await fetch(`${url}/v1/models/meta`)).status).toBe(404);
+  });
+
   test('describes its routes', async () => {
     const { url } = await startFrontend();
     const page = (await (await fetch(`${url}/openapi.json`)).json()) as { paths: Record<string, object> };

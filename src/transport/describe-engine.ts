@@ -1,5 +1,7 @@
 import { fail } from '../base/errors.ts';
-import { type ModelCard, readModelList } from '../formats/openai/model-card.ts';
+import { readEngineLoads } from '../formats/engine-load/engine-load.ts';
+import { type EngineFacts, type ModelCard, readModelList } from '../formats/openai/model-card.ts';
+import { parseExposition } from '../formats/prometheus-text/parse.ts';
 import { bareInstance, type EngineKind, type WorkerInstance } from './discovery.ts';
 import type { EngineSpec } from './engine-spec.ts';
 import type { HttpClient } from './http-client.ts';
@@ -14,13 +16,15 @@ const CHEAP_HEALTH: readonly EngineKind[] = ['vllm', 'trtllm', 'kvasir'];
 
 /**
  * Asks an engine what the spec leaves out: models and context length of `/v1/models`, and the facts that Kvasir
- * workers add there. What the spec says wins. Throws if the engine is not ready to answer requests.
+ * workers add there; cache sizes of other engines come from their metrics, which are read once: `known` is what was
+ * found before. What the spec says wins. Throws if the engine is not ready to answer requests.
  */
 export async function describeEngine(
   client: HttpClient,
   spec: EngineSpec,
   workerId: string,
   look: LookOptions,
+  known?: WorkerInstance,
 ): Promise<WorkerInstance> {
   const { status, body } = await client.json(`${spec.url}/v1/models`, look);
   if (status !== 200) throw unready(spec, `/v1/models answered ${status}`);
@@ -35,7 +39,7 @@ export async function describeEngine(
     cards.find((card) => card.id === spec.model) ??
     cards.find((card) => card.parent === undefined) ??
     cards[0];
-  const facts = base?.engine ?? {};
+  const facts = base?.engine ?? (await cacheFacts(client, spec, kind, look, known));
   const kvEvents = spec.kvEvents ?? reachable(facts.kvEvents, spec.url);
   return {
     ...bareInstance(workerId, spec.url),
@@ -54,6 +58,32 @@ export async function describeEngine(
     contextLength: base?.contextLength,
     tokenizer: spec.tokenizer ?? facts.tokenizer,
   };
+}
+
+/** Block size and blocks of an engine that tells them in its metrics only; nothing of one that does not. */
+async function cacheFacts(
+  client: HttpClient,
+  { url }: EngineSpec,
+  kind: EngineKind,
+  look: LookOptions,
+  known: WorkerInstance | undefined,
+): Promise<EngineFacts> {
+  if (known !== undefined)
+    return present({ blockSize: known.blockSize, totalKvBlocks: known.totalKvBlocks, dpSize: known.dpSize });
+  if (kind === 'openai' || kind === 'kvasir') return {};
+  // An engine without metrics serves as well; its facts stay unknown.
+  const answer = await client.text(`${url}/metrics`, look).catch(() => undefined);
+  if (answer?.status !== 200) return {};
+  const loads = readEngineLoads(parseExposition(answer.text));
+  return present({
+    blockSize: loads[0]?.blockSize,
+    totalKvBlocks: loads[0]?.totalBlocks,
+    dpSize: loads.length > 0 ? loads.length : undefined,
+  });
+}
+
+function present(facts: { readonly [K in keyof EngineFacts]: EngineFacts[K] | undefined }): EngineFacts {
+  return Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== undefined));
 }
 
 function kindOf(cards: readonly ModelCard[]): EngineKind {

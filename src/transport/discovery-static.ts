@@ -66,7 +66,7 @@ export class StaticDiscovery implements Discovery {
     let known: WorkerInstance | undefined;
     while (!this.#stop.signal.aborted) {
       try {
-        const instance = await this.#look(workerId, probe.spec);
+        const instance = await this.#look(workerId, probe.spec, known);
         failures = 0;
         if (known === undefined) log.info({ url: instance.url, models: instance.models }, 'engine is ready');
         this.#ready.put(instance);
@@ -87,9 +87,9 @@ export class StaticDiscovery implements Discovery {
     }
   }
 
-  #look(workerId: string, spec: EngineSpec): Promise<WorkerInstance> {
+  #look(workerId: string, spec: EngineSpec, known: WorkerInstance | undefined): Promise<WorkerInstance> {
     const { client, probeTimeoutMs: timeoutMs = 5000 } = this.#options;
-    return describeEngine(client, spec, workerId, { timeoutMs, signal: this.#stop.signal });
+    return describeEngine(client, spec, workerId, { timeoutMs, signal: this.#stop.signal }, known);
   }
 
   /** Waits, unless woken. */

@@ -35,6 +35,7 @@ interface EngineState {
   health: number;
   /** How often it was asked for its models. */
   looks?: number;
+  metrics?: string;
 }
 
 /** A server that answers as an engine; its state may be changed while it runs. */
@@ -45,6 +46,7 @@ async function startEngine(state: EngineState, port = 0): Promise<HttpServer> {
     return modelList(state.cards.map((card) => ({ ...card, created: 1 })));
   });
   server.app.get('/health', async (_request, reply) => reply.code(state.health).send());
+  server.app.get('/metrics', async (_request, reply) => reply.type('text/plain').send(state.metrics ?? ''));
   await server.start();
   cleanups.push(() => server.stop(0));
   return server;
@@ -121,6 +123,15 @@ describe('static discovery', () => {
       snapshot: `${url}/kv/snapshot`,
       contextLength: 4096,
     });
+  });
+
+  test('takes cache sizes and ranks from the metrics of an engine that tells them nowhere else', async () => {
+    const rank = (engine: number): string =>
+      `vllm:cache_config_info{block_size="32",engine="${engine}",num_gpu_blocks="2048"} 1.0\n`;
+    const { url } = await startEngine({ cards: [CARD], health: 200, metrics: rank(0) + rank(1) });
+    const { changes } = discover([parseEngineSpec(url)]);
+    await until(() => changes.length > 0);
+    expect(changes[0]?.instance).toMatchObject({ blockSize: 32, totalKvBlocks: 2048, dpSize: 2 });
   });
 
   test('waits for an engine that starts late, tells changes, and gives up one that dies', async () => {

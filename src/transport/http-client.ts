@@ -49,6 +49,12 @@ export class HttpClient {
 
   /** One exchange of JSON. Any status is an answer; throws `KV_ENGINE_UNREACHABLE` when there is none. */
   async json(url: string, request: JsonRequest): Promise<JsonAnswer> {
+    const { status, text } = await this.text(url, request);
+    return { status, body: parseJson(text) };
+  }
+
+  /** The same, whatever the answer is. */
+  async text(url: string, request: JsonRequest): Promise<{ readonly status: number; readonly text: string }> {
     const { pathname, search } = new URL(url);
     const timeout = AbortSignal.timeout(request.timeoutMs);
     const signal = request.signal === undefined ? timeout : AbortSignal.any([timeout, request.signal]);
@@ -63,14 +69,7 @@ export class HttpClient {
         body: request.body === undefined ? null : JSON.stringify(request.body),
         signal,
       });
-      const pieces: Buffer[] = [];
-      let size = 0;
-      for await (const piece of body as AsyncIterable<Buffer>) {
-        size += piece.length;
-        if (size > (request.maxBytes ?? DEFAULT_MAX_BYTES)) throw new Error('its answer is too large');
-        pieces.push(piece);
-      }
-      return { status: statusCode, body: parseJson(Buffer.concat(pieces).toString('utf8')) };
+      return { status: statusCode, text: await collect(body, request.maxBytes ?? DEFAULT_MAX_BYTES) };
     } catch (cause) {
       if (request.signal?.aborted === true) throw request.signal.reason;
       const reason = timeout.aborted ? `no answer within ${request.timeoutMs} ms` : connectionProblem(cause);
@@ -92,6 +91,17 @@ export class HttpClient {
     this.#pools.clear();
     await Promise.all(pools.map((pool) => pool.destroy()));
   }
+}
+
+async function collect(body: AsyncIterable<Buffer>, maxBytes: number): Promise<string> {
+  const pieces: Buffer[] = [];
+  let size = 0;
+  for await (const piece of body) {
+    size += piece.length;
+    if (size > maxBytes) throw new Error('its answer is too large');
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces).toString('utf8');
 }
 
 /** What went wrong with a connection, in a few words. */

@@ -42,6 +42,7 @@ interface Setup {
   readonly facts?: Partial<WorkerInstance>;
   /** Of each engine, in order; `both` unless given. */
   readonly roles?: readonly WorkerInstance['role'][];
+  readonly router?: Parameters<typeof routerConfig>[0];
   readonly options?: Partial<FrontendOptions>;
   readonly parts?: Partial<FrontendParts>;
 }
@@ -51,6 +52,7 @@ export async function startFrontend({
   engines = [],
   facts = {},
   roles = [],
+  router = {},
   options = {},
   parts = {},
 }: Setup = {}) {
@@ -71,6 +73,7 @@ export async function startFrontend({
   }));
   for (const instance of instances) discovery.put(instance);
   const routers: KvRouter[] = [];
+  const config = routerConfig(router);
   const frontend = new Frontend(
     {
       host: '127.0.0.1',
@@ -101,10 +104,9 @@ export async function startFrontend({
           policyClasses: ['default'],
           repeats: () => false,
         });
-        const config = routerConfig();
-        const router = new KvRouter({ blockSize, clock, random: new SeededRandom(1), config, observer });
-        routers.push(router);
-        return router;
+        const made = new KvRouter({ blockSize, clock, random: new SeededRandom(1), config, observer });
+        routers.push(made);
+        return made;
       },
       feedEvents: () => () => {},
       encoderFor: async () => ({
@@ -117,6 +119,7 @@ export async function startFrontend({
       idleTimeoutMs: 5000,
       retryLimit: 2,
       nvext: true,
+      minInitialWorkers: 0,
       ...parts,
     },
   );
@@ -125,7 +128,9 @@ export async function startFrontend({
     () => client.stop(),
     () => frontend.stop(),
   );
-  await until(() => engines.length === 0 || frontend.directory.ready);
+  await until(
+    () => engines.length === 0 || frontend.directory.pools().every(({ encoder }) => encoder !== undefined),
+  );
   /** Value of one series; 0 when it does not exist. */
   const value = async (series: string): Promise<number> => {
     const body = String((await process.scrape()).body);
