@@ -37,9 +37,13 @@ export class LoadProbeClient implements ProbeClient {
     const { totalKvBlocks, blockSize, dpSize } = engine;
     const kvTokens =
       totalKvBlocks === undefined || blockSize === undefined ? undefined : totalKvBlocks * blockSize * dpSize;
-    const facts = { model, kvTokens };
+    const facts = { model, kvTokens, blockSize };
     this.#facts.set(url, facts);
     return facts;
+  }
+
+  forget(url: string): void {
+    this.#facts.delete(url);
   }
 
   async send(batch: ProbeBatch, signal: AbortSignal): Promise<readonly ProbeAnswer[]> {

@@ -55,7 +55,7 @@ A run that was cut short goes on where it stopped when it is started again with 
         base,
         target: await createTarget(settings, base, client),
         output,
-        renderer: await loadPngRenderer(),
+        renderer: settings.charts ? await loadPngRenderer() : undefined,
         signal,
         observer: profileObserver(screen, output, log),
       });

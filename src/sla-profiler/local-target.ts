@@ -63,9 +63,12 @@ export class LocalTarget implements ProfileTarget {
     await mkdir(order.workDir, { recursive: true });
     const logPath = join(order.workDir, 'engine.log');
     const child = launch(program ?? '', args, logPath);
-    const stop = (): Promise<void> => stopChild(child);
+    const url = `http://127.0.0.1:${port}`;
+    const stop = (): Promise<void> => {
+      client.forget(url);
+      return stopChild(child);
+    };
     try {
-      const url = `http://127.0.0.1:${port}`;
       await this.#untilReady(child, url, logPath, signal);
       const logged = kvCapacityFromLog(
         this.#options.backend,
@@ -93,6 +96,8 @@ export class LocalTarget implements ProfileTarget {
       }
       await sleepUntil(clock, clock.nowMs() + POLL_MS, signal);
     }
+    // Its last words are in the file only once it is closed.
+    if (child.ended !== undefined) await child.exited;
     const tail = (await readFile(logPath, 'utf8')).trim().slice(-LOG_TAIL_CHARS);
     const why = child.ended === undefined ? reason : `it ended with ${child.ended}`;
     throw fail('KV_ENGINE_NOT_READY', {

@@ -24,11 +24,15 @@ export interface EndpointFacts {
   readonly model: string;
   /** KV capacity of the whole engine in tokens, where the endpoint tells. */
   readonly kvTokens: number | undefined;
+  /** Tokens of a KV block, where the endpoint tells. */
+  readonly blockSize: number | undefined;
 }
 
 /** How the profiler reaches an OpenAI endpoint; commands make it of the load generator. */
 export interface ProbeClient {
-  /** Throws KV_ENGINE_UNREACHABLE while the endpoint cannot answer. */
+  /** Throws KV_ENGINE_UNREACHABLE while the endpoint cannot answer; asks each endpoint only once. */
   facts(url: string): Promise<EndpointFacts>;
+  /** The endpoint is gone: another engine may answer there next. */
+  forget(url: string): void;
   send(batch: ProbeBatch, signal: AbortSignal): Promise<readonly ProbeAnswer[]>;
 }

@@ -96,13 +96,14 @@ export class ProfileOutput {
     return writeFileAtomic(join(order.workDir, 'config.yaml'), order.deployment.toString());
   }
 
-  /** Each chart as SVG and as PNG; equal ones under several names are rendered once. */
-  async charts(charts: Readonly<Record<string, Svg>>, renderer: ChartRenderer): Promise<void> {
+  /** Each chart as SVG and, given a renderer, as PNG; equal ones under several names are rendered once. */
+  async charts(charts: Readonly<Record<string, Svg>>, renderer: ChartRenderer | undefined): Promise<void> {
     const rendered = new Map<Svg, Uint8Array>();
     for (const [name, svg] of Object.entries(charts)) {
+      await this.write(`${name}.svg`, svg);
+      if (renderer === undefined) continue;
       const png = rendered.get(svg) ?? renderer.render(svg, PNG_SCALE);
       rendered.set(svg, png);
-      await this.write(`${name}.svg`, svg);
       await this.write(`${name}.png`, png);
     }
   }

@@ -35,7 +35,8 @@ export interface ProfileRun {
   readonly base: Deployment;
   readonly target: ProfileTarget;
   readonly output: ProfileOutput;
-  readonly renderer: ChartRenderer;
+  /** Undefined: charts are written as SVG only. */
+  readonly renderer: ChartRenderer | undefined;
   readonly signal: AbortSignal;
   readonly observer: ProfileObserver;
 }

@@ -64,6 +64,10 @@ export const SLA_SETTINGS = {
   namespace: text({ default: 'dynamo-sla-profiler', help: 'Kubernetes namespace to deploy in' }),
   serviceName: text({ help: 'host name of the frontend service, instead of the deployment’s own' }),
   gpuHourPrice: number({ default: 3, min: 0, help: 'dollars per GPU-hour, for the cost columns' }),
+  charts: flag({
+    default: true,
+    help: 'paint the charts as PNG, which takes seconds; SVG files and the report hold them anyway',
+  }),
   dryRun: flag({ help: 'write every deployment file but start and measure nothing' }),
   deployAfterProfile: flag({ help: 'create the recommended deployment when done (kubernetes)' }),
   forceRerun: flag({ help: 'forget earlier measurements in the output folder' }),
