@@ -69,11 +69,6 @@ export class BusyMonitor {
     return this.#busyRanks > 0 && worker.ranks.every(({ id }) => this.isBusy(id));
   }
 
-  /** Blocks that the engine last said it uses. */
-  kvUsedBlocks(rankId: number): number | undefined {
-    return this.#loads.get(rankId)?.kvUsedBlocks;
-  }
-
   rankRemoved(rankId: number): void {
     if (this.isBusy(rankId)) this.#busyRanks--;
     this.#loads.delete(rankId);

@@ -97,7 +97,9 @@ export class EventStream {
 
   /** The publisher was reached again: asks for what it published meanwhile. */
   reconnected(): void {
-    if (this.#canRecover && this.#recovery === undefined) this.#recover(this.#last < 0 ? 'all' : 'missing');
+    if (!this.#canRecover || this.#recovery !== undefined) return;
+    const all = this.#last < 0 || this.#options.source.snapshot !== undefined;
+    this.#recover(all ? 'all' : 'missing');
   }
 
   /** Takes a live batch. */
@@ -239,11 +241,13 @@ export class EventStream {
     return ended ? '' : 'the replay broke off';
   }
 
-  /** The batch that was applied last has another time now. */
+  /** The batch that was applied last has another time now, or the publisher, having no newer one, lacks it too. */
   #showsRestart(past: Past): boolean {
-    if (past.kind === 'snapshot') return false;
+    if (past.kind === 'snapshot' || this.#last < 0) return false;
     const again = past.batches.find(({ seq }) => seq === this.#last);
-    const told = again && timestampOf(again);
+    const newer = past.batches.some(({ seq }) => seq > this.#last) || this.#buffer.length > 0;
+    if (again === undefined) return past.ended && !newer;
+    const told = timestampOf(again);
     return told !== undefined && this.#lastTimestampS > 0 && told !== this.#lastTimestampS;
   }
 

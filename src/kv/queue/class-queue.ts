@@ -78,10 +78,6 @@ export class ClassQueue<E extends QueueEntry> {
     return true;
   }
 
-  entries(): IterableIterator<E> {
-    return this.#slots.keys();
-  }
-
   #compact(): void {
     this.#heap = makeHeap();
     for (const slot of this.#slots.values()) this.#heap.push(slot);
