@@ -22,6 +22,10 @@ export interface TracePlanOptions {
 
 // Prompts without prefix data share nothing: ids of their own, beyond all that a trace uses.
 const PRIVATE_IDS = 2 ** 48;
+/** Answers inside later prompts of a delta trace. */
+const ANSWER_IDS = 2 ** 49;
+
+type Part = Extract<PromptPlan, { kind: 'parts' }>['parts'][number];
 
 /** The plan that replays a trace, live: open loop at its own pace unless a concurrency is given. */
 export function tracePlan(trace: Trace, options: TracePlanOptions = {}): LoadPlan {
@@ -32,10 +36,11 @@ export function tracePlan(trace: Trace, options: TracePlanOptions = {}): LoadPla
   const sessions = traceSessions(paced).map((session): PlannedSession => {
     const atMs = session.arrivalMs ?? 0;
     const phase = isOpen && atMs < (options.warmupMs ?? 0) ? 'warmup' : 'measure';
-    const turns = session.turns.map(({ row, delayMs }) => ({
-      delayMs,
-      request: planned(row, index++, phase, trace.blockSize, options),
-    }));
+    const before: Part[] = [];
+    const turns = session.turns.map(({ row, delayMs }) => {
+      const request = planned(row, index++, phase, trace.blockSize, options);
+      return { delayMs, request: trace.format === 'mooncake-delta' ? grown(request, before) : request };
+    });
     return { id: session.id, atMs, turns };
   });
   return {
@@ -64,6 +69,27 @@ function planned(
     // A server cannot be asked for no token at all.
     outputLength: Math.max(1, row.outputLength),
     priority: row.priority,
+  };
+}
+
+/**
+ * The whole prompt of a delta row: all turns before, their answers, and what the row adds, which `before` then holds.
+ * Answers are stand-ins of the planned length, since the next prompt is fixed before the answer is known.
+ */
+function grown(request: PlannedRequest, before: Part[]): PlannedRequest {
+  const { prompt, inputLength, index, outputLength } = request;
+  if (prompt.kind === 'blocks') {
+    for (let block = 0; block < prompt.ids.length; block++) {
+      const left = inputLength - block * prompt.blockSize;
+      if (left > 0) before.push({ id: prompt.ids[block]!, length: Math.min(left, prompt.blockSize) });
+    }
+  }
+  const parts = [...before];
+  before.push({ id: ANSWER_IDS + index, length: outputLength });
+  return {
+    ...request,
+    prompt: { kind: 'parts', parts },
+    inputLength: parts.reduce((sum, part) => sum + part.length, 0),
   };
 }
 

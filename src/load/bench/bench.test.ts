@@ -75,7 +75,7 @@ const failureOf = async (run: () => unknown): Promise<string> => {
 
 describe('plans of a bench', () => {
   const plan = (flags: Record<string, unknown>) =>
-    benchPlan(settingsOf({ requests: 4, ...flags }), undefined, '').main;
+    benchPlan(settingsOf({ requests: 4, ...flags }), { idPrefix: '' }).main;
   const times = (flags: Record<string, unknown>) => plan(flags).sessions.map((session) => session.atMs);
 
   test('are a closed loop unless a rate is given', () => {

@@ -16,7 +16,15 @@ export interface BenchPlan {
   readonly requestRate: number;
 }
 
-export function benchPlan(settings: BenchSettings, trace: Trace | undefined, idPrefix: string): BenchPlan {
+/** What a plan is made of besides the settings. */
+export interface BenchInput {
+  readonly idPrefix: string;
+  readonly trace?: Trace | undefined;
+  readonly countTokens?: ((text: string) => number) | undefined;
+}
+
+export function benchPlan(settings: BenchSettings, input: BenchInput): BenchPlan {
+  const { trace, idPrefix } = input;
   const { rate, rampUpStrategy } = settings;
   if (trace !== undefined && (rate !== undefined || rampUpStrategy !== undefined)) {
     throw fail('KV_USAGE', {
@@ -27,13 +35,12 @@ export function benchPlan(settings: BenchSettings, trace: Trace | undefined, idP
   const requestRate = parseRate(rate);
   return {
     warmup: warmupPlan(settings, idPrefix),
-    main:
-      trace === undefined ? synthetic(settings, requestRate, idPrefix) : replay(settings, trace, idPrefix),
+    main: trace === undefined ? synthetic(settings, requestRate, idPrefix) : replay(settings, trace, input),
     requestRate: requestRate ?? Number.POSITIVE_INFINITY,
   };
 }
 
-function replay(settings: BenchSettings, trace: Trace, idPrefix: string): LoadPlan {
+function replay(settings: BenchSettings, trace: Trace, { idPrefix, countTokens }: BenchInput): LoadPlan {
   return tracePlan(trace, {
     speedup: settings.speedup,
     concurrency: settings.concurrency,
@@ -42,6 +49,7 @@ function replay(settings: BenchSettings, trace: Trace, idPrefix: string): LoadPl
     limit: settings.requests,
     warmupMs: settings.warmupSec * 1000,
     idPrefix,
+    countTokens,
   });
 }
 

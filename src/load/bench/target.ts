@@ -1,9 +1,10 @@
 import { type Clock, sleepUntil } from '../../base/clock.ts';
 import { fail, type KvasirError, toError } from '../../base/errors.ts';
 import { type ModelCard, readModelList } from '../../formats/openai/model-card.ts';
+import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import type { HttpClient } from '../../transport/http-client.ts';
 import { OpenAiTarget } from '../openai-target.ts';
-import { type Lexicon, PromptWriter } from '../prompt-words.ts';
+import { PromptWriter, tokenizerLexicon } from '../prompt-words.ts';
 import type { PromptForm } from '../request-body.ts';
 import type { BenchSettings } from './settings.ts';
 
@@ -46,15 +47,16 @@ export async function resolveEndpoint(
 export function createTarget(
   settings: BenchSettings,
   endpoint: BenchEndpoint,
-  lexicon: Lexicon | undefined,
+  tokenizer: Tokenizer | undefined,
 ): OpenAiTarget {
   const { form, ids } = endpoint;
+  const lexicon = form === 'token-ids' || tokenizer === undefined ? undefined : tokenizerLexicon(tokenizer);
   return new OpenAiTarget({
     url: settings.url,
     endpoint: settings.endpoint,
     model: endpoint.model,
     form,
-    writer: new PromptWriter({ seed: settings.seed, ...(form === 'token-ids' ? { ids } : { lexicon }) }),
+    writer: new PromptWriter({ seed: settings.seed, ids, lexicon }),
     ignoreEos: settings.ignoreEos,
     continuousUsage: settings.continuousUsage,
     extra: extraBody(settings.extraBody),
