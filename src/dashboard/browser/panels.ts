@@ -50,7 +50,8 @@ export function showWorkers(now: Scrape): void {
   const ages = now.byLabel('kvasir_index_rank_event_age_seconds', 'worker');
   const states = new Map(now.active('kvasir_index_rank_state').map(({ worker, state }) => [worker, state]));
   const ttft = now.byLabel('dynamo_frontend_worker_last_time_to_first_token_seconds', 'worker_id');
-  const rows = [...blocks.keys()].sort().map((worker) => {
+  const known = now.byLabel('dynamo_component_router_worker_registered', 'router_worker_id');
+  const rows = [...new Set([...known.keys(), ...blocks.keys()])].sort().map((worker) => {
     const state = states.get(worker) ?? 'approximate';
     return row(
       [
