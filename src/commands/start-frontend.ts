@@ -86,6 +86,7 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
       port: settings.httpPort,
       portFlag: '--http-port',
       maxBodyBytes: settings.maxBodyBytes,
+      maxRequests: settings.maxRequests,
       apiKeys: readKeys(settings.apiKeyFile),
       admin: !settings.disableAdminApi,
       overloadStatus: settings.overloadStatus,

@@ -128,6 +128,8 @@ function settleAnswer(
     meter.end(status >= 500 ? 'failed' : 'done');
     guard.fail(errorTypeOfStatus(status, `Validation: ${refusalMessage(body).text}`));
     if (status === 429 || status === 529) guard.reject();
+    const later = outcome.headers['retry-after'];
+    if (later !== undefined) void reply.header('retry-after', later);
     void reply.code(status).type(type).send(bytes);
     return;
   }

@@ -25,6 +25,8 @@ export interface FrontendOptions {
   readonly admin: boolean;
   /** HTTP status of an overload; 529 in Dynamo. */
   readonly overloadStatus: number;
+  /** Requests at once, beyond which more are refused as overload. */
+  readonly maxRequests: number;
   /** Where metrics are served; `/metrics`. */
   readonly metricsPath: string;
   /** How long requests under way may take to end when the frontend stops. */
@@ -84,7 +86,7 @@ export class Frontend {
   }
 
   #addRoutes(app: FastifyInstance): void {
-    const { apiKeys, admin, metricsPath } = this.#options;
+    const { apiKeys, admin, metricsPath, maxRequests } = this.#options;
     const { discovery } = this.#parts;
     if (apiKeys.length > 0) requireApiKey(app, apiKeys, ['/v1', '/busy_threshold', '/debug']);
     const serve: ServeParts = {
@@ -96,6 +98,8 @@ export class Frontend {
     for (const endpoint of Object.keys(PATHS) as Endpoint[])
       app.post(PATHS[endpoint], { schema: ROUTE_SCHEMAS[endpoint] }, (request, reply) => {
         if (this.#stage === 'draining') throw fail('KV_DRAINING');
+        if (this.#server.inFlight > maxRequests)
+          throw fail('KV_OVERLOADED', { reason: `the frontend has ${maxRequests} requests in flight` });
         return serveRequest(serve, endpoint, request, reply);
       });
     app.get('/v1/models', { schema: ROUTE_SCHEMAS.models }, async () => this.#models());
@@ -145,7 +149,8 @@ export class Frontend {
 
   #render(error: KvasirError): RenderedError {
     const status = error.code === 'KV_OVERLOADED' ? this.#options.overloadStatus : error.status;
-    return { status, body: errorBody(error, status) };
+    const headers = error.code === 'KV_UNAUTHORIZED' ? { 'www-authenticate': 'Bearer' } : {};
+    return { status, body: errorBody(error, status), headers };
   }
 }
 

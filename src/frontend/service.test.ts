@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { CHAT, cleanUp, post, startEngine, startFrontend } from '../../test/support/frontend-setup.ts';
+import { CHAT, cleanUp, post, startEngine, startFrontend, until } from '../../test/support/frontend-setup.ts';
 
 cleanUp();
 
@@ -94,6 +94,23 @@ describe('the frontend as a service', () => {
     const found = await fetch(`${url}/v1/models/meta/m`);
     expect(await found.json()).toMatchObject({ id: 'meta/m', object: 'model', max_model_len: 200 });
     expect((await fetch(`${url}/v1/models/meta`)).status).toBe(404);
+  });
+
+  test('refuses more requests at once than it is told to take', async () => {
+    const engine = await startEngine();
+    engine.behave = 'never answer';
+    const { url, frontend, value } = await startFrontend({ engines: [engine], options: { maxRequests: 2 } });
+    const leave = new AbortController();
+    const held = [1, 2].map(() =>
+      post(url, '/v1/chat/completions', CHAT, { signal: leave.signal }).catch(() => {}),
+    );
+    await until(() => frontend.inFlight === 2);
+    const refused = await post(url, '/v1/chat/completions', CHAT);
+    expect(refused.status).toBe(529);
+    expect(await refused.text()).toContain('the frontend has 2 requests in flight');
+    leave.abort();
+    await Promise.all(held);
+    await until(async () => (await value('dynamo_frontend_inflight_requests{model="m"}')) === 0);
   });
 
   test('describes its routes', async () => {

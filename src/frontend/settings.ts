@@ -35,6 +35,7 @@ export const FRONTEND_SETTINGS = {
     help: 'accept only requests that carry a key of this file, one a line',
   }),
   maxBodyBytes: int({ default: 45 * 1024 * 1024, min: 1024, help: 'largest request body' }),
+  maxRequests: int({ default: 10_000, min: 1, help: 'requests at once, beyond which more are refused' }),
   retryLimit: int({
     default: 2,
     min: 0,

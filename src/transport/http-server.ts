@@ -38,6 +38,8 @@ declare module 'fastify' {
 }
 
 const DEFAULT_MAX_BODY_BYTES = 45 * 1024 * 1024;
+/** How long a client may take to send its request. */
+const REQUEST_TIMEOUT_MS = 120_000;
 const DRAIN_POLL_MS = 20;
 
 /**
@@ -58,6 +60,7 @@ export class HttpServer {
     this.app = fastify({
       logger: false,
       bodyLimit: this.#maxBodyBytes,
+      requestTimeout: REQUEST_TIMEOUT_MS,
       return503OnClosing: false,
       forceCloseConnections: 'idle',
       routerOptions: { ignoreTrailingSlash: true, maxParamLength: 1000 },

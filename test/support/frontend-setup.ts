@@ -80,6 +80,7 @@ export async function startFrontend({
       port: 0,
       portFlag: '--http-port',
       maxBodyBytes: 100_000,
+      maxRequests: 1000,
       apiKeys: [],
       admin: true,
       overloadStatus: 529,
