@@ -1,5 +1,5 @@
 import { fail } from '../base/errors.ts';
-import { choice, flag, int, list, number, type SettingsOf, text } from '../base/settings.ts';
+import { choice, flag, int, list, number, text } from '../base/settings.ts';
 import { TIME_UNITS, TRACE_FORMATS } from '../formats/traces/trace.ts';
 import { ROUTER_MODES } from '../kv/settings.ts';
 import type { Sla } from './report.ts';
@@ -56,8 +56,6 @@ export const REPLAY_SETTINGS = {
     help: 'write report.json and, per mode and seed, the requests as JSON lines',
   }),
 };
-
-export type ReplaySettings = SettingsOf<typeof REPLAY_SETTINGS>;
 
 /** Reads `ttft:200,itl:20,e2e:5000`; `tpot` is another name for `itl`. */
 export function parseSla(value: string | undefined): Sla | undefined {
