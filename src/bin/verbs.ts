@@ -28,6 +28,10 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     summary: 'find what an agent workflow wastes, and turn it into routing hints',
     load: async () => (await import('../commands/profile-agent.ts')).command,
   },
+  'bench report': {
+    summary: 'value the raw records of bench runs again',
+    load: async () => (await import('../commands/bench-report.ts')).command,
+  },
   'trace analyze': {
     summary: 'tell what a workload trace holds',
     load: async () => (await import('../commands/trace-analyze.ts')).command,

@@ -31,6 +31,8 @@ const kvasir = (args: readonly string[], stdin?: string): Promise<Finished> =>
     child.stdin?.end(stdin);
   });
 
+afterAll(() => rmSync(folder, { recursive: true }));
+
 describe('kvasir bench', () => {
   let worker: KvasirProcess;
   let url = '';
@@ -40,10 +42,7 @@ describe('kvasir bench', () => {
     url = String((await worker.json()).url);
   });
 
-  afterAll(async () => {
-    await worker.kill();
-    rmSync(folder, { recursive: true });
-  });
+  afterAll(() => worker.kill());
 
   test('drives an engine closed loop, prints one JSON object and writes every file', async () => {
     const dir = join(folder, 'closed');
@@ -188,6 +187,61 @@ describe('kvasir bench', () => {
     expect(summary).toMatchObject({ interrupted: true, planned: 2000, failed: 0 });
     expect(summary.completed).toBeGreaterThan(0);
     expect(summary.completed).toBeLessThan(2000);
+  });
+});
+
+describe('kvasir bench report', () => {
+  test('values shards of one schedule together, from their raw records', async () => {
+    const worker = new KvasirProcess([
+      'worker',
+      '--engine',
+      'sim',
+      '--http-port',
+      '0',
+      '--speedup-ratio',
+      '20',
+    ]);
+    try {
+      const url = String((await worker.json()).url);
+      const startAt = String(Math.ceil(Date.now() / 1000) + 6);
+      const dirs = [0, 1].map((shard) => join(folder, `shard${shard}`));
+      const flags = [
+        '--url',
+        url,
+        '--trace',
+        DEMO,
+        '--requests',
+        '30',
+        '--speedup',
+        '10',
+        '--start-at',
+        startAt,
+        ...PATIENT,
+      ];
+      const codes = await Promise.all(
+        dirs.map((dir, i) => kvasir(['bench', ...flags, '--shard', `${i}/2`, '--output-dir', dir])),
+      );
+      expect(codes.map(({ code, stderr }) => [code, stderr])).toEqual([
+        [0, ''],
+        [0, ''],
+      ]);
+      const records = dirs.flatMap((dir) => ['--records', join(dir, 'records.jsonl')]);
+      const { code, stdout } = await kvasir([
+        'bench',
+        'report',
+        ...records,
+        '--goodput',
+        'ttft:1',
+        ...PATIENT,
+      ]);
+      expect(code).toBe(0);
+      expect(JSON.parse(stdout)).toMatchObject({
+        ...{ planned: 30, completed: 30, prompt_length_exact_share: 1, speedup: 10, good_share: 0 },
+        model_id: 'kvasir-sim',
+      });
+    } finally {
+      await worker.kill();
+    }
   });
 });
 

@@ -14,11 +14,14 @@ import { KvasirError } from '../../base/errors.ts';
 import { SILENT_LOG } from '../../base/log.ts';
 import { resolveSettings } from '../../base/settings.ts';
 import { parseRecordLines } from '../export/record-lines.ts';
+import { reportOf } from '../measure/report.ts';
 import { consoleTable } from './console-table.ts';
 import { writeReports, writeVllmFile } from './files.ts';
 import { benchPlan } from './plan.ts';
 import { runBench } from './run-bench.ts';
+import { reviveFacts, vllmHeader } from './run-facts.ts';
 import { BENCH_SETTINGS, type BenchSettings } from './settings.ts';
+import { shardOf } from './shard.ts';
 import { summaryJson } from './summary-json.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'kvasir-bench-'));
@@ -122,6 +125,16 @@ describe('plans of a bench', () => {
     expect(cancelled).toBeLessThan(190);
   });
 
+  test('part into shards that add up to the whole', () => {
+    const whole = plan({ requests: 10, rate: '5', concurrency: 5 });
+    const shards = ['0/3', '1/3', '2/3'].map((shard) => shardOf(whole, shard));
+    expect(shards.map((shard) => shard.sessions.length)).toEqual([4, 3, 3]);
+    expect(shards.map((shard) => shard.concurrency)).toEqual([2, 2, 1]);
+    const sessions = shards.flatMap((shard) => shard.sessions).sort((a, b) => a.atMs - b.atMs);
+    expect(sessions).toEqual(whole.sessions);
+    expect(() => shardOf(whole, '3/3')).toThrow('--shard: 3/3 is not a shard');
+  });
+
   test.each([
     [{ rate: 'fast' }, '--rate: fast is not a rate'],
     [{ rate: '0' }, '--rate: 0 is not a rate'],
@@ -147,10 +160,11 @@ describe('a bench run', () => {
       extraBody: '{"top_p":0.5}',
       header: ['X-Team: a'],
       apiKey: 'secret-key',
+      cacheState: 'cold',
     });
     const result = await runBench(settings, context());
     const { run, report } = result;
-    expect(result.endpoint).toEqual({ model: 'org/sim', form: 'token-ids', ids: { first: 32, size: 95 } });
+    expect(result.facts).toMatchObject({ model: 'org/sim', prompt: 'token-ids', maxConcurrency: 2 });
     expect(report.counts).toMatchObject({ planned: 6, completed: 6, failed: 0 });
     expect(report.cache.kve).toBeCloseTo(32 / 40, 12);
     expect(report.promptError).toEqual({ meanTokens: 0, exactShare: 1 });
@@ -166,26 +180,17 @@ describe('a bench run', () => {
       sent.map((request) => request.headers['x-request-id']).filter((id) => id === 'r-request-0'),
     ).toHaveLength(1);
 
-    const date = new Date(2026, 0, 2, 3, 4, 5);
-    const header = {
-      date,
-      backend: 'openai',
-      modelId: 'org/sim',
-      tokenizerId: 'org/sim',
-      metadata: {},
-      requestRate: result.requestRate,
-      burstiness: 1,
-      maxConcurrency: 2,
+    const facts = { ...result.facts, startedAt: new Date(2026, 0, 2, 3, 4, 5) };
+    const summary = summaryJson(report, facts);
+    const files = {
+      run,
+      report,
+      facts,
+      summary,
+      header: vllmHeader(facts),
+      vllm: {},
+      config: { url: peer.url },
     };
-    const summary = summaryJson(report, {
-      ...result,
-      url: peer.url,
-      model: 'org/sim',
-      prompt: 'token-ids',
-      maxConcurrency: 2,
-      cacheState: 'cold',
-    });
-    const files = { run, report, summary, header, vllm: {}, config: { url: peer.url } };
     const written = await writeReports(join(folder, 'all'), files);
     expect(readdirSync(join(folder, 'all')).sort()).toEqual([
       'benchmarks.json',
@@ -199,7 +204,15 @@ describe('a bench run', () => {
     ]);
     expect(written).toHaveLength(8);
     const read = (name: string): string => readFileSync(join(folder, 'all', name), 'utf8');
-    expect(parseRecordLines(read('records.jsonl')).records).toHaveLength(6);
+    const back = parseRecordLines(read('records.jsonl'));
+    expect(back.run.records).toHaveLength(6);
+    expect(summaryJson(reportOf(back.run), reviveFacts(back.facts))).toMatchObject({
+      completed: 6,
+      kve: 0.8,
+      max_concurrency: 2,
+      request_rate: 'inf',
+      date: facts.startedAt.toISOString(),
+    });
     expect(JSON.parse(read('summary.json'))).toMatchObject({
       completed: 6,
       kve: 0.8,
@@ -228,8 +241,8 @@ describe('a bench run', () => {
       JSON.stringify({ timestamp, input_length, output_length: 2, hash_ids });
     writeFileSync(path, [row(1000, 20, [1, 2]), row(1040, 32, [1, 3]), row(1080, 10, [4])].join('\n'));
     const settings = settingsOf({ url: peer.url, trace: path, traceBlockSize: 16, speedup: 2 });
-    const { report, speedup } = await runBench(settings, context());
-    expect(speedup).toBe(2);
+    const { report, facts } = await runBench(settings, context());
+    expect(facts.speedup).toBe(2);
     expect(report.records.map((record) => record.intendedMs)).toEqual([0, 20, 40]);
     expect(report.cache.theoreticalKve).toBeCloseTo(16 / 62, 12);
     const [a, b, c] = generations(peer).map((request) => request.body.prompt as number[]) as [
@@ -294,10 +307,8 @@ describe('a bench run', () => {
       rate: '50',
       goodput: ['ttft:5000'],
     });
-    const { report, requestRate } = await runBench(settings, context());
-    const lines = consoleTable(report, { maxConcurrency: undefined, requestRate, speedup: undefined }).split(
-      '\n',
-    );
+    const { report, facts } = await runBench(settings, context());
+    const lines = consoleTable(report, facts).split('\n');
     expect(lines[0]).toBe('============ Serving Benchmark Result ============');
     expect(lines[1]).toBe('Successful requests:                     3         ');
     expect(lines).toContain('Request rate configured (RPS):           50.00     ');

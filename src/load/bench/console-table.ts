@@ -1,28 +1,26 @@
 import { percentileOf, type Summary } from '../../math/summary.ts';
 import type { LoadReport } from '../measure/report.ts';
+import type { RunFacts } from './run-facts.ts';
 
 const WIDTH = 50;
 
-export interface TableHeader {
-  readonly maxConcurrency: number | undefined;
-  readonly requestRate: number;
-  readonly speedup: number | undefined;
-}
-
 /** The result for people: vLLM's table line by line, then what Kvasir adds. */
-export function consoleTable(report: LoadReport, header: TableHeader): string {
+export function consoleTable(
+  report: LoadReport,
+  facts: Pick<RunFacts, 'maxConcurrency' | 'requestRate' | 'speedup'>,
+): string {
   const { counts, latencies, goodput } = report;
   return [
     title(' Serving Benchmark Result ', '='),
     row('Successful requests:', counts.completed),
     row('Failed requests:', counts.failed + counts.cancelled + counts.dropped),
-    ...(header.maxConcurrency === undefined
+    ...(facts.maxConcurrency === undefined
       ? []
-      : [row('Maximum request concurrency:', header.maxConcurrency)]),
-    ...(Number.isFinite(header.requestRate)
-      ? [row('Request rate configured (RPS):', fixed(header.requestRate))]
+      : [row('Maximum request concurrency:', facts.maxConcurrency)]),
+    ...(Number.isFinite(facts.requestRate)
+      ? [row('Request rate configured (RPS):', fixed(facts.requestRate))]
       : []),
-    ...(header.speedup === undefined ? [] : [row('Speed-up of the trace:', fixed(header.speedup))]),
+    ...(facts.speedup === undefined ? [] : [row('Speed-up of the trace:', fixed(facts.speedup))]),
     row('Benchmark duration (s):', fixed(report.durationS)),
     row('Total input tokens:', report.inputTokens),
     row('Total generated tokens:', report.outputTokens),

@@ -11,10 +11,12 @@ import { recordLines } from '../export/record-lines.ts';
 import { type VllmHeader, type VllmOptions, vllmFileName, vllmJson } from '../export/vllm-json.ts';
 import type { LoadReport } from '../measure/report.ts';
 import type { LoadRun } from '../record.ts';
+import type { RunFacts } from './run-facts.ts';
 
 export interface ReportFiles {
   readonly run: LoadRun;
   readonly report: LoadReport;
+  readonly facts: RunFacts;
   readonly summary: Readonly<Record<string, unknown>>;
   readonly header: VllmHeader;
   readonly vllm: VllmOptions;
@@ -42,7 +44,7 @@ export async function writeReports(folder: string, files: ReportFiles): Promise<
   }
   const records = run.records.map((record) => aiperfRecordLine(run, record));
   await writeLines(join(folder, 'profile_export.jsonl'), records);
-  await writeLines(join(folder, 'records.jsonl'), recordLines(run));
+  await writeLines(join(folder, 'records.jsonl'), recordLines(run, files.facts));
   return [...written, join(folder, 'profile_export.jsonl'), join(folder, 'records.jsonl')];
 }
 

@@ -7,14 +7,18 @@ import { HttpClient } from '../../transport/http-client.ts';
 import { readTokenizerFiles } from '../../transport/tokenizer-files.ts';
 import { readTraceFile } from '../../transport/trace-file.ts';
 import { parseGoals } from '../measure/goodput.ts';
-import { type LoadReport, reportOf } from '../measure/report.ts';
+import { reportOf } from '../measure/report.ts';
 import type { OpenAiTarget } from '../openai-target.ts';
 import type { LoadRun } from '../record.ts';
 import { type LoadProgress, runLoad } from '../run-load.ts';
 import { theoreticalKve } from '../theoretical-kve.ts';
 import { type BenchPlan, benchPlan } from './plan.ts';
+import type { BenchOutcome } from './publish.ts';
+import { parseMetadata } from './report-options.ts';
+import type { RunFacts } from './run-facts.ts';
 import type { BenchSettings } from './settings.ts';
-import { type BenchEndpoint, createTarget, resolveEndpoint } from './target.ts';
+import { awaitStart, shardOf } from './shard.ts';
+import { createTarget, resolveEndpoint } from './target.ts';
 
 export interface BenchContext {
   readonly clock: Clock;
@@ -23,37 +27,47 @@ export interface BenchContext {
   readonly onProgress?: ((progress: LoadProgress, hasFailed: boolean) => void) | undefined;
 }
 
-export interface BenchResult {
-  readonly run: LoadRun;
-  readonly report: LoadReport;
-  readonly endpoint: BenchEndpoint;
-  readonly requestRate: number;
-  /** undefined unless a trace was replayed. */
-  readonly speedup: number | undefined;
-  readonly startedAt: Date;
-}
-
 /** Reads the trace, finds the model, warms up, sends the load and values it. */
-export async function runBench(settings: BenchSettings, context: BenchContext): Promise<BenchResult> {
+export async function runBench(settings: BenchSettings, context: BenchContext): Promise<BenchOutcome> {
   const goals = parseGoals(settings.goodput);
+  const metadata = parseMetadata(settings.metadata);
   const tokenizer = await loadTokenizer(settings.tokenizer);
-  const plan = await makePlan(settings, tokenizer, context.log);
+  const whole = await makePlan(settings, tokenizer, context.log);
+  const plan = { ...whole, main: shardOf(whole.main, settings.shard) };
   const client = new HttpClient();
   try {
     const endpoint = await resolveEndpoint(settings, client, context.clock, context.signal);
-    const startedAt = new Date(context.clock.wallMs());
-    const run = await send(plan, createTarget(settings, endpoint, tokenizer), context);
-    const report = reportOf(run, {
-      goals,
-      convention: settings.convention,
-      lagLimitMs: settings.sendLagLimitMs,
-      theoreticalKve: theoreticalKve(plan.main),
-    });
-    const speedup = settings.trace === undefined ? undefined : settings.speedup;
-    return { run, report, endpoint, requestRate: plan.requestRate, speedup, startedAt };
+    const target = createTarget(settings, endpoint, tokenizer);
+    const facts: RunFacts = {
+      ...factsOf(settings, plan, metadata),
+      model: endpoint.model,
+      prompt: endpoint.form,
+      startedAt: new Date(context.clock.wallMs()),
+      theoreticalKve: theoreticalKve(whole.main),
+    };
+    const run = await send(settings, plan, target, context);
+    const { convention, sendLagLimitMs: lagLimitMs } = settings;
+    const report = reportOf(run, { goals, convention, lagLimitMs, theoreticalKve: facts.theoreticalKve });
+    return { run, report, facts };
   } finally {
     await client.stop();
   }
+}
+
+function factsOf(
+  settings: BenchSettings,
+  plan: BenchPlan,
+  metadata: Readonly<Record<string, string>>,
+): Omit<RunFacts, 'model' | 'prompt' | 'startedAt'> {
+  const { url, backend, tokenizer, label, burstiness, cacheState } = settings;
+  const { rampUpStrategy: strategy, rampUpStartRps: startRps = 0, rampUpEndRps: endRps = 0 } = settings;
+  return {
+    ...{ url, backend, tokenizer, label, metadata, burstiness, cacheState },
+    requestRate: plan.requestRate,
+    ramp: strategy && { strategy, startRps, endRps },
+    maxConcurrency: settings.concurrency,
+    speedup: settings.trace === undefined ? undefined : settings.speedup,
+  };
 }
 
 /** undefined for `byte` and when none is given: texts then are one character a token. */
@@ -81,10 +95,16 @@ async function makePlan(
 }
 
 /** Warms up, then measures; the target is closed in the end. */
-async function send(plan: BenchPlan, target: OpenAiTarget, context: BenchContext): Promise<LoadRun> {
+async function send(
+  settings: BenchSettings,
+  plan: BenchPlan,
+  target: OpenAiTarget,
+  context: BenchContext,
+): Promise<LoadRun> {
   const { signal, clock, onProgress } = context;
   try {
     if (plan.warmup !== undefined) await runLoad(plan.warmup, target, { signal, clock });
+    await awaitStart(settings.startAt, clock, signal);
     return await runLoad(plan.main, target, {
       signal,
       clock,

@@ -176,6 +176,15 @@ export const BENCH_SETTINGS = {
     help: 'fields to merge into every request',
   }),
   requestIdPrefix: text({ help: 'start of the x-request-id of every request; random when absent' }),
+  shard: text({
+    placeholder: 'I/N',
+    help: 'send only every N-th session from the I-th on (from 0): N processes share one schedule',
+  }),
+  startAt: number({
+    placeholder: 'EPOCH_S',
+    min: 0,
+    help: 'seconds since 1970 at which the schedule starts, equal for all shards',
+  }),
   seed: int({ default: 0, help: 'makes lengths, arrivals and prompts; the same seed repeats them' }),
 
   goodput: list({

@@ -1,33 +1,23 @@
 import { percentileOf, type Summary } from '../../math/summary.ts';
 import type { LoadReport } from '../measure/report.ts';
-
-export interface SummaryHeader {
-  readonly url: string;
-  readonly model: string;
-  readonly prompt: string;
-  readonly speedup: number | undefined;
-  readonly requestRate: number;
-  readonly maxConcurrency: number | undefined;
-  readonly cacheState: string;
-  readonly startedAt: Date;
-}
+import type { RunFacts } from './run-facts.ts';
 
 const STATISTICS = ['ttft', 'ttst', 'tpot', 'itl', 'e2el'] as const;
 
 /** The result for programs: vLLM's key names, by the report's definitions, and what Kvasir adds. */
-export function summaryJson(report: LoadReport, header: SummaryHeader): Record<string, unknown> {
+export function summaryJson(report: LoadReport, facts: RunFacts): Record<string, unknown> {
   const { counts, cache, goodput, sendLag, verdict, health } = report;
   return {
-    url: header.url,
-    model_id: header.model,
-    prompt: header.prompt,
-    date: header.startedAt.toISOString(),
+    url: facts.url,
+    model_id: facts.model,
+    prompt: facts.prompt,
+    date: facts.startedAt.toISOString(),
     definitions: report.convention,
     loop: report.loop,
-    request_rate: Number.isFinite(header.requestRate) ? header.requestRate : 'inf',
-    max_concurrency: header.maxConcurrency ?? null,
-    speedup: header.speedup ?? null,
-    cache_state: header.cacheState,
+    request_rate: Number.isFinite(facts.requestRate) ? facts.requestRate : 'inf',
+    max_concurrency: facts.maxConcurrency ?? null,
+    speedup: facts.speedup ?? null,
+    cache_state: facts.cacheState,
     valid: verdict.valid,
     invalid_reasons: verdict.reasons,
     interrupted: report.interrupted,

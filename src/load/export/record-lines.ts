@@ -11,10 +11,12 @@ interface RunLine {
   readonly duration_ms: number;
   readonly interrupted: boolean;
   readonly health: LoadRun['health'];
+  /** What was run, for whoever reads the records later. */
+  readonly facts: object;
 }
 
 /** The raw record stream: one line for the run, one per request. Chunk times are differences, the first from the send. */
-export function* recordLines(run: LoadRun): Generator<string> {
+export function* recordLines(run: LoadRun, facts: object = {}): Generator<string> {
   const head: RunLine = {
     kvasir_load: 1,
     loop: run.loop,
@@ -24,6 +26,7 @@ export function* recordLines(run: LoadRun): Generator<string> {
     duration_ms: run.durationMs,
     interrupted: run.interrupted,
     health: run.health,
+    facts,
   };
   yield JSON.stringify(head);
   for (const record of run.records) {
@@ -36,7 +39,10 @@ export function* recordLines(run: LoadRun): Generator<string> {
 }
 
 /** Reads what {@link recordLines} wrote; chunk times come back to the microsecond. */
-export function parseRecordLines(text: string, source = 'records'): LoadRun {
+export function parseRecordLines(
+  text: string,
+  source = 'records',
+): { readonly run: LoadRun; readonly facts: Readonly<Record<string, unknown>> } {
   const lines = text.split('\n').filter((line) => line !== '');
   const malformed = (line: number, cause?: unknown) =>
     fail(
@@ -58,7 +64,7 @@ export function parseRecordLines(text: string, source = 'records'): LoadRun {
     let at = rest.sentMs;
     return { ...rest, chunkMs: chunkDeltasMs.map((delta) => (at += delta)) };
   });
-  return {
+  const run = {
     records,
     loop: head.loop,
     concurrency: head.concurrency ?? undefined,
@@ -68,6 +74,7 @@ export function parseRecordLines(text: string, source = 'records'): LoadRun {
     interrupted: head.interrupted,
     health: head.health,
   };
+  return { run, facts: (head.facts ?? {}) as Record<string, unknown> };
 }
 
 /** Joins runs of several processes that shared one schedule, on the earliest origin: percentiles need raw records. */

@@ -367,7 +367,7 @@ describe('Kvasir', () => {
       chunkDeltasMs: [140, 30, 60],
       chunkTokens: [1, 3, 2],
     });
-    const back = parseRecordLines(lines.join('\n'));
+    const { run: back } = parseRecordLines(lines.join('\n'));
     expect(vllmJson(back, header)).toEqual(
       expect.objectContaining({ mean_ttft_ms: close(90), completed: 3 }),
     );
