@@ -1,6 +1,9 @@
 #!/usr/bin/env node
 import { closestVerb, VERBS } from './verbs.ts';
 
+// Whoever reads the output may have seen enough, as `head` does.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+
 const [first = '', second = ''] = process.argv.slice(2);
 const verb = VERBS[`${first} ${second}`] ? `${first} ${second}` : first;
 const entry = VERBS[verb];
