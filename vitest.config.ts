@@ -22,6 +22,7 @@ export default defineConfig({
           ...shared,
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts', 'test/real/**/*.test.ts'],
+          sequence: { groupOrder: 1 },
           pool: 'forks',
           isolate: true,
           testTimeout: 120_000,
