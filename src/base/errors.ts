@@ -203,6 +203,12 @@ export const ERRORS = {
     status: 400,
     hint: 'Add --endpoint for it, or narrow --min/--max-num-gpus-per-engine.',
   },
+  KV_KUBERNETES: { message: '{action} failed: {reason}', status: 502, hint: '{mend}' },
+  KV_IMAGE_UNAVAILABLE: {
+    message: 'pod {pod} cannot pull the image {image}: {reason}',
+    status: 502,
+    hint: 'Check the name of the image in the deployment file, and that namespace {namespace} has a pull secret for its registry.',
+  },
   KV_ENGINE_NOT_READY: {
     message: 'the engine of {order} was not ready after {seconds} s: {reason}',
     status: 503,

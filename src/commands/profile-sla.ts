@@ -1,25 +1,20 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { RealClock } from '../base/clock.ts';
 import { fail, toError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import { backendOf, servedModel } from '../formats/deployment/backend.ts';
 import { Deployment } from '../formats/deployment/deployment.ts';
-import { DEFAULT_MODEL, parseAnalyticModel } from '../perf/analytic-model.ts';
-import { EndpointTarget, parseNamedEndpoint } from '../sla-profiler/endpoint-target.ts';
-import { LOCAL_COMMANDS, LocalTarget } from '../sla-profiler/local-target.ts';
+import { gpuRange } from '../sla-profiler/gpu-inventory.ts';
 import { ProfileOutput } from '../sla-profiler/profile-output.ts';
 import { rankPairs } from '../sla-profiler/ranking.ts';
 import { resultTable } from '../sla-profiler/result-table.ts';
 import { dryRun, type ProfileObserver, runProfile } from '../sla-profiler/run.ts';
-import { checkSlaSettings, SLA_SETTINGS, type SlaSettings } from '../sla-profiler/settings.ts';
-import { SimTarget } from '../sla-profiler/sim-target.ts';
+import { checkSlaSettings, SLA_SETTINGS } from '../sla-profiler/settings.ts';
 import { profileSummary } from '../sla-profiler/summary.ts';
-import type { ProfileTarget } from '../sla-profiler/target.ts';
 import { loadPngRenderer } from '../transport/plot-assets.ts';
 import { defineCommand } from './command.ts';
 import { LoadProbeClient } from './probe-client.ts';
 import { ProfileScreen } from './profile-screen.ts';
+import { chooseTarget } from './profile-target.ts';
+import { readText } from './read-text.ts';
 
 export const command = defineCommand({
   name: 'profile sla',
@@ -42,7 +37,7 @@ A run that was cut short goes on where it stopped when it is started again with 
     const client = new LoadProbeClient(settings.model);
     try {
       if (settings.dryRun) {
-        await dryRun(settings, base, output);
+        await dryRun(settings, base, gpuRange(settings, undefined), output);
         print(
           interactive
             ? `Every deployment file is in ${settings.outputDir}; nothing was measured.`
@@ -50,16 +45,28 @@ A run that was cut short goes on where it stopped when it is started again with 
         );
         return 0;
       }
+      const { target, gpus, deploy } = await chooseTarget(settings, base, client, (line) => output.log(line));
       const profile = await runProfile({
         settings,
         base,
-        target: await createTarget(settings, base, client),
+        gpus,
+        target,
         output,
         renderer: settings.charts ? await loadPngRenderer() : undefined,
         signal,
         observer: profileObserver(screen, output, log),
       });
       screen.stop();
+      if (settings.deployAfterProfile && deploy !== undefined) {
+        const path = join(settings.outputDir, 'config_with_planner.yaml');
+        const final = Deployment.parse(await readText(path), path);
+        const created = await deploy(final);
+        output.log(
+          created
+            ? `Created deployment ${final.name} in ${settings.namespace}`
+            : `Deployment ${final.name} exists in ${settings.namespace} already and was left as it is`,
+        );
+      }
       const pairs = rankPairs(profile, settings.gpuHourPrice);
       if (interactive) {
         for (const line of resultTable(profile, pairs)) print(line);
@@ -94,52 +101,6 @@ function profileObserver(screen: ProfileScreen, output: ProfileOutput, log: Log)
   };
 }
 
-async function createTarget(
-  settings: SlaSettings,
-  base: Deployment,
-  client: LoadProbeClient,
-): Promise<ProfileTarget> {
-  switch (settings.target) {
-    case 'sim': {
-      const path = settings.simModel;
-      return new SimTarget(
-        path === undefined ? DEFAULT_MODEL : parseAnalyticModel(parseJson(await readText(path), path), path),
-      );
-    }
-    case 'endpoint':
-      return new EndpointTarget(settings.endpoint.map(parseNamedEndpoint), client, settings.maxKvTokens);
-    case 'local':
-      return new LocalTarget({
-        backend: settings.backend,
-        command: settings.engineCommand ?? LOCAL_COMMANDS[settings.backend],
-        model: settings.model ?? servedModel(base, backendOf(settings.backend)) ?? '',
-        readyTimeoutMs: settings.readyTimeout * 1000,
-        kvTokens: settings.maxKvTokens,
-        client,
-        clock: new RealClock(),
-      });
-    case 'kubernetes':
-      throw fail('KV_SETTING_INVALID', {
-        setting: '--target',
-        value: settings.target,
-        reason: 'is not available yet',
-        mend: 'Use --target sim, endpoint or local.',
-      });
-  }
-}
-
-function parseJson(text: string, path: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (thrown) {
-    throw fail(
-      'KV_FILE_MALFORMED',
-      { path, reason: `not JSON (${toError(thrown).message})`, mend: 'Mend the file.' },
-      thrown,
-    );
-  }
-}
-
 async function readDeployment(path: string | undefined): Promise<Deployment> {
   if (path === undefined)
     throw fail('KV_USAGE', {
@@ -147,12 +108,4 @@ async function readDeployment(path: string | undefined): Promise<Deployment> {
       mend: 'Give --config FILE with a DynamoGraphDeployment.',
     });
   return Deployment.parse(await readText(path), path);
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (thrown) {
-    throw fail('KV_FILE_UNREADABLE', { path, reason: toError(thrown).message }, thrown);
-  }
 }

@@ -12,6 +12,7 @@ import { decodeNpz } from '../formats/npz/npz.ts';
 import { analyticItlMs, analyticMaxBatch, analyticTtftMs, DEFAULT_MODEL } from '../perf/analytic-model.ts';
 import { loadPngRenderer } from '../transport/plot-assets.ts';
 import { profileCharts } from './charts.ts';
+import { gpuRange } from './gpu-inventory.ts';
 import { type ChartRenderer, ProfileOutput } from './profile-output.ts';
 import { recommendationLines } from './recommendation.ts';
 import { runProfile } from './run.ts';
@@ -63,6 +64,7 @@ async function runGolden(run: GoldenRun, renderer: ChartRenderer) {
   const profile = await runProfile({
     settings,
     base,
+    gpus: gpuRange(settings, undefined),
     target: estimatorOf(settings),
     output,
     renderer,

@@ -8,6 +8,7 @@ import {
   setMapping,
 } from '../formats/deployment/backend.ts';
 import type { Deployment, WorkerRole } from '../formats/deployment/deployment.ts';
+import type { GpuRange } from './gpu-inventory.ts';
 import type { SlaTarget } from './recommendation.ts';
 import type { SlaSettings } from './settings.ts';
 import { decodeIsls, denseGpuCounts, moeGpuCounts, prefillIsls } from './sweep-ranges.ts';
@@ -32,15 +33,16 @@ export interface SlaPlan {
   readonly refine: boolean;
 }
 
-export function slaPlan(settings: SlaSettings, base: Deployment): SlaPlan {
-  const { minNumGpusPerEngine: min, maxNumGpusPerEngine: max, numGpusPerNode, isMoeModel } = settings;
+export function slaPlan(settings: SlaSettings, base: Deployment, gpus: GpuRange): SlaPlan {
+  const { isMoeModel } = settings;
+  const { min, max, perNode } = gpus;
   return {
     backend: settings.backend,
     base,
     target: { islTokens: settings.isl, oslTokens: settings.osl, ttftMs: settings.ttft, itlMs: settings.itl },
     outputDir: settings.outputDir,
-    gpuCounts: isMoeModel ? moeGpuCounts(min, max, numGpusPerNode) : denseGpuCounts(min, max),
-    gpusPerNode: numGpusPerNode,
+    gpuCounts: isMoeModel ? moeGpuCounts(min, max, perNode) : denseGpuCounts(min, max),
+    gpusPerNode: perNode,
     moe: isMoeModel,
     prefillIsls: prefillIsls(settings.maxContextLength, settings.prefillInterpolationGranularity),
     decodeIsls: decodeIsls(settings.maxContextLength, settings.decodeInterpolationGranularity),

@@ -5,6 +5,7 @@ import { backendOf, type ParallelMapping } from '../formats/deployment/backend.t
 import type { Deployment } from '../formats/deployment/deployment.ts';
 import { withPlanner } from '../formats/deployment/planner.ts';
 import { profileCharts } from './charts.ts';
+import type { GpuRange } from './gpu-inventory.ts';
 import { writeInterpolationFiles } from './interpolation-files.ts';
 import { type MeasurementObserver, Measurements } from './measurements.ts';
 import { expectedPoints, type ProfilePhase } from './phases.ts';
@@ -33,6 +34,7 @@ export interface ProfileObserver extends MeasurementObserver {
 export interface ProfileRun {
   readonly settings: SlaSettings;
   readonly base: Deployment;
+  readonly gpus: GpuRange;
   readonly target: ProfileTarget;
   readonly output: ProfileOutput;
   /** Undefined: charts are written as SVG only. */
@@ -44,7 +46,7 @@ export interface ProfileRun {
 /** The whole run, from the first probe to the last file. What was measured is kept even when it throws. */
 export async function runProfile(run: ProfileRun): Promise<SlaProfile> {
   const { settings, output, signal } = run;
-  const plan = slaPlan(settings, run.base);
+  const plan = slaPlan(settings, run.base, run.gpus);
   let phase: ProfilePhase | 'Initializing' = 'Initializing';
   await output.status({ status: 'running', phase });
   if (settings.forceRerun || !settings.skipExistingResults)
@@ -97,8 +99,13 @@ export async function runProfile(run: ProfileRun): Promise<SlaProfile> {
 }
 
 /** `--dry-run`: every deployment file, for the narrowest engines, and nothing measured. */
-export async function dryRun(settings: SlaSettings, base: Deployment, output: ProfileOutput): Promise<void> {
-  const plan = slaPlan(settings, base);
+export async function dryRun(
+  settings: SlaSettings,
+  base: Deployment,
+  gpus: GpuRange,
+  output: ProfileOutput,
+): Promise<void> {
+  const plan = slaPlan(settings, base, gpus);
   await writeSweepConfigs(plan, output);
   const narrowest = Math.min(...plan.gpuCounts);
   const prefill = { kind: mappingKind('prefill', plan.moe), gpus: narrowest };

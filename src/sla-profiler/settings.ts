@@ -26,9 +26,15 @@ export const SLA_SETTINGS = {
   osl: int({ default: 500, min: 2, help: 'output sequence length to meet the targets at, in tokens' }),
   ttft: number({ default: 50, min: 0, help: 'target for the time to first token, in ms' }),
   itl: number({ default: 10, min: 0, help: 'target for the inter-token latency, in ms' }),
-  minNumGpusPerEngine: int({ default: 1, min: 1, help: 'fewest GPUs of one engine' }),
-  maxNumGpusPerEngine: int({ default: 8, min: 1, help: 'most GPUs of one engine' }),
-  numGpusPerNode: int({ default: 8, min: 1, help: 'GPUs of one node; wider engines span several' }),
+  minNumGpusPerEngine: int({ min: 1, help: 'fewest GPUs of one engine; 1 unless given' }),
+  maxNumGpusPerEngine: int({
+    min: 1,
+    help: 'most GPUs of one engine; on Kubernetes as many as a node has, elsewhere 8 unless given',
+  }),
+  numGpusPerNode: int({
+    min: 1,
+    help: 'GPUs of one node, wider engines span several; on Kubernetes as the nodes say, elsewhere 8 unless given',
+  }),
   isMoeModel: flag({
     help: 'mixture-of-experts model: sweep TEP for prefill and DEP for decode instead of TP',
   }),
@@ -61,6 +67,11 @@ export const SLA_SETTINGS = {
     help: 'command that starts a local engine; {port}, {gpus}, {kind}, {role} and {model} are filled in',
   }),
   readyTimeout: int({ default: 1800, min: 1, help: 'seconds to wait until an engine is ready' }),
+  kubeconfig: text({
+    env: 'KUBECONFIG',
+    placeholder: 'FILE',
+    help: 'how to reach the Kubernetes API; the service account of the pod, or ~/.kube/config, unless given',
+  }),
   namespace: text({ default: 'dynamo-sla-profiler', help: 'Kubernetes namespace to deploy in' }),
   serviceName: text({ help: 'host name of the frontend service, instead of the deployment’s own' }),
   gpuHourPrice: number({ default: 3, min: 0, help: 'dollars per GPU-hour, for the cost columns' }),
@@ -110,11 +121,12 @@ export function plannerOptions(settings: SlaSettings): Record<string, string | n
 export function checkSlaSettings(settings: SlaSettings): void {
   const wrong = (setting: string, value: unknown, reason: string, mend: string): Error =>
     fail('KV_SETTING_INVALID', { setting, value: String(value), reason, mend });
-  if (settings.minNumGpusPerEngine > settings.maxNumGpusPerEngine) {
+  const { minNumGpusPerEngine: fewest, maxNumGpusPerEngine: most } = settings;
+  if (fewest !== undefined && most !== undefined && fewest > most) {
     throw wrong(
       '--min-num-gpus-per-engine',
-      settings.minNumGpusPerEngine,
-      `is above --max-num-gpus-per-engine ${settings.maxNumGpusPerEngine}`,
+      fewest,
+      `is above --max-num-gpus-per-engine ${most}`,
       'Swap them.',
     );
   }

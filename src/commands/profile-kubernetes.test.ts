@@ -1,0 +1,140 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test } from 'vitest';
+import { type ClusterBehaviour, KubernetesApi } from '../../test/support/kubernetes-api.ts';
+import { DEPLOYMENT, profileFolder, profileSla, SMALL } from '../../test/support/profile-sla.ts';
+import { until, Workers } from '../../test/support/workers.ts';
+import { fail } from '../base/errors.ts';
+import { writeFileAtomic } from '../transport/atomic-file.ts';
+
+const workers = new Workers();
+const apis: KubernetesApi[] = [];
+afterEach(async () => {
+  await Promise.all(apis.splice(0).map((api) => api.stop()));
+  await workers.stopAll();
+});
+
+/** A cluster whose every deployment is served by one real worker. */
+async function cluster(behaviour: ClusterBehaviour) {
+  const api = new KubernetesApi(behaviour);
+  apis.push(api);
+  const kubeconfig = await api.start();
+  const { url } = await workers.start();
+  const { dir, deployment } = profileFolder();
+  const port = new URL(url).port;
+  // The frontend's own arguments tell on which port it serves.
+  const text = DEPLOYMENT.replace(
+    /(Frontend:[\s\S]*?image: \S+)/,
+    `$1\n          args: [--http-port, "${port}"]`,
+  );
+  await writeFileAtomic(deployment, text);
+  const flags = {
+    target: 'kubernetes',
+    kubeconfig,
+    deployment,
+    outputDir: join(dir, 'results'),
+    namespace: 'prod',
+    serviceName: '127.0.0.1',
+    maxRepeats: 1,
+    decodeInterpolationGranularity: 1,
+    minNumGpusPerEngine: undefined,
+    maxNumGpusPerEngine: undefined,
+  };
+  return { api, flags };
+}
+
+const H100 = {
+  labels: {
+    'nvidia.com/gpu.count': '2',
+    'nvidia.com/gpu.product': 'NVIDIA-H100-80GB-HBM3',
+    'nvidia.com/gpu.memory': '81559',
+  },
+};
+const READY = { readyAfterMs: 40, nodes: [H100, H100] };
+
+describe('profile sla on Kubernetes', () => {
+  test('deploys one engine at a time, measures it, keeps its logs, and deletes it', async () => {
+    const { api, flags } = await cluster({
+      ...READY,
+      workerLog: 'INFO GPU KV cache size: 4,096 tokens\n',
+    });
+    const { summary, outputDir, logged } = await profileSla(flags);
+    expect(summary.points.failed).toBe(0);
+    expect(summary.decode.max_kv_tokens).toBe(4096);
+    expect(logged).toContain('Found 2 node(s) of 2 NVIDIA-H100-80GB-HBM3 with 81559 MiB');
+    expect(logged).toContain('Sweeping 1 to 2 GPUs per engine, 2 per node');
+    const created = api.requests.filter((request) => request.startsWith('POST'));
+    const deleted = api.requests.filter((request) => request.startsWith('DELETE'));
+    // Two widths of two roles, and the two chosen ones for their curves.
+    expect([created.length, deleted.length]).toEqual([6, 6]);
+    expect(api.deployments.size).toBe(0);
+    expect(new Set(deleted).size).toBe(6);
+    expect(deleted[0]).toMatch(/^DELETE .*\/namespaces\/prod\/dynamographdeployments\/vllm-agg-[0-9a-f]{4}$/);
+    const name = deleted[0]!.split('/').at(-1)!;
+    const log = join(outputDir, 'prefill_tp1', name, 'vllmdecodeworker', '0.log');
+    expect(readFileSync(log, 'utf8')).toBe('INFO GPU KV cache size: 4,096 tokens\n');
+  });
+
+  test('creates the recommended deployment when asked to, and leaves an existing one alone', async () => {
+    const { api, flags } = await cluster(READY);
+    const first = await profileSla({ ...flags, deployAfterProfile: true });
+    expect(first.logged).toContain('Created deployment demo-disagg in prod');
+    expect([...api.deployments.keys()]).toEqual(['demo-disagg']);
+    expect(Object.keys(api.deployments.get('demo-disagg').spec.services)).toContain('Planner');
+    const again = await profileSla({ ...flags, deployAfterProfile: true });
+    expect(again.logged).toContain('Deployment demo-disagg exists in prod already');
+    expect(again.summary.points.measured).toBe(0);
+  });
+
+  test('explains images that cannot be pulled, and deletes what asked for them', async () => {
+    const message = 'Back-off pulling image "reg.example/vllm-runtime:1": unauthorized';
+    const { api, flags } = await cluster({ waiting: { reason: 'ImagePullBackOff', message } });
+    await expect(profileSla(flags)).rejects.toThrow(
+      /tp1: pod vllm-agg-\w+-frontend-0 cannot pull the image reg\.example\/vllm-runtime:1: Back-off pulling image/,
+    );
+    expect(api.deployments.size).toBe(0);
+  });
+
+  test('says what a deployment that never gets ready waits for', async () => {
+    const { api, flags } = await cluster({
+      waiting: { reason: 'ContainerCreating', message: '' },
+      nodes: [H100],
+    });
+    await expect(profileSla({ ...flags, readyTimeout: 1, maxNumGpusPerEngine: 1 })).rejects.toThrow(
+      /was not ready after 1 s: state pending; Ready: 1 of 2 ready; pod vllm-agg-\w+-frontend-0: ContainerCreating/,
+    );
+    expect(api.deployments.size).toBe(0);
+  });
+
+  test('sweeps up to 8 GPUs where it may not list the nodes', async () => {
+    const { flags } = await cluster({ ...READY, forbidden: ['list nodes'] });
+    const stop = AbortSignal.abort(fail('KV_INTERRUPTED', { signal: 'SIGINT' }));
+    const { logged } = await profileSla(flags, stop);
+    expect(logged).toContain('The GPUs of the nodes are not known: listing nodes failed: nodes is forbidden');
+    expect(logged).toContain('Sweeping 1 to 8 GPUs per engine, 8 per node');
+  });
+
+  test('deletes its deployment when it is stopped, and what a killed run left behind', async () => {
+    const { api, flags } = await cluster({ nodes: [H100] });
+    const stop = new AbortController();
+    const run = profileSla(flags, stop.signal);
+    await until(() => api.deployments.size === 1);
+    const orphan = structuredClone([...api.deployments.values()][0]);
+    stop.abort(fail('KV_INTERRUPTED', { signal: 'SIGTERM' }));
+    const { exitCode } = await run;
+    expect(exitCode).toBe(1);
+    expect(api.deployments.size).toBe(0);
+
+    api.deployments.set(orphan.metadata.name, orphan);
+    api.deployments.set('mine', { metadata: { name: 'mine' }, spec: { services: {} } });
+    const { logged } = await profileSla(flags, AbortSignal.abort(stop.signal.reason));
+    expect(logged).toContain(`Deleting ${orphan.metadata.name}, left behind by an earlier run`);
+    expect([...api.deployments.keys()]).toEqual(['mine']);
+  });
+
+  test('says why the API cannot be used', async () => {
+    await expect(
+      profileSla({ ...SMALL, target: 'kubernetes', kubeconfig: '/nowhere/config' }),
+    ).rejects.toThrow(/reading the Kubernetes configuration failed/);
+  });
+});

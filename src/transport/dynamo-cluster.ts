@@ -1,0 +1,178 @@
+import type { CoreV1Api, CustomObjectsApi, KubeConfig, V1Node, V1Pod, Watch } from '@kubernetes/client-node';
+import { fail, toError } from '../base/errors.ts';
+import { loadKubernetes } from './kubernetes-library.ts';
+
+const RESOURCE = { group: 'nvidia.com', version: 'v1alpha1', plural: 'dynamographdeployments' } as const;
+const NOT_FOUND = 404;
+const CONFLICT = 409;
+
+/** What the operator says of a deployment; all else in it is the user's. */
+export interface DeploymentStatus {
+  readonly state?: string;
+  readonly conditions?: readonly {
+    readonly type?: string;
+    readonly status?: string;
+    readonly reason?: string;
+    readonly message?: string;
+  }[];
+}
+
+/** DynamoGraphDeployments of one namespace, their pods and the cluster's nodes, over the Kubernetes API. */
+export class DynamoCluster {
+  readonly namespace: string;
+  readonly #core: CoreV1Api;
+  readonly #custom: CustomObjectsApi;
+  readonly #watch: Watch;
+
+  private constructor(namespace: string, core: CoreV1Api, custom: CustomObjectsApi, watch: Watch) {
+    this.namespace = namespace;
+    this.#core = core;
+    this.#custom = custom;
+    this.#watch = watch;
+  }
+
+  /** `kubeconfig` names a file; undefined: the pod's service account, or the user's default. */
+  static async open(namespace: string, kubeconfig: string | undefined): Promise<DynamoCluster> {
+    const library = await loadKubernetes('--target kubernetes');
+    const config: KubeConfig = new library.KubeConfig();
+    try {
+      if (kubeconfig === undefined) config.loadFromDefault();
+      else config.loadFromFile(kubeconfig);
+      const core = config.makeApiClient(library.CoreV1Api);
+      return new DynamoCluster(
+        namespace,
+        core,
+        config.makeApiClient(library.CustomObjectsApi),
+        new library.Watch(config),
+      );
+    } catch (thrown) {
+      throw failure('reading the Kubernetes configuration', thrown, 'Check --kubeconfig.');
+    }
+  }
+
+  /** False if one of that name is there already, which counts as created. */
+  async create(deployment: Readonly<Record<string, unknown>>): Promise<boolean> {
+    try {
+      await this.#custom.createNamespacedCustomObject({
+        ...RESOURCE,
+        namespace: this.namespace,
+        body: deployment,
+      });
+      return true;
+    } catch (thrown) {
+      if (statusOf(thrown) === CONFLICT) return false;
+      throw failure('creating the deployment', thrown, this.#permissions());
+    }
+  }
+
+  /** Undefined while there is no such deployment. */
+  async status(name: string): Promise<DeploymentStatus | undefined> {
+    try {
+      const found = (await this.#custom.getNamespacedCustomObject({
+        ...RESOURCE,
+        namespace: this.namespace,
+        name,
+      })) as { readonly status?: DeploymentStatus };
+      return found.status ?? {};
+    } catch (thrown) {
+      if (statusOf(thrown) === NOT_FOUND) return undefined;
+      throw failure(`reading deployment ${name}`, thrown, this.#permissions());
+    }
+  }
+
+  /** Names of the deployments with a label. */
+  async labelled(labelSelector: string): Promise<string[]> {
+    try {
+      const { items } = (await this.#custom.listNamespacedCustomObject({
+        ...RESOURCE,
+        namespace: this.namespace,
+        labelSelector,
+      })) as { readonly items?: readonly { readonly metadata?: { readonly name?: string } }[] };
+      return (items ?? []).flatMap(({ metadata }) => metadata?.name ?? []);
+    } catch (thrown) {
+      throw failure('listing deployments', thrown, this.#permissions());
+    }
+  }
+
+  /** One that is gone already is deleted. */
+  async delete(name: string): Promise<void> {
+    try {
+      await this.#custom.deleteNamespacedCustomObject({ ...RESOURCE, namespace: this.namespace, name });
+    } catch (thrown) {
+      if (statusOf(thrown) !== NOT_FOUND)
+        throw failure(`deleting deployment ${name}`, thrown, `Delete it by hand in ${this.namespace}.`);
+    }
+  }
+
+  /** Calls back when the deployment changes; ends with the signal. One that cannot be watched never calls back. */
+  watch(name: string, signal: AbortSignal, changed: () => void): void {
+    const path = `/apis/${RESOURCE.group}/${RESOURCE.version}/namespaces/${this.namespace}/${RESOURCE.plural}`;
+    const query = { fieldSelector: `metadata.name=${name}` };
+    this.#watch
+      .watch(path, query, changed, () => {})
+      .then((watching) => {
+        if (signal.aborted) watching.abort();
+        else signal.addEventListener('abort', () => watching.abort(), { once: true });
+      })
+      // Whoever may not watch is told by polling.
+      .catch(() => {});
+  }
+
+  async pods(labelSelector: string): Promise<V1Pod[]> {
+    try {
+      return (await this.#core.listNamespacedPod({ namespace: this.namespace, labelSelector })).items;
+    } catch (thrown) {
+      throw failure('listing pods', thrown, this.#permissions());
+    }
+  }
+
+  /** All that a container of a pod has printed. */
+  async log(pod: string, container: string | undefined): Promise<string> {
+    try {
+      return (
+        (await this.#core.readNamespacedPodLog({
+          namespace: this.namespace,
+          name: pod,
+          ...(container !== undefined && { container }),
+        })) ?? ''
+      );
+    } catch (thrown) {
+      throw failure(`reading the log of pod ${pod}`, thrown, this.#permissions());
+    }
+  }
+
+  async nodes(): Promise<V1Node[]> {
+    try {
+      return (await this.#core.listNode()).items;
+    } catch (thrown) {
+      throw failure('listing nodes', thrown, 'Allow nodes list, or give --max-num-gpus-per-engine.');
+    }
+  }
+
+  #permissions(): string {
+    return `Check the role of the service account in namespace ${this.namespace} (deploy/kubernetes/profiler-rbac.yaml).`;
+  }
+}
+
+function statusOf(thrown: unknown): number | undefined {
+  const code = (thrown as { code?: unknown } | undefined)?.code;
+  return typeof code === 'number' ? code : undefined;
+}
+
+function failure(action: string, thrown: unknown, mend: string): Error {
+  return fail('KV_KUBERNETES', { action, reason: reasonOf(thrown), mend }, thrown);
+}
+
+/** What the API server says in its Status object, else the plain error. */
+function reasonOf(thrown: unknown): string {
+  const { body } = (thrown ?? {}) as { body?: unknown };
+  const status = statusOf(thrown);
+  try {
+    const parsed = (typeof body === 'string' ? JSON.parse(body) : body) as { message?: string } | undefined;
+    if (parsed?.message !== undefined)
+      return `${parsed.message}${status === undefined ? '' : ` (${status})`}`;
+  } catch {
+    // Not an answer of the API server itself, a proxy's page for instance.
+  }
+  return status === undefined ? toError(thrown).message : `HTTP ${status}`;
+}

@@ -1,0 +1,244 @@
+import { once } from 'node:events';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const DEPLOYMENTS =
+  /^\/apis\/nvidia\.com\/v1alpha1\/namespaces\/([^/]+)\/dynamographdeployments(?:\/([^/]+))?$/;
+const PODS = /^\/api\/v1\/namespaces\/([^/]+)\/pods(?:\/([^/]+)(\/log)?)?$/;
+
+// biome-ignore lint/suspicious/noExplicitAny: objects of the API are whatever the client sent
+type Resource = any;
+
+/** How the cluster behind the API behaves. */
+export interface ClusterBehaviour {
+  /** From creation to ready; undefined: never. */
+  readonly readyAfterMs?: number | undefined;
+  /** What the pods' containers wait for, as the kubelet says it. */
+  readonly waiting?: { readonly reason: string; readonly message: string };
+  readonly workerLog?: string;
+  readonly nodes?: readonly { readonly labels?: object; readonly allocatable?: object }[];
+  /** Verbs and resources that the role lacks, as `list nodes`. */
+  readonly forbidden?: readonly string[];
+}
+
+/** A server that speaks the part of the Kubernetes API that deployments need, with an operator behind it. */
+export class KubernetesApi {
+  readonly deployments = new Map<string, Resource>();
+  readonly pods = new Map<string, Resource>();
+  /** Requests as `VERB /path`, without queries. */
+  readonly requests: string[] = [];
+  readonly #behaviour: ClusterBehaviour;
+  readonly #server: Server;
+  readonly #watchers = new Set<{ readonly name: string | undefined; readonly response: ServerResponse }>();
+  readonly #timers = new Set<NodeJS.Timeout>();
+  #version = 0;
+
+  constructor(behaviour: ClusterBehaviour = {}) {
+    this.#behaviour = behaviour;
+    this.#server = createServer((request, response) => void this.#serve(request, response));
+  }
+
+  /** Listens, and returns the path of a kubeconfig for it. */
+  async start(): Promise<string> {
+    this.#server.listen(0, '127.0.0.1');
+    await once(this.#server, 'listening');
+    const server = `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    const path = join(mkdtempSync(join(tmpdir(), 'kvasir-kube-')), 'config');
+    const config = {
+      apiVersion: 'v1',
+      kind: 'Config',
+      clusters: [{ name: 'c', cluster: { server, 'insecure-skip-tls-verify': true } }],
+      users: [{ name: 'u', user: { token: 'secret' } }],
+      contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
+      'current-context': 'x',
+    };
+    writeFileSync(path, JSON.stringify(config));
+    return path;
+  }
+
+  async stop(): Promise<void> {
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#server.close().closeAllConnections();
+    await once(this.#server, 'close');
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+    const url = new URL(request.url!, 'http://x');
+    this.requests.push(`${request.method} ${url.pathname}`);
+    if (request.headers.authorization !== 'Bearer secret') {
+      refuse(response, 401, 'Unauthorized');
+      return;
+    }
+    const deployment = DEPLOYMENTS.exec(url.pathname);
+    const pod = PODS.exec(url.pathname);
+    if (deployment !== null) {
+      const body = chunks.length === 0 ? undefined : JSON.parse(Buffer.concat(chunks).toString());
+      this.#deployment(request.method!, deployment[1]!, deployment[2], url, body, response);
+      return;
+    }
+    if (pod?.[3] !== undefined) {
+      this.#log(pod[2]!, response);
+      return;
+    }
+    if (pod !== null && request.method === 'GET') {
+      answer(response, 200, list('PodList', selected(this.pods, url)));
+      return;
+    }
+    if (url.pathname === '/api/v1/nodes') {
+      if (this.#behaviour.forbidden?.includes('list nodes')) {
+        refuse(response, 403, 'nodes is forbidden: User "u" cannot list resource "nodes"');
+        return;
+      }
+      const nodes = (this.#behaviour.nodes ?? []).map(({ labels, allocatable }, i) => ({
+        metadata: { name: `node-${i}`, labels },
+        status: { allocatable },
+      }));
+      answer(response, 200, list('NodeList', nodes));
+      return;
+    }
+    refuse(response, 404, `no route ${url.pathname}`);
+  }
+
+  #deployment(
+    method: string,
+    namespace: string,
+    name: string | undefined,
+    url: URL,
+    body: Resource,
+    response: ServerResponse,
+  ): void {
+    if (method === 'POST') {
+      this.#create(namespace, body, response);
+      return;
+    }
+    if (method === 'GET' && name === undefined && url.searchParams.get('watch') === 'true') {
+      response.writeHead(200, { 'content-type': 'application/json' }).flushHeaders();
+      const watcher = {
+        name: /metadata\.name=(.+)/.exec(url.searchParams.get('fieldSelector') ?? '')?.[1],
+        response,
+      };
+      this.#watchers.add(watcher);
+      response.on('close', () => this.#watchers.delete(watcher));
+      return;
+    }
+    if (method === 'GET' && name === undefined) {
+      answer(response, 200, list('DynamoGraphDeploymentList', selected(this.deployments, url)));
+      return;
+    }
+    const found = this.deployments.get(name!);
+    if (found === undefined) {
+      refuse(response, 404, `dynamographdeployments.nvidia.com "${name}" not found`);
+      return;
+    }
+    if (method === 'DELETE') {
+      this.deployments.delete(name!);
+      for (const [pod, { metadata }] of this.pods) if (metadata.owner === name) this.pods.delete(pod);
+      this.#tell('DELETED', found);
+      answer(response, 200, { kind: 'Status', apiVersion: 'v1', status: 'Success' });
+      return;
+    }
+    answer(response, 200, found);
+  }
+
+  #create(namespace: string, body: Resource, response: ServerResponse): void {
+    const { name } = body.metadata;
+    if (this.deployments.has(name)) {
+      refuse(response, 409, `dynamographdeployments.nvidia.com "${name}" already exists`);
+      return;
+    }
+    const created = {
+      ...body,
+      metadata: { ...body.metadata, namespace, resourceVersion: `${++this.#version}` },
+    };
+    this.deployments.set(name, created);
+    for (const service of Object.keys(body.spec.services)) this.#createPod(name, service.toLowerCase());
+    this.#tell('ADDED', created);
+    this.#operate(name);
+    answer(response, 201, created);
+  }
+
+  #createPod(owner: string, service: string): void {
+    const { waiting } = this.#behaviour;
+    const name = `${owner}-${service}-0`;
+    const state = waiting === undefined ? { running: {} } : { waiting };
+    this.pods.set(name, {
+      metadata: { name, owner, labels: { 'nvidia.com/selector': `${owner}-${service}` } },
+      spec: { containers: [{ name: 'main' }, { name: 'sidecar' }] },
+      status: { containerStatuses: [{ name: 'main', image: 'reg.example/vllm-runtime:1', state }] },
+    });
+  }
+
+  /** As the operator does: not ready with a reason first, then the condition, and only then the state. */
+  #operate(name: string): void {
+    const { readyAfterMs } = this.#behaviour;
+    const condition = (status: string) => ({
+      type: 'Ready',
+      status,
+      ...(status === 'False' && { reason: 'some_resources_are_not_ready', message: '1 of 2 ready' }),
+    });
+    this.#update(name, { state: 'pending', conditions: [condition('False')] });
+    if (readyAfterMs === undefined) return;
+    this.#later(readyAfterMs / 2, () =>
+      this.#update(name, { state: 'pending', conditions: [condition('True')] }),
+    );
+    this.#later(readyAfterMs, () =>
+      this.#update(name, { state: 'successful', conditions: [condition('True')] }),
+    );
+  }
+
+  #update(name: string, status: object): void {
+    const found = this.deployments.get(name);
+    if (found === undefined) return;
+    const metadata = { ...found.metadata, resourceVersion: `${++this.#version}` };
+    const next = { ...found, metadata, status };
+    this.deployments.set(name, next);
+    this.#tell('MODIFIED', next);
+  }
+
+  #tell(type: string, object: Resource): void {
+    for (const { name, response } of this.#watchers) {
+      if (name === undefined || name === object.metadata.name)
+        response.write(`${JSON.stringify({ type, object })}\n`);
+    }
+  }
+
+  #later(ms: number, act: () => void): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      act();
+    }, ms);
+    this.#timers.add(timer);
+  }
+
+  #log(pod: string, response: ServerResponse): void {
+    const text = pod.includes('worker') ? (this.#behaviour.workerLog ?? '') : 'frontend up\n';
+    response.writeHead(200, { 'content-type': 'text/plain' }).end(text);
+  }
+}
+
+function list(kind: string, items: readonly Resource[]): object {
+  return { kind, apiVersion: 'v1', metadata: {}, items };
+}
+
+/** Understands `key=value` and `key in (a,b)`. */
+function selected(objects: ReadonlyMap<string, Resource>, url: URL): Resource[] {
+  const selector = url.searchParams.get('labelSelector') ?? '';
+  const [, key, one, several] = /^([^= ]+)(?:=(.*)| in \((.*)\))$/.exec(selector) ?? [];
+  const values = one === undefined ? (several?.split(',') ?? []) : [one];
+  return [...objects.values()].filter(
+    ({ metadata }) => key === undefined || values.includes(metadata.labels?.[key]),
+  );
+}
+
+function answer(response: ServerResponse, status: number, body: object): void {
+  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+}
+
+function refuse(response: ServerResponse, code: number, message: string): void {
+  answer(response, code, { kind: 'Status', apiVersion: 'v1', status: 'Failure', message, code });
+}
