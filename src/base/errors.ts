@@ -175,6 +175,13 @@ export const ERRORS = {
     hint: 'Send a shorter prompt or give the engine more KV blocks.',
   },
 
+  // collector
+  KV_PROMETHEUS_REFUSED: {
+    message: '{url} refused {query}: {reason}',
+    status: 502,
+    hint: 'Check the expression, and that the URL is that of Prometheus.',
+  },
+
   // SLA profiler
   KV_PROFILE_TOO_FEW_POINTS: {
     message: 'only {measured} {phase} points could be measured, {needed} are needed: {reason}',

@@ -24,6 +24,10 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     summary: 'load an OpenAI-compatible server and measure it',
     load: async () => (await import('../commands/bench.ts')).command,
   },
+  collect: {
+    summary: 'read cache efficiency and latencies of a run from Prometheus',
+    load: async () => (await import('../commands/collect.ts')).command,
+  },
   'profile agent': {
     summary: 'find what an agent workflow wastes, and turn it into routing hints',
     load: async () => (await import('../commands/profile-agent.ts')).command,

@@ -15,8 +15,12 @@ import { type ProfileOutcome, profileTraces } from '../agent-profiler/run.ts';
 import { sizeFromRuns } from '../agent-profiler/sizing/sizing-run.ts';
 import { fail, toError } from '../base/errors.ts';
 import { choice, flag, list, number, text } from '../base/settings.ts';
+import { collect } from '../collector/collector.ts';
+import { collectNat } from '../collector/nat-collector.ts';
 import { writeFileAtomic } from '../transport/atomic-file.ts';
+import { HttpClient } from '../transport/http-client.ts';
 import { loadPngRenderer } from '../transport/plot-assets.ts';
+import { prometheusApi } from '../transport/prometheus-api.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 
 const SETTINGS = {
@@ -47,6 +51,7 @@ const SETTINGS = {
 };
 const OWN_KEYS = new Set(['input', 'output-dir', 'compat', 'on-fault', 'gantt', 'log-level', 'json']);
 const MAX_REPORTED_FAULTS = 20;
+const COLLECT_WITHIN_MS = 30_000;
 
 export const command = defineCommand({
   name: 'profile agent',
@@ -112,6 +117,7 @@ export const command = defineCommand({
           });
         },
         rasterise: settings.gantt ? rasterise : undefined,
+        collectDynamo: (dynamo) => collectDynamo(dynamo, compat, context.signal),
       });
       report(outcome, faults, settings.outputDir, context);
       return 0;
@@ -146,6 +152,23 @@ function readConfig(
 async function rasterise(svg: string, scale: number): Promise<Uint8Array> {
   const renderer = await loadPngRenderer();
   return renderer.render(svg, scale);
+}
+
+/** Dynamo's metrics of the traces' window, by the same rules as `kvasir collect`. */
+async function collectDynamo(
+  config: ProfilerConfig['dynamo_metrics'],
+  compat: Compat,
+  signal: AbortSignal,
+): Promise<unknown> {
+  const client = new HttpClient();
+  const api = prometheusApi(client, config.prometheus_url, COLLECT_WITHIN_MS);
+  const run = { api, nowS: () => Date.now() / 1000, signal };
+  try {
+    if (compat === 'nat') return await collectNat(config, run);
+    return await collect(config, { ...run, deadlineMs: COLLECT_WITHIN_MS });
+  } finally {
+    await client.stop();
+  }
 }
 
 /** Standard input as a file, because columns of the reference may need a second reading. */

@@ -24,6 +24,8 @@ export interface PrometheusOptions {
   readonly targets: readonly ScrapeTarget[];
   readonly rules?: readonly RecordingRule[];
   readonly intervalS?: number;
+  /** OpenMetrics text with times: what was scraped in the past. */
+  readonly past?: string;
 }
 
 /** One series of an instant query. */
@@ -59,11 +61,13 @@ export class Prometheus {
     const folder = await mkdtemp(join(tmpdir(), 'kvasir-prometheus-'));
     await writeFile(join(folder, 'rules.yml'), rulesFile(options));
     await writeFile(join(folder, 'prometheus.yml'), configFile(options));
+    if (options.past !== undefined) await backfill(folder, options.past);
     const port = await freePort();
     const args = [
       `--config.file=${join(folder, 'prometheus.yml')}`,
       `--storage.tsdb.path=${join(folder, 'data')}`,
       `--web.listen-address=127.0.0.1:${port}`,
+      '--storage.tsdb.retention.time=100y',
       '--log.level=warn',
     ];
     const child = spawn('prometheus', args, {
@@ -200,6 +204,14 @@ function rulesFile({ rules = [] }: PrometheusOptions): string {
     rules: rules.filter(({ group }) => group === name).map(({ record, expr }) => ({ record, expr })),
   }));
   return stringify({ groups });
+}
+
+async function backfill(folder: string, past: string): Promise<void> {
+  const file = join(folder, 'past.txt');
+  await writeFile(file, past);
+  const args = ['tsdb', 'create-blocks-from', 'openmetrics', file, join(folder, 'data')];
+  const { status, stderr } = spawnSync('promtool', args, { encoding: 'utf8', env: { ...process.env, PATH } });
+  if (status !== 0) throw new Error(`promtool cannot backfill: ${stderr}`);
 }
 
 function freePort(): Promise<number> {
