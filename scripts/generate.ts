@@ -21,6 +21,10 @@ const GENERATORS: readonly Generator[] = [
     path: 'src/kernels/hash-kernel.generated.ts',
     make: () => makeKernel('hash-module', 'HASH_KERNEL'),
   },
+  {
+    path: 'src/kernels/index-kernel.generated.ts',
+    make: () => makeKernel('index-module', 'INDEX_KERNEL'),
+  },
   { path: 'src/dashboard/page.generated.ts', make: makeDashboard },
   { path: 'assets/traces/demo.jsonl', make: async () => makeDemoTrace() },
   { path: 'docs/reference/metrics.md', make: async () => metricsReferencePage() },

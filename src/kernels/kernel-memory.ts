@@ -1,7 +1,7 @@
 import { fail } from '../base/errors.ts';
 
-const PAGE_BYTES = 65_536;
-const MAX_PAGES = 65_536;
+export const PAGE_BYTES = 65_536;
+export const MAX_PAGES = 65_536;
 
 /**
  * Linear memory of one kernel instance, shareable between threads. Views go stale when memory grows, so they
@@ -14,8 +14,10 @@ export class KernelMemory {
   #u32: Uint32Array;
   #u64: BigUint64Array;
 
-  constructor(initialPages = 1) {
-    this.memory = new WebAssembly.Memory({ initial: initialPages, maximum: MAX_PAGES, shared: true });
+  /** `maxBytes` is rounded down to pages; the machine never gives more. */
+  constructor(maxBytes: number = MAX_PAGES * PAGE_BYTES) {
+    const maximum = Math.min(MAX_PAGES, Math.floor(maxBytes / PAGE_BYTES));
+    this.memory = new WebAssembly.Memory({ initial: 1, maximum, shared: true });
     this.#buffer = this.memory.buffer;
     this.#u8 = new Uint8Array(this.#buffer);
     this.#u32 = new Uint32Array(this.#buffer);
@@ -24,6 +26,11 @@ export class KernelMemory {
 
   get sizeBytes(): number {
     return this.memory.buffer.byteLength;
+  }
+
+  /** The buffer that views are of; another one after memory grew. */
+  get buffer(): ArrayBufferLike {
+    return this.memory.buffer;
   }
 
   get u8(): Uint8Array {

@@ -28,13 +28,11 @@ export function xxh3(at: usize, length: usize, seed: u64): u64 {
 }
 
 /** XXH3-64 of two u64 in little-endian order: the step of the chain, without a trip through memory. */
-// @ts-ignore: decorator
 @inline
 export function xxh3OfPair(first: u64, second: u64, seed: u64): u64 {
   return hash9to16(first, second, 16, seed);
 }
 
-// @ts-ignore: decorator
 @inline
 function hash9to16(head: u64, tail: u64, length: usize, seed: u64): u64 {
   const low = head ^ ((load<u64>(SECRET, 24) ^ load<u64>(SECRET, 32)) + seed);
@@ -117,7 +115,6 @@ function accumulateStripes(at: usize, secret: usize, count: usize): void {
 }
 
 /** One stripe: each lane takes the product of its keyed halves and its neighbour's raw input. */
-// @ts-ignore: decorator
 @inline
 function accumulate(at: usize, secret: usize): void {
   for (let i: usize = 0; i < 64; i += 16) {
@@ -138,14 +135,12 @@ function scramble(secret: usize): void {
   }
 }
 
-// @ts-ignore: decorator
 @inline
 function mix16(at: usize, secret: usize, seed: u64): u64 {
   return fold(load<u64>(at) ^ (load<u64>(secret) + seed), load<u64>(at, 8) ^ (load<u64>(secret, 8) - seed));
 }
 
 /** The 128-bit product of two u64, its halves xored. */
-// @ts-ignore: decorator
 @inline
 function fold(a: u64, b: u64): u64 {
   const aLow = a & 0xffffffff;
@@ -160,7 +155,6 @@ function fold(a: u64, b: u64): u64 {
   return upper ^ lower;
 }
 
-// @ts-ignore: decorator
 @inline
 function avalanche(hash: u64): u64 {
   const mixed = (hash ^ (hash >> 37)) * PRIME_MX1;

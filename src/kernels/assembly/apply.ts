@@ -1,0 +1,101 @@
+/** Storing and removing blocks of a rank. */
+
+import { wasRefused } from './arena';
+import { chainFrom, chainFromRoot } from './block-hash';
+import { sequenceOf } from './block';
+import { blockOf, detach, enter, leave, makeResidence, names, pin, release, tiersOf, touch, unpin } from './residence';
+import { openRank, stateOf, widenRanks } from './rank';
+import { sweep } from './sweep';
+import { find } from './table';
+
+export const CHANGED: u32 = 0;
+export const UNCHANGED: u32 = 1;
+export const PARENT_NOT_FOUND: u32 = 2;
+export const BLOCK_NOT_FOUND: u32 = 3;
+export const CAPACITY_EXHAUSTED: u32 = 4;
+export const ALLOCATION_FAILED: u32 = 5;
+
+/** What an event sweeps besides: more than it can add, or memory would grow while ranks come and go. */
+const SWEEP_BASE: u32 = 32;
+const SWEEP_PER_BLOCK: u32 = 4;
+
+/** Stores consecutive blocks after a parent or, without one, from the root; `sequence` is room for their hashes. */
+export function storeBlocks(
+  rank: u32,
+  tier: u32,
+  hasParent: bool,
+  parentId: u64,
+  count: u32,
+  ids: usize,
+  locals: usize,
+  sequence: usize,
+): u32 {
+  sweep(SWEEP_BASE + SWEEP_PER_BLOCK * count);
+  let state = stateOf(rank);
+  let parent: usize = 0;
+  if (hasParent) {
+    if (state != 0) parent = find(state, parentId);
+    if (parent == 0 || tiersOf(parent) == 0) return PARENT_NOT_FOUND;
+    chainFrom(sequenceOf(blockOf(parent)), locals, count, sequence);
+  } else {
+    chainFromRoot(locals, count, sequence);
+  }
+  if (count == 0) return CHANGED;
+  if (state == 0) {
+    state = widenRanks(rank + 1) ? openRank(rank) : 0;
+    if (state == 0) return outOfMemory();
+  }
+  let outcome = UNCHANGED;
+  for (let i: u32 = 0; i < count; i++) {
+    const at: usize = i << 3;
+    pin(parent);
+    const id = load<u64>(ids + at);
+    const hash = load<u64>(sequence + at);
+    let residence = find(state, id);
+    if (residence != 0 && !names(residence, hash)) {
+      detach(state, residence);
+      residence = 0;
+    }
+    if (residence == 0) {
+      residence = makeResidence(state, id, hash, load<u64>(locals + at), parent);
+      if (residence == 0) {
+        unpin(state, parent);
+        return outOfMemory();
+      }
+      // The parent stays pinned: by its child now.
+    } else {
+      unpin(state, parent);
+    }
+    if (((tiersOf(residence) >> tier) & 1) == 0) {
+      outcome = CHANGED;
+      pin(residence);
+      const entered = enter(state, residence, tier);
+      unpin(state, residence);
+      if (!entered) return outOfMemory();
+    }
+    touch(residence);
+    parent = residence;
+  }
+  return outcome;
+}
+
+/** Removes blocks from one tier, each by itself. */
+export function removeBlocks(rank: u32, tier: u32, count: u32, ids: usize): u32 {
+  sweep(SWEEP_BASE + SWEEP_PER_BLOCK * count);
+  const state = stateOf(rank);
+  let outcome = CHANGED;
+  for (let i: u32 = 0; i < count; i++) {
+    const residence: usize = state == 0 ? 0 : find(state, load<u64>(ids + (<usize>i << 3)));
+    if (residence == 0 || ((tiersOf(residence) >> tier) & 1) == 0) {
+      outcome = BLOCK_NOT_FOUND;
+      continue;
+    }
+    leave(state, residence, tier);
+    release(state, residence);
+  }
+  return outcome;
+}
+
+function outOfMemory(): u32 {
+  return wasRefused() ? ALLOCATION_FAILED : CAPACITY_EXHAUSTED;
+}

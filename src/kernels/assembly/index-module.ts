@@ -1,0 +1,66 @@
+/** Entry of the index kernel: what JavaScript calls. Addresses are byte offsets into the imported memory. */
+
+import { openAliases } from './alias';
+import { removeBlocks, storeBlocks } from './apply';
+import { give, openArena, take, usedBytes } from './arena';
+import { heldBlocks, openBlocks } from './block';
+import { evicted } from './evict';
+import { depthsAt, matchBlocks, prepareMatch } from './match';
+import { clearRank, rankCapacity, residents, residentsOf, stateOf } from './rank';
+import { sweep } from './sweep';
+import { bucketAt, bucketsOf } from './table';
+
+export { clearRank, depthsAt, matchBlocks, prepareMatch, removeBlocks, storeBlocks, sweep, usedBytes };
+
+let input: usize = 0;
+let inputBytes: usize = 0;
+
+/** Opens an empty index that takes so many bytes at most; false if they do not even hold that. */
+export function open(limitBytes: usize): bool {
+  openArena(limitBytes);
+  return openBlocks() && openAliases();
+}
+
+/** Room for the caller's input; the same until more is asked for. 0 if there is no memory for it. */
+export function reserveInput(bytes: usize): usize {
+  if (bytes <= inputBytes) return input;
+  const larger = max<usize>(4096, <usize>1 << (32 - clz<u32>(<u32>bytes - 1)));
+  const fresh = take(larger);
+  if (fresh == 0) return 0;
+  if (input != 0) give(input, inputBytes);
+  input = fresh;
+  inputBytes = larger;
+  return input;
+}
+
+export function countBlocks(): u32 {
+  return heldBlocks;
+}
+
+export function countResidents(): u32 {
+  return residents;
+}
+
+export function countResidentsOf(rank: u32): u32 {
+  const state = stateOf(rank);
+  return state == 0 ? 0 : residentsOf(state);
+}
+
+export function countEvicted(): u64 {
+  return evicted;
+}
+
+export function capacityOfRanks(): u32 {
+  return rankCapacity;
+}
+
+/** Chains of the rank's table of residences; 0 for a rank without any. */
+export function chainsOf(rank: u32): u32 {
+  const state = stateOf(rank);
+  return state == 0 ? 0 : bucketsOf(state);
+}
+
+/** The first bucket of a chain; its layout is in `table.ts`. */
+export function chainAt(rank: u32, chain: u32): usize {
+  return bucketAt(stateOf(rank), chain);
+}
