@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { compareIndexes } from '../../../test/support/compare-indexes.ts';
 import type { KvEvent } from '../event.ts';
 import { BlockHasher } from '../hash.ts';
 import { type KvIndex, TIERS } from './kv-index.ts';
@@ -91,11 +92,8 @@ function holdings(index: KvIndex): unknown {
 }
 
 function crowd(index: KvIndex): void {
-  for (let rank = 0; rank < CROWD; rank++)
-    index.apply(
-      rank,
-      eventOf({ do: 'store', rank, path: [rank % LETTERS, 0, 1], from: 0, tier: 0, naming: 0 }),
-    );
+  const step = { do: 'store', from: 0, which: 0, tier: 0, naming: 0 } as const;
+  for (let rank = 0; rank < CROWD; rank++) perform(index, { ...step, rank, path: [rank % LETTERS, 0, 1] });
 }
 
 test('the index in WebAssembly is the naive one after any history', () => {
@@ -153,3 +151,12 @@ test('all memory is free again once every rank has left', () => {
     { numRuns: 40 },
   );
 }, 60_000);
+
+test.each([
+  { seed: 1, ranks: 12, events: 12_000 },
+  { seed: 2, ranks: 150, events: 12_000 },
+])('a long random history of $ranks ranks leaves both the same', ({ seed, ranks, events }) => {
+  const { residents, blocks } = compareIndexes({ seed, ranks, events, checkEvery: events / 2 });
+  expect(residents).toBeGreaterThan(1000);
+  expect(blocks).toBeGreaterThan(5 * events);
+});
