@@ -7,6 +7,8 @@ import { type Bench, judge, rounded, type Verdict } from './harness.ts';
 const BENCHES: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>> = {
   'agent-profile': () => import('./agent-profile.ts'),
   hash: () => import('./hash.ts'),
+  find: () => import('./find.ts'),
+  apply: () => import('./apply.ts'),
   decode: () => import('./decode.ts'),
   'metrics-observe': () => import('./metrics-observe.ts'),
   'metrics-render': () => import('./metrics-render.ts'),

@@ -9,7 +9,7 @@ interface IndexExports {
   storeBlocks(
     rank: number,
     tier: number,
-    hasParent: number,
+    parenting: number,
     parent: bigint,
     count: number,
     ids: number,
@@ -40,6 +40,7 @@ export const INDEX_OUTCOME = {
   blockNotFound: 3,
   capacityExhausted: 4,
   allocationFailed: 5,
+  invalidBlock: 6,
 } as const;
 export type IndexOutcome = (typeof INDEX_OUTCOME)[keyof typeof INDEX_OUTCOME];
 
@@ -63,7 +64,8 @@ export interface RawResidence {
 
 /** Blocks that cross into WebAssembly at a time: bounds the room that input takes. */
 const CHUNK = 4096;
-const INPUT_BYTES_PER_BLOCK = 24;
+/** Ids, local and sequence hashes, and room for an address. */
+const INPUT_BYTES_PER_BLOCK = 28;
 const MIN_LIMIT_BYTES = 16 * PAGE_BYTES;
 /** Ranks above could not be told apart by the kernel's holder numbers. */
 const MAX_RANK = 1_000_000;
@@ -89,7 +91,10 @@ export class IndexKernel {
     this.#reserveInput(CHUNK * INPUT_BYTES_PER_BLOCK);
   }
 
-  /** Stores consecutive blocks after `parent`, or from the root; both arrays have one entry per block. */
+  /**
+   * Stores consecutive blocks after `parent`, or from the root; both arrays have one entry per block. Refused as
+   * invalid if the parent is among them.
+   */
   store(
     rank: number,
     tier: number,
@@ -98,6 +103,7 @@ export class IndexKernel {
     locals: BigUint64Array,
   ): IndexOutcome {
     if (rank > MAX_RANK) return INDEX_OUTCOME.capacityExhausted;
+    if (ids.length > CHUNK && parent !== undefined && ids.includes(parent)) return INDEX_OUTCOME.invalidBlock;
     let outcome = this.#storeChunk(rank, tier, parent, ids, locals, 0);
     for (let from = CHUNK; from < ids.length && isDone(outcome); from += CHUNK) {
       const next = this.#storeChunk(rank, tier, ids[from - 1], ids, locals, from);
@@ -110,7 +116,7 @@ export class IndexKernel {
     let outcome: IndexOutcome = INDEX_OUTCOME.changed;
     for (let from = 0; from < ids.length; from += CHUNK) {
       const chunk = ids.length <= CHUNK ? ids : ids.subarray(from, from + CHUNK);
-      const at = this.#reserveInput(8 * CHUNK);
+      const at = this.#reserveInput(INPUT_BYTES_PER_BLOCK * CHUNK);
       this.#memory.u64.set(chunk, at / 8);
       const next = this.#exports.removeBlocks(rank, tier, chunk.length, at) as IndexOutcome;
       if (next !== INDEX_OUTCOME.changed) outcome = next;
@@ -172,10 +178,10 @@ export class IndexKernel {
     const found: number[] = [];
     const u32 = this.#memory.u32;
     for (let chain = 0; chain < chains; chain++) {
-      // Bucket: twelve tags of a byte, the next bucket, twelve records (`assembly/table.ts`).
+      // Bucket: twelve tags of a byte, the next bucket, twelve records with a hint each (`assembly/table.ts`).
       for (let bucket = this.#exports.chainAt(rank, chain) >>> 0; bucket !== 0; bucket = u32[bucket / 4 + 3]!)
         for (let cell = 0; cell < 12 && this.#memory.u8[bucket + cell] !== 0; cell++)
-          found.push(u32[bucket / 4 + 4 + cell]!);
+          found.push((u32[bucket / 4 + 4 + cell]! & ~7) >>> 0);
     }
     return found;
   }
@@ -208,12 +214,12 @@ export class IndexKernel {
     const u64 = this.#memory.u64;
     u64.set(someIds, at / 8);
     u64.set(someLocals, at / 8 + count);
-    const hasParent = parent === undefined ? 0 : 1;
+    const parenting = parent === undefined ? 0 : from === 0 ? 1 : 2;
     const [locally, sequence] = [at + 8 * count, at + 16 * count];
     return this.#exports.storeBlocks(
       rank,
       tier,
-      hasParent,
+      parenting,
       parent ?? 0n,
       count,
       at,

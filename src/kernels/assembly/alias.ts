@@ -6,7 +6,7 @@
  */
 
 import { give, takeRecord } from './arena';
-import { find, insert, openTable, remove } from './table';
+import { find, hashOf, insert, openTable, remove } from './table';
 
 const FURTHER: usize = 8;
 const ALIAS_BYTES: usize = 16;
@@ -20,13 +20,14 @@ export function openAliases(): bool {
 /** Counts a further id; false if there is no memory. */
 export function addAlias(holder: u32, block: usize, tier: u32): bool {
   const key = keyOf(holder, block, tier);
-  let alias = find(aliases, key);
+  const hash = hashOf(key);
+  let alias = find(aliases, key, hash);
   if (alias == 0) {
     alias = takeRecord(ALIAS_BYTES);
     if (alias == 0) return false;
     store<u64>(alias, key);
     store<u32>(alias, 0, FURTHER);
-    if (!insert(aliases, alias)) {
+    if (!insert(aliases, alias, hash)) {
       give(alias, ALIAS_BYTES);
       return false;
     }
@@ -37,7 +38,8 @@ export function addAlias(holder: u32, block: usize, tier: u32): bool {
 
 /** Discounts a further id; false if there was none. */
 export function removeAlias(holder: u32, block: usize, tier: u32): bool {
-  const alias = find(aliases, keyOf(holder, block, tier));
+  const key = keyOf(holder, block, tier);
+  const alias = find(aliases, key, hashOf(key));
   if (alias == 0) return false;
   const further = load<u32>(alias, FURTHER) - 1;
   store<u32>(alias, further, FURTHER);

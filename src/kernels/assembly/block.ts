@@ -8,7 +8,7 @@
 
 import { give, take, takeRecord } from './arena';
 import { addHolder, holds, removeHolder } from './holders';
-import { find, insert, openTable, remove } from './table';
+import { find, glance, glanceAtSplits, insert, openTable, remove } from './table';
 
 const SEQUENCE: usize = 0;
 const LOCAL: usize = 8;
@@ -29,8 +29,17 @@ export function openBlocks(): bool {
 }
 
 @inline
-export function findBlock(sequence: u64): usize {
-  return find(blocks, sequence);
+export function findBlock(sequence: u64, hash: u64): usize {
+  return find(blocks, sequence, hash);
+}
+
+/** Looks up the blocks of a batch without waiting, see `glance`. */
+export function glanceAtBlocks(sequence: usize, count: u32, found: usize): void {
+  glance(blocks, sequence, count, found);
+}
+
+export function glanceAtBlockSplits(inserts: u32): void {
+  glanceAtSplits(blocks, inserts);
 }
 
 @inline
@@ -47,7 +56,7 @@ export function holdersOf(block: usize, tier: u32): u64 {
 }
 
 /** A new block without references, which the caller must add to the table; 0 if there is no memory. */
-export function makeBlock(sequence: u64, local: u64): usize {
+export function makeBlock(sequence: u64, local: u64, hash: u64): usize {
   const block = takeRecord(BLOCK_BYTES);
   if (block == 0) return 0;
   store<u64>(block, sequence, SEQUENCE);
@@ -55,7 +64,7 @@ export function makeBlock(sequence: u64, local: u64): usize {
   store<u64>(block, 0, DEVICE);
   store<u32>(block, 0, LOWER);
   store<u32>(block, 0, REFERENCES);
-  if (insert(blocks, block)) return block;
+  if (insert(blocks, block, hash)) return block;
   give(block, BLOCK_BYTES);
   return 0;
 }

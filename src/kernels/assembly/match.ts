@@ -8,6 +8,7 @@
 
 import { give, take } from './arena';
 import { findBlock, holdersOf } from './block';
+import { hashOf } from './table';
 import { holds, intersect } from './holders';
 import { holed, holderWords, live, lowered, rankCapacity, rankOfHolder } from './rank';
 
@@ -61,7 +62,7 @@ export function prepareMatch(count: u32): bool {
 export function matchBlocks(hashes: usize, count: u32): void {
   memory.fill(depths, 0, <usize>rankCapacity << 4);
   if (count == 0 || holderWords == 0) return;
-  const first = findBlock(load<u64>(hashes));
+  const first = blockAt(hashes, 0);
   if (first != 0) {
     const straight = frame(FRAMES);
     const broken = frame(FRAMES + 1);
@@ -123,7 +124,7 @@ function halve(hashes: usize, count: u32, active: usize): void {
 
 /** target = those of `active` that hold the block at a position of the prompt; whether there are any. */
 function narrowAt(target: usize, active: usize, hashes: usize, position: u32): bool {
-  const block = findBlock(load<u64>(hashes + (<usize>position << 3)));
+  const block = blockAt(hashes, position);
   return intersect(target, active, block == 0 ? 0 : holdersOf(block, 0), holderWords);
 }
 
@@ -160,10 +161,16 @@ function lowerHoldersAt(hashes: usize, position: u32, tier: u32): u64 {
   const memo = seen + (<usize>position << 2);
   let block = load<u32>(memo);
   if (block == UNKNOWN) {
-    block = <u32>findBlock(load<u64>(hashes + (<usize>position << 3)));
+    block = <u32>blockAt(hashes, position);
     store<u32>(memo, block);
   }
   return block == 0 ? 0 : holdersOf(block, tier);
+}
+
+@inline
+function blockAt(hashes: usize, position: u32): usize {
+  const sequence = load<u64>(hashes + (<usize>position << 3));
+  return findBlock(sequence, hashOf(sequence));
 }
 
 @inline

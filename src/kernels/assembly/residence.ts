@@ -22,7 +22,7 @@ import {
   holderOf,
   isCleared,
 } from './rank';
-import { insert, remove } from './table';
+import { hashOf, insert, remove } from './table';
 
 const BLOCK: usize = 8;
 const PARENT: usize = 12;
@@ -66,10 +66,18 @@ export function takeTouch(residence: usize): bool {
 }
 
 /** A residence in no tier yet, whose parent is pinned already; 0 if there is no memory even after evicting. */
-export function makeResidence(state: usize, id: u64, sequence: u64, local: u64, parent: usize): usize {
-  let block = findBlock(sequence);
+export function makeResidence(
+  state: usize,
+  id: u64,
+  idHash: u64,
+  sequence: u64,
+  local: u64,
+  parent: usize,
+): usize {
+  const hash = hashOf(sequence);
+  let block = findBlock(sequence, hash);
   while (block == 0) {
-    block = makeBlock(sequence, local);
+    block = makeBlock(sequence, local, hash);
     if (block == 0 && !evictSome()) return 0;
   }
   // From here on evicting other residences must not take the block away.
@@ -87,7 +95,7 @@ export function makeResidence(state: usize, id: u64, sequence: u64, local: u64, 
   store<u32>(residence, <u32>parent, PARENT);
   store<u32>(residence, 0, CHILDREN);
   store<u32>(residence, 0, STATE);
-  while (!insert(state, residence)) {
+  while (!insert(state, residence, idHash)) {
     if (evictSome()) continue;
     give(residence, RESIDENCE_BYTES);
     unrefer(block);

@@ -5,6 +5,10 @@
  *
  * Invariants: the cells of a chain are filled without a gap, and only its first bucket may be empty; a record's
  * bucket is given by the low bits of its key's hash, its tag by the high ones; tag 0 marks a free cell.
+ *
+ * Hints: a split must know one more bit of each hash, and to read all records for it costs more than all the rest.
+ * So the three low bits of a cell's address, which are zero in a record's, hold the three bits of the hash that the
+ * current third of doublings (`round` 0 to 2, 3 to 5, ...) asks for. Its first round reads the records.
  */
 
 import { give, take } from './arena';
@@ -15,6 +19,11 @@ const BUCKETS: usize = 4;
 const MASK: usize = 8;
 const DIRECTORY: usize = 12;
 const SEGMENTS: usize = 16;
+/** Rounds before this one read the records, since merging mixed up their hints. */
+const HINTED_FROM: usize = 20;
+
+const HINT_BITS: u32 = 3;
+const HINT: u32 = 7;
 
 const CELLS: u32 = 12;
 const CELL_MASK: i32 = 0xfff;
@@ -28,6 +37,11 @@ const SEGMENT_BYTES: usize = BUCKET_BYTES << 4;
 const SPLIT_ABOVE: u32 = 9;
 const MERGE_BELOW: u32 = 5;
 
+/** Takes what glances load, lest the compiler drops them. */
+let glanced: u32 = 0;
+/** Cells of the bucket that is being split: word u32, tag u8. */
+const staying: usize = memory.data(96, 8);
+const leaving: usize = memory.data(96, 8);
 /** Buckets set aside before a split or merge, which must not fail half way. */
 let spares: usize = 0;
 
@@ -46,6 +60,7 @@ export function openTable(table: usize): bool {
   store<u32>(table, 0, MASK);
   store<u32>(table, <u32>directory, DIRECTORY);
   store<u32>(table, 2, SEGMENTS);
+  store<u32>(table, 0, HINTED_FROM);
   return true;
 }
 
@@ -88,12 +103,11 @@ export function filledCells(bucket: usize): u32 {
 
 @inline
 export function recordAt(bucket: usize, cell: u32): usize {
-  return load<u32>(bucket + (cell << 2), RECORDS);
+  return wordAt(bucket, cell) & ~HINT;
 }
 
-/** The record with that key, or 0. */
-export function find(table: usize, key: u64): usize {
-  const hash = mix(key);
+/** The record with that key, or 0. `hash` is the key's, see `hashOf`. */
+export function find(table: usize, key: u64, hash: u64): usize {
   const tag = tagOf(hash);
   let bucket = chainOf(table, hash);
   do {
@@ -106,10 +120,50 @@ export function find(table: usize, key: u64): usize {
   return 0;
 }
 
+/**
+ * Looks up a batch of keys without waiting: for each key a record that may have it, or 0. Each pass does little per
+ * key and has no branch to mispredict, so that the cache misses of many keys overlap; what is done next with a key
+ * finds its chain in the cache.
+ */
+export function glance(table: usize, keys: usize, count: u32, records: usize): void {
+  for (let i: u32 = 0; i < count; i++) {
+    const bucket = chainOf(table, hashOf(load<u64>(keys + (<usize>i << 3))));
+    store<u32>(records + (<usize>i << 2), <u32>bucket);
+    glanced ^= load<u32>(bucket);
+  }
+  for (let i: u32 = 0; i < count; i++) {
+    const bucket = load<u32>(records + (<usize>i << 2));
+    const next = nextBucket(bucket);
+    glanced ^= load<u32>(select<usize>(next, bucket, next != 0));
+  }
+  for (let i: u32 = 0; i < count; i++) {
+    const tag = tagOf(hashOf(load<u64>(keys + (<usize>i << 3))));
+    const first = <usize>load<u32>(records + (<usize>i << 2));
+    const next = nextBucket(first);
+    const second = select<usize>(next, first, next != 0);
+    const inFirst = cellsWithTag(first, tag);
+    const cells = select<i32>(inFirst, cellsWithTag(second, tag), inFirst != 0);
+    const record = recordAt(select<usize>(first, second, inFirst != 0), <u32>ctz(cells | (1 << (CELLS - 1))));
+    store<u32>(records + (<usize>i << 2), select<u32>(<u32>record, 0, cells != 0));
+  }
+}
+
+/** Brings the chains into the cache that split while so many records are inserted. */
+export function glanceAtSplits(table: usize, inserts: u32): void {
+  const buckets = bucketsOf(table);
+  const mask = load<u32>(table, MASK);
+  const low = (buckets > mask ? (mask << 1) | 1 : mask) >> 1;
+  const splits = min(inserts / SPLIT_ABOVE + 1, buckets);
+  for (let i: u32 = 0; i < splits; i++) {
+    const bucket = bucketAt(table, (buckets + i) & low);
+    const next = nextBucket(bucket);
+    glanced ^= load<u32>(select<usize>(next, bucket, next != 0));
+  }
+}
+
 /** Adds a record whose key is not in the table; false if there is no memory for its cell. */
-export function insert(table: usize, record: usize): bool {
-  const hash = mix(load<u64>(record));
-  if (!append(chainOf(table, hash), tagOf(hash), record)) return false;
+export function insert(table: usize, record: usize, hash: u64): bool {
+  if (!append(chainOf(table, hash), tagOf(hash), <u32>record | hintOf(hash, roundOf(table)))) return false;
   const count = countOf(table) + 1;
   store<u32>(table, count, COUNT);
   if (count > bucketsOf(table) * SPLIT_ABOVE) split(table);
@@ -118,7 +172,7 @@ export function insert(table: usize, record: usize): bool {
 
 /** Takes out a record that is in the table. Without `shrink`, all records stay in their buckets. */
 export function remove(table: usize, record: usize, shrink: bool): void {
-  const hash = mix(load<u64>(record));
+  const hash = hashOf(load<u64>(record));
   const tag = tagOf(hash);
   const chain = chainOf(table, hash);
   let bucket = chain;
@@ -145,21 +199,72 @@ function split(table: usize): void {
   if (!reserve(lengthOf(chain) - 1) || !extend(table, fresh)) return releaseSpares();
   store<u32>(table, mask, MASK);
   store<u32>(table, fresh + 1, BUCKETS);
-  const target = bucketAt(table, fresh);
+  const round = <u32>popcnt(mask) - 1;
+  const bit = round % HINT_BITS;
+  const hinted = bit != 0 && round >= load<u32>(table, HINTED_FROM);
+  let moved = bucketAt(table, fresh);
+  let movedCells: u32 = 0;
+  let kept = chain;
+  let keptCells: u32 = 0;
   let bucket = chain;
-  while (bucket != 0) {
-    for (let cell: u32 = 0; cell < filledCells(bucket); ) {
-      const record = recordAt(bucket, cell);
-      const hash = mix(load<u64>(record));
-      if ((<u32>hash & mask) == fresh) {
-        append(target, tagOf(hash), record);
-        // Brings the chain's last cell here, which is looked at next; the last bucket may go with it.
-        if (!removeCell(chain, bucket, cell)) return releaseSpares();
-      } else cell++;
+  do {
+    const cells = filledCells(bucket);
+    const next = nextBucket(bucket);
+    if (!hinted) renewHints(bucket, cells, round);
+    const moving = part(bucket, cells, bit);
+    for (let i: u32 = 0; i < cells - moving; i++) {
+      if (keptCells == CELLS) {
+        kept = nextBucket(kept);
+        keptCells = 0;
+      }
+      fillCell(kept, keptCells++, load<u8>(staying + (i << 3), 4), load<u32>(staying + (i << 3)));
     }
-    bucket = nextBucket(bucket);
-  }
+    for (let i: u32 = 0; i < moving; i++) {
+      if (movedCells == CELLS) {
+        moved = chainOn(moved);
+        movedCells = 0;
+      }
+      fillCell(moved, movedCells++, load<u8>(leaving + (i << 3), 4), load<u32>(leaving + (i << 3)));
+    }
+    bucket = next;
+  } while (bucket != 0);
+  truncate(kept, keptCells);
   releaseSpares();
+}
+
+/**
+ * Parts the cells of a bucket by a bit of their hints into `staying` and `leaving`; how many leave. Every cell is
+ * written to both, for the bit is a coin flip, which a branch would mispredict half the time.
+ */
+function part(bucket: usize, cells: u32, bit: u32): u32 {
+  let left: u32 = 0;
+  for (let cell: u32 = 0; cell < cells; cell++) {
+    const word = wordAt(bucket, cell);
+    const entry = <u64>word | (<u64>load<u8>(bucket + cell) << 32);
+    store<u64>(staying + ((cell - left) << 3), entry);
+    store<u64>(leaving + (left << 3), entry);
+    left += (word >> bit) & 1;
+  }
+  return left;
+}
+
+/** Reads the records of a bucket; without a branch, so that their cache misses overlap. */
+function renewHints(bucket: usize, cells: u32, round: u32): void {
+  for (let cell: u32 = 0; cell < cells; cell++) {
+    const record = recordAt(bucket, cell);
+    store<u32>(bucket + (cell << 2), <u32>record | hintOf(hashOf(load<u64>(record)), round), RECORDS);
+  }
+}
+
+/** Ends a chain behind so many cells of a bucket of it. */
+function truncate(bucket: usize, cells: u32): void {
+  for (let rest = nextBucket(bucket); rest != 0; ) {
+    const next = nextBucket(rest);
+    give(rest, BUCKET_BYTES);
+    rest = next;
+  }
+  store<u32>(bucket, 0, NEXT);
+  for (let cell = cells; cell < CELLS; cell++) store<u8>(bucket + cell, 0);
 }
 
 /** Appends the last chain to the one that it was split from; does nothing without memory. */
@@ -172,7 +277,7 @@ function merge(table: usize): void {
   let bucket = source;
   while (bucket != 0) {
     const filled = filledCells(bucket);
-    for (let cell: u32 = 0; cell < filled; cell++) append(target, load<u8>(bucket + cell), recordAt(bucket, cell));
+    for (let cell: u32 = 0; cell < filled; cell++) append(target, load<u8>(bucket + cell), wordAt(bucket, cell));
     const next = nextBucket(bucket);
     if (bucket != source) give(bucket, BUCKET_BYTES);
     bucket = next;
@@ -181,6 +286,7 @@ function merge(table: usize): void {
   store<u32>(table, last, BUCKETS);
   if (last << 1 == mask + 1) store<u32>(table, mask >> 1, MASK);
   if ((last & 15) == 0) give(source, SEGMENT_BYTES);
+  store<u32>(table, roundOf(table) + HINT_BITS - (roundOf(table) % HINT_BITS), HINTED_FROM);
   releaseSpares();
 }
 
@@ -205,24 +311,40 @@ function extend(table: usize, fresh: u32): bool {
   return true;
 }
 
-function append(chain: usize, tag: u8, record: usize): bool {
-  let bucket = chain;
-  for (let next = nextBucket(bucket); next != 0; next = nextBucket(bucket)) bucket = next;
+function append(chain: usize, tag: u8, word: u32): bool {
+  let bucket = lastBucket(chain);
   let cell = filledCells(bucket);
   if (cell == CELLS) {
-    const fresh = takeBucket();
-    if (fresh == 0) return false;
-    store<u32>(bucket, <u32>fresh, NEXT);
-    bucket = fresh;
+    bucket = chainOn(bucket);
+    if (bucket == 0) return false;
     cell = 0;
   }
-  store<u8>(bucket + cell, tag);
-  store<u32>(bucket + (cell << 2), <u32>record, RECORDS);
+  fillCell(bucket, cell, tag, word);
   return true;
 }
 
-/** Fills the cell with the last one of its chain. False if that emptied and gave away the cell's own bucket. */
-function removeCell(chain: usize, bucket: usize, cell: u32): bool {
+/** A new bucket behind the last one of a chain; 0 if there is no memory. */
+function chainOn(last: usize): usize {
+  const fresh = takeBucket();
+  if (fresh != 0) store<u32>(last, <u32>fresh, NEXT);
+  return fresh;
+}
+
+@inline
+function fillCell(bucket: usize, cell: u32, tag: u8, word: u32): void {
+  store<u8>(bucket + cell, tag);
+  store<u32>(bucket + (cell << 2), word, RECORDS);
+}
+
+@inline
+function lastBucket(chain: usize): usize {
+  let bucket = chain;
+  for (let next = nextBucket(bucket); next != 0; next = nextBucket(bucket)) bucket = next;
+  return bucket;
+}
+
+/** Fills the cell with the last one of its chain. */
+function removeCell(chain: usize, bucket: usize, cell: u32): void {
   let before: usize = 0;
   let last = chain;
   for (let next = nextBucket(last); next != 0; next = nextBucket(last)) {
@@ -230,13 +352,11 @@ function removeCell(chain: usize, bucket: usize, cell: u32): bool {
     last = next;
   }
   const end = filledCells(last) - 1;
-  store<u8>(bucket + cell, load<u8>(last + end));
-  store<u32>(bucket + (cell << 2), <u32>recordAt(last, end), RECORDS);
+  fillCell(bucket, cell, load<u8>(last + end), wordAt(last, end));
   store<u8>(last + end, 0);
-  if (end > 0 || before == 0) return true;
+  if (end > 0 || before == 0) return;
   store<u32>(before, 0, NEXT);
   give(last, BUCKET_BYTES);
-  return last != bucket;
 }
 
 @inline
@@ -251,14 +371,33 @@ function cellsWithTag(bucket: usize, tag: u8): i32 {
   return i8x16.bitmask(i8x16.eq(v128.load(bucket), i8x16.splat(tag))) & CELL_MASK;
 }
 
+/** A record's address with its hint. */
+@inline
+function wordAt(bucket: usize, cell: u32): u32 {
+  return load<u32>(bucket + (cell << 2), RECORDS);
+}
+
+/** The doubling that the table is in: the bit of hashes that splits ask for. */
+@inline
+function roundOf(table: usize): u32 {
+  const mask = load<u32>(table, MASK);
+  const bits = <u32>popcnt(mask);
+  return bucketsOf(table) > mask ? bits : bits - 1;
+}
+
+@inline
+function hintOf(hash: u64, round: u32): u32 {
+  return <u32>(hash >> (round - (round % HINT_BITS))) & HINT;
+}
+
 @inline
 function tagOf(hash: u64): u8 {
   return <u8>max(1, <u32>(hash >> 56));
 }
 
-/** Finaliser of murmur3 for 64 bits (Appleby): engines' ids may be small numbers. */
+/** What a table needs of a key: the finaliser of murmur3 for 64 bits (Appleby), as ids may be small numbers. */
 @inline
-function mix(key: u64): u64 {
+export function hashOf(key: u64): u64 {
   let x = (key ^ (key >> 33)) * 0xff51afd7ed558ccd;
   x = (x ^ (x >> 33)) * 0xc4ceb9fe1a85ec53;
   return x ^ (x >> 33);

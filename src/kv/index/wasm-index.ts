@@ -13,6 +13,7 @@ const OUTCOMES: Readonly<Record<IndexOutcome, Applied>> = {
   [INDEX_OUTCOME.blockNotFound]: APPLIED.blockNotFound,
   [INDEX_OUTCOME.capacityExhausted]: APPLIED.capacityExhausted,
   [INDEX_OUTCOME.allocationFailed]: APPLIED.allocationFailed,
+  [INDEX_OUTCOME.invalidBlock]: APPLIED.invalidBlock,
 };
 
 export interface WasmIndexOptions {
@@ -73,7 +74,6 @@ export class WasmIndex implements KvIndex {
 
   #store(rank: number, { parentHash, blockHashes, localHashes, tier }: KvStored): Applied {
     if (blockHashes.length !== localHashes.length) return APPLIED.invalidBlock;
-    if (parentHash !== undefined && blockHashes.includes(parentHash)) return APPLIED.invalidBlock;
     return OUTCOMES[this.#kernel.store(rank, tierNumber(tier), parentHash, blockHashes, localHashes)];
   }
 
