@@ -120,10 +120,6 @@ function glanceAtStores(state: usize, count: u32, ids: usize, sequence: usize, r
   }
   if (missing == 0) return;
   glanceAtBlocks(sequence, count, room);
-  for (let i: u32 = 0; i < count; i++) {
-    const block = load<u32>(room + (<usize>i << 2));
-    if (block != 0) seen ^= sequenceOf(block);
-  }
   glanceAtSplits(state, missing);
   glanceAtBlockSplits(missing);
 }

@@ -2,27 +2,38 @@
  * What every rank holds of a prompt.
  *
  * Device depths: a rank without holes holds a block only if it holds all before it, so the set of holders shrinks
- * along the prompt, and halving finds where: two positions with equal sets have nothing to tell in between. Ranks
- * with holes are followed block by block, and so are the lower tiers.
+ * along the prompt, and halving finds where: two positions with equal sets have nothing to tell in between. Spans
+ * are halved in batches, since the cache misses of their middles then overlap. Ranks with holes are followed block
+ * by block, and so are the lower tiers.
  */
 
 import { give, take } from './arena';
-import { findBlock, holdersOf } from './block';
-import { hashOf } from './table';
+import { findBlock, glanceAtBlocks, holdersOf } from './block';
 import { holds, intersect } from './holders';
 import { holed, holderWords, live, lowered, rankCapacity, rankOfHolder } from './rank';
+import { hashOf } from './table';
 
 const TIERS: u32 = 4;
 const UNKNOWN: u32 = 0xffffffff;
-/** Positions yet to settle: at most one for each halving of a prompt, and its ends. */
-const FRAMES: u32 = 36;
+/** Spans halved at a time. */
+const BATCH: u32 = 16;
+/** Spans that may wait: those of a batch at each of the 32 halvings of the longest prompt. */
+const WAITING: u32 = BATCH * 33;
+/** Bitsets for the rest: holders of the first block without and with holes, those of the next block. */
+const SPARE_SETS: u32 = 4;
 
 /** Depth u32 by tier and rank, rank by rank within a tier. */
 let depths: usize = 0;
 let depthCapacity: u32 = 0;
-/** Frames: position u32 and the holders there as a bitset; then three more bitsets. */
-let frames: usize = 0;
-let frameWords: u32 = 0;
+/**
+ * Spans of the prompt: first and last position u32, holders at the first and at the last as bitsets. First those of
+ * the batch at hand, then those that wait; then the spare sets.
+ */
+let spans: usize = 0;
+let spanWords: u32 = 0;
+/** The hashes at the middles of a batch, and addresses that looking them up takes. */
+const middles: usize = memory.data(128, 8);
+const room: usize = memory.data(64, 8);
 /** The blocks at positions, where the lower tiers looked already. */
 let seen: usize = 0;
 let seenCapacity: u32 = 0;
@@ -40,12 +51,12 @@ export function prepareMatch(count: u32): bool {
     depths = larger;
     depthCapacity = rankCapacity;
   }
-  if (frameWords < holderWords) {
-    const larger = take(frameBytes(holderWords) * (FRAMES + 3));
+  if (spanWords < holderWords) {
+    const larger = take(spansBytes(holderWords));
     if (larger == 0) return false;
-    if (frames != 0) give(frames, frameBytes(frameWords) * (FRAMES + 3));
-    frames = larger;
-    frameWords = holderWords;
+    if (spans != 0) give(spans, spansBytes(spanWords));
+    spans = larger;
+    spanWords = holderWords;
   }
   if (seenCapacity < count) {
     const capacity = max<u32>(1024, (<u32>1) << (32 - clz<u32>(count - 1)));
@@ -64,8 +75,8 @@ export function matchBlocks(hashes: usize, count: u32): void {
   if (count == 0 || holderWords == 0) return;
   const first = blockAt(hashes, 0);
   if (first != 0) {
-    const straight = frame(FRAMES);
-    const broken = frame(FRAMES + 1);
+    const straight = spareSet(0);
+    const broken = spareSet(1);
     if (intersect(straight, live, holdersOf(first, 0), holderWords)) {
       if (partHoled(straight, broken)) scan(hashes, count, broken);
       halve(hashes, count, straight);
@@ -90,7 +101,7 @@ function partHoled(straight: usize, broken: usize): bool {
 
 /** Follows the holders of the first block along the prompt, until none is left. */
 function scan(hashes: usize, count: u32, active: usize): void {
-  const next = frame(FRAMES + 2);
+  const next = spareSet(2);
   for (let position: u32 = 1; ; position++) {
     const any = position < count && narrowAt(next, active, hashes, position);
     if (!any) memory.fill(next, 0, <usize>holderWords << 3);
@@ -101,25 +112,47 @@ function scan(hashes: usize, count: u32, active: usize): void {
 }
 
 /** Settles the depths of the holders of the first block, who hold everything up to their depth. */
-function halve(hashes: usize, count: u32, active: usize): void {
-  let low: u32 = 0;
-  let top: u32 = 0;
-  setPosition(0, count);
-  memory.fill(frame(0), 0, <usize>holderWords << 3);
-  while (anyOf(active)) {
-    const high = positionOf(top);
-    if (high > low + 1 && !equal(active, frame(top))) {
-      const middle = (low + high) >> 1;
-      top++;
-      setPosition(top, middle);
-      narrowAt(frame(top), active, hashes, middle);
-      continue;
+function halve(hashes: usize, count: u32, holders: usize): void {
+  const none = spareSet(3);
+  memory.fill(none, 0, <usize>holderWords << 3);
+  let waiting: u32 = 0;
+  waiting = wait(waiting, 0, count, holders, none);
+  while (waiting > 0) {
+    const batch = min(BATCH, waiting);
+    waiting -= batch;
+    memory.copy(span(0), span(BATCH + waiting), <usize>batch * spanBytes(spanWords));
+    for (let i: u32 = 0; i < batch; i++) {
+      store<u64>(middles + (<usize>i << 3), load<u64>(hashes + (<usize>middleOf(span(i)) << 3)));
     }
-    settle(active, frame(top), high);
-    memory.copy(active, frame(top), <usize>holderWords << 3);
-    low = high;
-    top--;
+    glanceAtBlocks(middles, batch, room);
+    for (let i: u32 = 0; i < batch; i++) waiting = part(waiting, hashes, span(i));
   }
+}
+
+/** Parts a span with different holders at its ends in the middle, and lets those halves wait that have such too. */
+function part(waiting: u32, hashes: usize, span: usize): u32 {
+  const first = load<u32>(span);
+  const last = load<u32>(span, 4);
+  const middle = middleOf(span);
+  const holders = spareSet(2);
+  narrowAt(holders, firstHolders(span), hashes, middle);
+  if (!equal(firstHolders(span), holders)) waiting = wait(waiting, first, middle, firstHolders(span), holders);
+  if (!equal(holders, lastHolders(span))) waiting = wait(waiting, middle, last, holders, lastHolders(span));
+  return waiting;
+}
+
+/** Lets a span wait, unless there is nothing in between: then its holders part at its last position. */
+function wait(waiting: u32, first: u32, last: u32, atFirst: usize, atLast: usize): u32 {
+  if (last == first + 1) {
+    settle(atFirst, atLast, last);
+    return waiting;
+  }
+  const to = span(BATCH + waiting);
+  store<u32>(to, first);
+  store<u32>(to, last, 4);
+  memory.copy(firstHolders(to), atFirst, <usize>holderWords << 3);
+  memory.copy(lastHolders(to), atLast, <usize>holderWords << 3);
+  return waiting + 1;
 }
 
 /** target = those of `active` that hold the block at a position of the prompt; whether there are any. */
@@ -179,18 +212,38 @@ function frameBytes(words: u32): usize {
 }
 
 @inline
-function frame(i: u32): usize {
-  return frames + <usize>i * frameBytes(frameWords) + 8;
+function spanBytes(words: u32): usize {
+  return 8 + (<usize>words << 4);
 }
 
 @inline
-function positionOf(i: u32): u32 {
-  return load<u32>(frame(i) - 8);
+function spansBytes(words: u32): usize {
+  return <usize>(BATCH + WAITING) * spanBytes(words) + <usize>SPARE_SETS * (<usize>words << 3);
 }
 
 @inline
-function setPosition(i: u32, position: u32): void {
-  store<u32>(frame(i) - 8, position);
+function span(i: u32): usize {
+  return spans + <usize>i * spanBytes(spanWords);
+}
+
+@inline
+function middleOf(span: usize): u32 {
+  return (load<u32>(span) + load<u32>(span, 4)) >> 1;
+}
+
+@inline
+function firstHolders(span: usize): usize {
+  return span + 8;
+}
+
+@inline
+function lastHolders(span: usize): usize {
+  return span + 8 + (<usize>spanWords << 3);
+}
+
+@inline
+function spareSet(i: u32): usize {
+  return span(BATCH + WAITING) + (<usize>(i * spanWords) << 3);
 }
 
 function anyOf(bits: usize): bool {

@@ -123,7 +123,7 @@ export function find(table: usize, key: u64, hash: u64): usize {
 /**
  * Looks up a batch of keys without waiting: for each key a record that may have it, or 0. Each pass does little per
  * key and has no branch to mispredict, so that the cache misses of many keys overlap; what is done next with a key
- * finds its chain in the cache.
+ * finds chain and record in the cache.
  */
 export function glance(table: usize, keys: usize, count: u32, records: usize): void {
   for (let i: u32 = 0; i < count; i++) {
@@ -145,6 +145,7 @@ export function glance(table: usize, keys: usize, count: u32, records: usize): v
     const cells = select<i32>(inFirst, cellsWithTag(second, tag), inFirst != 0);
     const record = recordAt(select<usize>(first, second, inFirst != 0), <u32>ctz(cells | (1 << (CELLS - 1))));
     store<u32>(records + (<usize>i << 2), select<u32>(<u32>record, 0, cells != 0));
+    glanced ^= load<u32>(select<usize>(record, first, cells != 0));
   }
 }
 
