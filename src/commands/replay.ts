@@ -7,7 +7,7 @@ import { type EngineSettings, engineSettings } from '../engine/engine-settings.t
 import { profileTiming } from '../engine/timing-profile.ts';
 import { decodeNpz } from '../formats/npz/npz.ts';
 import { BlockHasher } from '../kv/hash.ts';
-import { NaiveIndex } from '../kv/index/naive-index.ts';
+import { WasmIndex } from '../kv/index/wasm-index.ts';
 import { ROUTER_MODES, ROUTER_SETTINGS, readRouterConfig } from '../kv/settings.ts';
 import { infiniteCacheKve } from '../replay/cache-bound.ts';
 import type { Capacity } from '../replay/capacity.ts';
@@ -69,7 +69,7 @@ to be answered by the time the last one arrives.`,
     const modes = modesOf(settings);
     const workload = await readWorkload(settings, context);
     const job = jobOf(settings, modes, workload, engine);
-    const parts: ReplayParts = { hasher: new BlockHasher(), makeIndex: () => new NaiveIndex() };
+    const parts: ReplayParts = { hasher: new BlockHasher(), makeIndex: () => new WasmIndex() };
     const progress = new ReplayProgress(context.interactive);
     const observer = observerOf(settings, workload, engine, progress, context);
     try {

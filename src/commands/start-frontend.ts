@@ -12,7 +12,7 @@ import type { FRONTEND_SETTINGS } from '../frontend/settings.ts';
 import type { Hop, PoolParts } from '../frontend/worker-pool.ts';
 import type { RouterConfig } from '../kv/config.ts';
 import { BlockHasher } from '../kv/hash.ts';
-import { NaiveIndex } from '../kv/index/naive-index.ts';
+import { WasmIndex } from '../kv/index/wasm-index.ts';
 import { KvRouter } from '../kv/kv-router.ts';
 import { makeLoadModel } from '../kv/sequences/prefill-load-model.ts';
 import { bucketOverrides } from '../metrics/buckets.ts';
@@ -71,7 +71,7 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
   const makeRouter: PoolParts['makeRouter'] = (pool, hop) => {
     const { model, blockSize } = pool;
     const config = options.router(model, hop);
-    const index = config.useKvEvents ? new NaiveIndex() : undefined;
+    const index = config.useKvEvents ? new WasmIndex() : undefined;
     if (index !== undefined) instruments.index.watch(() => index.stats());
     const policyClasses = config.queue.classes.map(({ name }) => name);
     const repeats = () => hop === 'decode' && pool.router('prefill') !== undefined;
