@@ -7,6 +7,7 @@ const TITLES: Partial<Record<ProfilePhase, string>> = {
   SweepingDecode: 'decode sweep',
   SelectingConfig: 'selection',
   BuildingCurves: 'curves',
+  Validating: 'goodput under load',
   GeneratingDGD: 'results',
 };
 const CLEAR_LINE = '\r\u001b[K';

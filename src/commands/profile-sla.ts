@@ -45,12 +45,15 @@ A run that was cut short goes on where it stopped when it is started again with 
         );
         return 0;
       }
-      const { target, gpus, deploy } = await chooseTarget(settings, base, client, (line) => output.log(line));
+      const { target, gpus, serve, deploy } = await chooseTarget(settings, base, client, (line) =>
+        output.log(line),
+      );
       const profile = await runProfile({
         settings,
         base,
         gpus,
         target,
+        serve,
         output,
         renderer: settings.charts ? await loadPngRenderer() : undefined,
         signal,

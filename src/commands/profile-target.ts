@@ -12,12 +12,16 @@ import type { ProbeClient } from '../sla-profiler/probe-client.ts';
 import type { SlaSettings } from '../sla-profiler/settings.ts';
 import { SimTarget } from '../sla-profiler/sim-target.ts';
 import type { ProfileTarget } from '../sla-profiler/target.ts';
+import type { ServeLoad } from '../sla-profiler/validation.ts';
 import { DynamoCluster } from '../transport/dynamo-cluster.ts';
 import { readText } from './read-text.ts';
+import { simulatedLoad } from './serve-load.ts';
 
 /** What the settings say to measure, how wide, and what to do once it is measured. */
 export interface ChosenTarget {
   readonly target: ProfileTarget;
+  /** Undefined where load would need real engines. */
+  readonly serve?: ServeLoad;
   readonly gpus: GpuRange;
   /** Creates the recommended deployment; undefined where there is nowhere to. */
   readonly deploy?: (deployment: Deployment) => Promise<boolean>;
@@ -35,7 +39,7 @@ export async function chooseTarget(
       const path = settings.simModel;
       const model =
         path === undefined ? DEFAULT_MODEL : parseAnalyticModel(parseJson(await readText(path), path), path);
-      return { gpus, target: new SimTarget(model) };
+      return { gpus, target: new SimTarget(model), serve: simulatedLoad(model) };
     }
     case 'endpoint': {
       const endpoints = settings.endpoint.map(parseNamedEndpoint);

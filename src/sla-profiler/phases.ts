@@ -11,6 +11,7 @@ export type ProfilePhase =
   | 'SweepingDecode'
   | 'SelectingConfig'
   | 'BuildingCurves'
+  | 'Validating'
   | 'GeneratingDGD'
   | 'Done';
 

@@ -4,6 +4,7 @@ import type { RankedPair } from './ranking.ts';
 import { recommendationLines } from './recommendation.ts';
 import { type SlaProfile, slaMet } from './result.ts';
 import { name } from './summary.ts';
+import { validationLine, validationRows } from './validation.ts';
 
 const MOST_PAIRS = 12;
 const STYLE = `
@@ -42,6 +43,7 @@ export function profileReport(
 <h2>Ranked pairs</h2>
 ${pairTable(pairs)}
 <p class="muted">A pair is a mix of prefill and decode engines that are kept equally busy by the target's lengths.</p>
+${validationSection(profile)}
 <h2>Prefill sweep</h2>
 ${table(
   ['mapping', 'TTFT mean ± 95 %', 'p50', 'p99', 'samples', 'tokens/s/GPU'],
@@ -104,6 +106,17 @@ function table(
 function latencyCells({ meanMs, halfWidthMs, p50Ms, p99Ms, samples }: Latency): string[] {
   const spread = Number.isFinite(halfWidthMs) ? ` ± ${halfWidthMs.toFixed(2)}` : '';
   return [`${meanMs.toFixed(2)}${spread} ms`, p50Ms.toFixed(2), p99Ms.toFixed(2), String(samples)];
+}
+
+function validationSection({ validation }: SlaProfile): string {
+  if (validation === undefined) return '';
+  const { head, rows } = validationRows(validation);
+  const good = validation.outcomes.map(({ ratePerS }) => ratePerS === validation.servedPerS);
+  const cells = rows.map((row, at) => ({ cells: row, best: good[at] === true }));
+  return `<h2>Goodput under load</h2>
+<p>${escapeText(validationLine(validation))}.</p>
+${table(head, cells)}
+<p class="muted">Poisson arrivals; prompt and answer lengths drawn about the target's (log-normal, spread 30 %). The sweep measures one prompt at a time, so it knows nothing of queues: this table does. A request is good when its TTFT and its mean ITL are both within the targets.</p>`;
 }
 
 function lostSection({ lost }: SlaProfile): string {

@@ -2,6 +2,7 @@ import type { RankedPair } from './ranking.ts';
 import { recommendationLines } from './recommendation.ts';
 import { type SlaProfile, slaMet } from './result.ts';
 import { name } from './summary.ts';
+import { validationLine, validationRows } from './validation.ts';
 
 const MOST_PAIRS = 8;
 /** Columns that read better flush left. */
@@ -44,6 +45,7 @@ export function resultTable(profile: SlaProfile, pairs: readonly RankedPair[]): 
     '',
     ...columns(head, rows),
     ...more,
+    ...validationLines(profile),
     ...lostLines(profile),
   ];
 }
@@ -57,6 +59,12 @@ export function columns(head: readonly string[], rows: readonly (readonly string
       .join('  ')
       .trimEnd();
   return [line(head), widths.map((width) => '-'.repeat(width)).join('  '), ...rows.map(line)];
+}
+
+function validationLines({ validation }: SlaProfile): string[] {
+  if (validation === undefined) return [];
+  const { head, rows } = validationRows(validation);
+  return ['', `${validationLine(validation)}:`, '', ...columns(head, rows)];
 }
 
 function lostLines({ lost }: SlaProfile): string[] {

@@ -2,6 +2,7 @@ import type { BackendName, ParallelMapping } from '../formats/deployment/backend
 import type { DecodePoint, MeasurementCounts, PrefillPoint } from './measurements.ts';
 import type { Recommendation, SlaTarget } from './recommendation.ts';
 import type { Candidate, DecodeCandidate } from './selection.ts';
+import type { Validation } from './validation.ts';
 
 /** A prefill engine of one width, measured at the target's ISL. */
 export interface PrefillCandidate extends Candidate {
@@ -54,6 +55,8 @@ export interface SlaProfile {
   readonly decodeCurve: DecodeCurve;
   readonly refinement: Refinement | undefined;
   readonly counts: MeasurementCounts;
+  /** How the recommended pair does under load, where that can be told. */
+  readonly validation?: Validation;
 }
 
 /** Both targets were met by what was chosen. */

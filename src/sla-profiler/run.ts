@@ -19,6 +19,7 @@ import { type SlaProfile, slaMet } from './result.ts';
 import { plannerOptions, type SlaSettings } from './settings.ts';
 import { profileSummary } from './summary.ts';
 import type { ProfileTarget } from './target.ts';
+import { type ServeLoad, validatePair, validationLine } from './validation.ts';
 
 /** Fewest repeats from which an interval can be made. */
 const FEWEST_REPEATS = 2;
@@ -37,6 +38,8 @@ export interface ProfileRun {
   readonly gpus: GpuRange;
   readonly target: ProfileTarget;
   readonly output: ProfileOutput;
+  /** Serves the recommended pair under load; undefined where the target cannot. */
+  readonly serve?: ServeLoad | undefined;
   /** Undefined: charts are written as SVG only. */
   readonly renderer: ChartRenderer | undefined;
   readonly signal: AbortSignal;
@@ -75,7 +78,9 @@ export async function runProfile(run: ProfileRun): Promise<SlaProfile> {
       observer: run.observer,
     });
     await writeSweepConfigs(plan, output);
-    const profile = await profileSla(plan, measurements, { onPhase: enter, log: (line) => output.log(line) });
+    const log = (line: string): void => output.log(line);
+    const measured = await profileSla(plan, measurements, { onPhase: enter, log });
+    const profile = await validated(run, measured, enter);
     enter('GeneratingDGD');
     await writeResults(run, plan, profile);
     await Promise.all(pendingStatus);
@@ -96,6 +101,18 @@ export async function runProfile(run: ProfileRun): Promise<SlaProfile> {
   } finally {
     await journal.close();
   }
+}
+
+async function validated(
+  { serve, settings, signal, output }: ProfileRun,
+  profile: SlaProfile,
+  enter: (phase: ProfilePhase) => void,
+): Promise<SlaProfile> {
+  if (serve === undefined || !settings.validate) return profile;
+  enter('Validating');
+  const validation = await validatePair(profile, serve, settings.seed, signal);
+  output.log(validationLine(validation));
+  return { ...profile, validation };
 }
 
 /** `--dry-run`: every deployment file, for the narrowest engines, and nothing measured. */

@@ -75,6 +75,10 @@ export const SLA_SETTINGS = {
   namespace: text({ default: 'dynamo-sla-profiler', help: 'Kubernetes namespace to deploy in' }),
   serviceName: text({ help: 'host name of the frontend service, instead of the deployment’s own' }),
   gpuHourPrice: number({ default: 3, min: 0, help: 'dollars per GPU-hour, for the cost columns' }),
+  validate: flag({
+    default: true,
+    help: 'serve the recommended pair with mixed requests at several rates and tell the goodput (simulated engines only)',
+  }),
   charts: flag({
     default: true,
     help: 'paint the charts as PNG, which takes seconds; SVG files and the report hold them anyway',

@@ -2,6 +2,7 @@ import type { ParallelMapping } from '../formats/deployment/backend.ts';
 import type { Latency } from './measurements.ts';
 import type { RankedPair } from './ranking.ts';
 import { type SlaProfile, slaMet } from './result.ts';
+import { GOOD_ENOUGH, type Validation } from './validation.ts';
 
 const MOST_PAIRS = 20;
 
@@ -36,6 +37,7 @@ export function profileSummary(profile: SlaProfile, pairs: readonly RankedPair[]
       extra_points: profile.refinement.extraPoints,
       full_grid_points: profile.refinement.gridPoints,
     },
+    goodput: profile.validation && goodput(profile.validation),
     lost: profile.lost.map(({ role, mapping, reason }) => ({ role, mapping: name(mapping), reason })),
     sweep: {
       prefill: profile.prefill.map(({ mapping, point, tokensPerSPerGpu }) => ({
@@ -60,6 +62,25 @@ export function profileSummary(profile: SlaProfile, pairs: readonly RankedPair[]
       tokens_per_s_per_gpu: pair.tokensPerSPerGpu,
       cost_per_million_tokens: pair.costPerMillionTokens,
       verdict: pair.verdict,
+    })),
+  };
+}
+
+function goodput({ prefill, decode, promisedPerS, servedPerS, outcomes }: Validation): object {
+  return {
+    prefill_engines: prefill.engines,
+    decode_engines: decode.engines,
+    promised_requests_per_s: promisedPerS,
+    served_requests_per_s: servedPerS ?? null,
+    good_enough: GOOD_ENOUGH,
+    rates: outcomes.map(({ loadShare, ratePerS, goodShare, ttftShare, itlShare, ttft, itl }) => ({
+      load_share: loadShare,
+      requests_per_s: ratePerS,
+      good_share: goodShare,
+      ttft_share: ttftShare,
+      itl_share: itlShare,
+      ttft_ms: ttft,
+      itl_ms: itl,
     })),
   };
 }

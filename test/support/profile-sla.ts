@@ -11,6 +11,7 @@ export const DEPLOYMENT = golden.input_yaml;
 /** Settings that make a whole profile take little: short contexts, few points, no painting. */
 export const SMALL = {
   charts: false,
+  validate: false,
   isl: 200,
   osl: 20,
   maxNumGpusPerEngine: 2,
