@@ -22,6 +22,13 @@ export const ERRORS = {
   // metrics
   KV_METRIC_INVALID: { message: 'metric {name}: {reason}', status: 500, hint: '{mend}' },
 
+  // connector
+  KV_CONNECTOR_REGISTERED: {
+    message: 'connector {name} is registered already',
+    status: 500,
+    hint: 'Register it once, or under another name.',
+  },
+
   // files and sockets
   KV_FILE_UNREADABLE: {
     message: 'cannot read {path}: {reason}',

@@ -69,6 +69,13 @@ export class QuantileSketch {
     return this.#max;
   }
 
+  /** A value of each bin, within the relative error of those in it, with how many there are; ascending. */
+  *entries(): IterableIterator<readonly [value: number, times: number]> {
+    if (this.#zeros > 0) yield [0, this.#zeros];
+    for (const [bin, times] of [...this.#bins].sort(([a], [b]) => a - b))
+      yield [this.#clamp((2 * this.#gamma ** bin) / (this.#gamma + 1)), times];
+  }
+
   #clamp(value: number): number {
     return Math.min(this.#max, Math.max(this.#min, value));
   }

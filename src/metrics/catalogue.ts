@@ -1,3 +1,4 @@
+import { HF3FS, LMCACHE, MOONCAKE, MOONCAKE_STORE, NIXL, OFFLOAD } from './names-connector.ts';
 import { VLLM } from './names-engine.ts';
 import {
   EVENT_LOOP,
@@ -9,7 +10,7 @@ import {
   TOKENIZER_CACHE,
 } from './names-frontend.ts';
 import { KV_INDEXER } from './names-indexer.ts';
-import { FRONTEND_OWN, INDEX, PREDICTION, SELF, THREAD } from './names-kvasir.ts';
+import { CONNECTOR, FRONTEND_OWN, INDEX, PREDICTION, SELF, THREAD } from './names-kvasir.ts';
 import { KVBM } from './names-kvbm.ts';
 import { PLANNER } from './names-planner.ts';
 import { ROUTER_INDEX, ROUTER_OVERHEAD, ROUTER_REQUEST } from './names-router.ts';
@@ -27,6 +28,14 @@ interface MetricsTable {
 const INSTANCE = ['worker_id'] as const;
 const COMPONENT = ['dynamo_namespace', 'dynamo_component', ...INSTANCE] as const;
 const ENDPOINT = ['dynamo_namespace', 'dynamo_component', 'dynamo_endpoint', 'model', ...INSTANCE] as const;
+
+/** Inherited from the connectors themselves, which the catalogue does not list. */
+export const CONNECTORS_TITLE = 'Worker: KV connectors';
+const CONNECTOR_FAMILIES: Readonly<Record<string, FamilySpec>> = Object.fromEntries(
+  [NIXL, MOONCAKE, MOONCAKE_STORE, OFFLOAD, HF3FS, LMCACHE]
+    .flatMap((families) => Object.values<FamilySpec>(families))
+    .map((family) => [family.name, family]),
+);
 
 /** Every family that a Kvasir process may expose, by the part that does. */
 export const METRICS_TABLES: readonly MetricsTable[] = [
@@ -49,6 +58,8 @@ export const METRICS_TABLES: readonly MetricsTable[] = [
   { title: 'Worker: event publisher', labels: COMPONENT, families: KV_PUBLISHER },
   { title: 'Worker: door', labels: [], families: WORK_QUEUE },
   { title: 'Worker: simulated vLLM', labels: ENDPOINT, families: VLLM },
+  { title: CONNECTORS_TITLE, labels: ENDPOINT, families: CONNECTOR_FAMILIES },
+  { title: 'Worker: transfers of any KV connector', labels: ENDPOINT, families: CONNECTOR },
   { title: 'Thompson processor', labels: [], families: THOMPSON },
   { title: 'Planner', labels: [], families: PLANNER },
   { title: 'Block manager', labels: [], families: KVBM },

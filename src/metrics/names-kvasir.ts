@@ -102,3 +102,47 @@ export const THREAD = {
     'Share of time in which the event loop was busy (0.0-1.0)',
   ),
 } as const;
+
+/** Transfers of KV cache, whichever connector carries them. */
+export const CONNECTOR = {
+  transfersTotal: counter(
+    'kvasir_kv_connector_transfers_total',
+    'Transfers of KV cache that succeeded, each rank’s counted apart',
+    ['connector', 'engine', 'model_name'],
+  ),
+  bytesTotal: counter('kvasir_kv_connector_bytes_total', 'Bytes of KV cache that were transferred', [
+    'connector',
+    'engine',
+    'model_name',
+  ]),
+  busySecondsTotal: counter(
+    'kvasir_kv_connector_busy_seconds_total',
+    'Time that transfers took, summed over transfers that may overlap',
+    ['connector', 'engine', 'model_name'],
+  ),
+  failuresTotal: counter(
+    'kvasir_kv_connector_failures_total',
+    'Transfers, notifications and leases of KV cache that failed, by kind',
+    ['connector', 'engine', 'kind', 'model_name'],
+  ),
+  throughput: gauge(
+    'kvasir_kv_connector_throughput_bytes_per_second',
+    'Bytes transferred over the wall time of the last interval',
+    ['connector', 'engine', 'model_name'],
+  ),
+  valuesTotal: counter(
+    'kvasir_kv_connector_values_total',
+    'Sum of what a connector reported under a name that has no family of its own',
+    ['connector', 'engine', 'model_name', 'name'],
+  ),
+  samplesTotal: counter(
+    'kvasir_kv_connector_samples_total',
+    'Number of values that a connector listed under a name that has no family of its own',
+    ['connector', 'engine', 'model_name', 'name'],
+  ),
+  droppedTotal: counter(
+    'kvasir_kv_connector_dropped_total',
+    'Payloads of connectors, or parts of them, that were left out, by reason',
+    ['connector', 'reason'],
+  ),
+} as const;
