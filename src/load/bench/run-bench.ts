@@ -6,9 +6,10 @@ import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { HttpClient } from '../../transport/http-client.ts';
 import { readTokenizerFiles } from '../../transport/tokenizer-files.ts';
 import { readTraceFile } from '../../transport/trace-file.ts';
+import { warmGenerator } from '../generator-warmup.ts';
 import { parseGoals } from '../measure/goodput.ts';
 import { reportOf } from '../measure/report.ts';
-import type { OpenAiTarget } from '../openai-target.ts';
+import { OpenAiTarget } from '../openai-target.ts';
 import type { LoadRun } from '../record.ts';
 import { type LoadProgress, runLoad } from '../run-load.ts';
 import { theoreticalKve } from '../theoretical-kve.ts';
@@ -18,7 +19,7 @@ import { parseMetadata } from './report-options.ts';
 import type { RunFacts } from './run-facts.ts';
 import type { BenchSettings } from './settings.ts';
 import { awaitStart, shardOf } from './shard.ts';
-import { createTarget, resolveEndpoint } from './target.ts';
+import { resolveEndpoint, targetOptions } from './target.ts';
 
 export interface BenchContext {
   readonly clock: Clock;
@@ -37,7 +38,9 @@ export async function runBench(settings: BenchSettings, context: BenchContext): 
   const client = new HttpClient();
   try {
     const endpoint = await resolveEndpoint(settings, client, context.clock, context.signal);
-    const target = createTarget(settings, endpoint, tokenizer);
+    const options = targetOptions(settings, endpoint, tokenizer);
+    await warmGenerator(options, context.signal);
+    const target = new OpenAiTarget(options);
     const facts: RunFacts = {
       ...factsOf(settings, plan, metadata),
       model: endpoint.model,

@@ -3,7 +3,7 @@ import { fail, type KvasirError, toError } from '../../base/errors.ts';
 import { type ModelCard, readModelList } from '../../formats/openai/model-card.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import type { HttpClient } from '../../transport/http-client.ts';
-import { OpenAiTarget } from '../openai-target.ts';
+import type { OpenAiTargetOptions } from '../openai-target.ts';
 import { PromptWriter, tokenizerLexicon } from '../prompt-words.ts';
 import type { PromptForm } from '../request-body.ts';
 import type { BenchSettings } from './settings.ts';
@@ -44,14 +44,15 @@ export async function resolveEndpoint(
   return { model, form: formOf(settings), ids: tokenIds(settings.tokenIds, card) };
 }
 
-export function createTarget(
+/** How to speak to the endpoint. */
+export function targetOptions(
   settings: BenchSettings,
   endpoint: BenchEndpoint,
   tokenizer: Tokenizer | undefined,
-): OpenAiTarget {
+): OpenAiTargetOptions {
   const { form, ids } = endpoint;
   const lexicon = form === 'token-ids' || tokenizer === undefined ? undefined : tokenizerLexicon(tokenizer);
-  return new OpenAiTarget({
+  return {
     url: settings.url,
     endpoint: settings.endpoint,
     model: endpoint.model,
@@ -64,7 +65,7 @@ export function createTarget(
     apiKey: settings.apiKey,
     timeoutMs: settings.requestTimeoutSec * 1000,
     keepText: settings.saveDetailed,
-  });
+  };
 }
 
 async function awaitModels(
