@@ -23,7 +23,7 @@ export class EventLog {
 
   /** Forgets the events of the pass before; what happened since, between passes, is told with the new one. */
   startPass(): void {
-    this.events.splice(0, this.#told);
+    if (this.#told > 0) this.events.splice(0, this.#told);
     this.#told = 0;
   }
 
@@ -35,12 +35,7 @@ export class EventLog {
   /** Blocks `from` to `to` (excluded) of a sequence became visible. */
   stored(sequence: Sequence, from: number, to: number): void {
     if (!this.enabled) return;
-    const blockHashes = new BigUint64Array(to - from);
-    const localHashes = new BigUint64Array(to - from);
-    for (let block = from; block < to; block++) {
-      blockHashes[block - from] = sequence.blockHash(block);
-      localHashes[block - from] = sequence.localHash(block);
-    }
+    const { local: localHashes, sequence: blockHashes } = sequence.hashes(from, to);
     const parentHash = from === 0 ? undefined : sequence.blockHash(from - 1);
     const tokenIds = this.#withTokens
       ? sequence.tokens(from * this.#blockSize, to * this.#blockSize)

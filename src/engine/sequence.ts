@@ -1,4 +1,4 @@
-import type { BlockHasher } from '../kv/hash.ts';
+import type { BlockHasher, PromptHashes } from '../kv/hash.ts';
 import { type AnswerTokens, requestKey } from './answer-tokens.ts';
 import type { EngineRequest } from './prompt.ts';
 
@@ -81,6 +81,21 @@ export class Sequence {
       return this.request.prompt.hashes(this.#hasher, this.#blockSize).sequence[block]!;
     this.#hashAnswer(block);
     return this.#answerHashes[2 * (block - this.promptBlocks)]!;
+  }
+
+  /** Hashes of blocks `from` to `to` (excluded); of the prompt's blocks they are views, not copies. */
+  hashes(from: number, to: number): PromptHashes {
+    if (to <= this.promptBlocks) {
+      const { local, sequence } = this.request.prompt.hashes(this.#hasher, this.#blockSize);
+      return { local: local.subarray(from, to), sequence: sequence.subarray(from, to) };
+    }
+    const local = new BigUint64Array(to - from);
+    const sequence = new BigUint64Array(to - from);
+    for (let block = from; block < to; block++) {
+      local[block - from] = this.localHash(block);
+      sequence[block - from] = this.blockHash(block);
+    }
+    return { local, sequence };
   }
 
   localHash(block: number): bigint {

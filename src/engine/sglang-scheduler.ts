@@ -7,6 +7,7 @@ import { KvCache } from './kv-cache.ts';
 import { orderByPrefix } from './longest-prefix.ts';
 import { NewTokenRatio } from './new-token-ratio.ts';
 import type { ForwardPass, Pass, PressureState, RankEvent, RankMetrics } from './pass.ts';
+import { underPressure } from './pressure.ts';
 import type { EngineRequest } from './prompt.ts';
 import { RemoteKv } from './remote-kv.ts';
 import type { RankParts, RankSnapshot, Scheduler } from './scheduler.ts';
@@ -321,25 +322,21 @@ export class SglangScheduler implements Scheduler {
   }
 
   /** Sends the request with the fewest generated tokens back to the queue's front, its tokens kept. */
-  #retract(required: number): void {
+  #retract(requiredBlocks: number): void {
     let victim = this.#running[0]!;
     for (const sequence of this.#running) if (sequence.generated < victim.generated) victim = sequence;
-    const before = this.#pressureState();
-    const activeBlocks = victim.slots.length;
-    const available = this.#pool.available;
-    this.#running.splice(this.#running.indexOf(victim), 1);
-    this.#cache.release(victim);
-    victim.state = 'preempted';
-    this.#waiting.pushFront(victim);
-    this.#pass.pressure.push({
-      kind: 'sglang_retraction',
-      sequence: victim,
-      before,
-      after: this.#pressureState(),
-      requestActiveBlocksBefore: activeBlocks,
-      logicalAvailableBlocksBefore: available,
-      requiredBlocksBefore: required,
-    });
+    const availableBlocks = this.#pool.available;
+    const state = (): PressureState => this.#pressureState();
+    const record = underPressure(
+      { kind: 'sglang_retraction', victim, requiredBlocks, availableBlocks, state },
+      () => {
+        this.#running.splice(this.#running.indexOf(victim), 1);
+        this.#cache.release(victim);
+        victim.state = 'preempted';
+        this.#waiting.pushFront(victim);
+      },
+    );
+    this.#pass.pressure.push(record);
   }
 
   #pressureState(): PressureState {

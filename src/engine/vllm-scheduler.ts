@@ -1,17 +1,18 @@
 import { cannotFit, footprint, outputLimit, reusableBlocks } from './admission-rules.ts';
 import { batchDurationNs } from './batch-duration.ts';
 import type { BlockPool } from './block-pool.ts';
-import { BurstSampler } from './burst-sampler.ts';
 import { type DecodeRun, decodeRun } from './decode-run.ts';
 import type { EngineSettings } from './engine-settings.ts';
 import { EventLog } from './event-log.ts';
 import { forwardPass } from './forward-pass.ts';
 import { KvCache } from './kv-cache.ts';
 import type { ForwardPass, Pass, PressureState, RankEvent, RankMetrics } from './pass.ts';
+import { underPressure } from './pressure.ts';
 import type { EngineRequest } from './prompt.ts';
 import { RemoteKv } from './remote-kv.ts';
 import type { RankParts, RankSnapshot, Scheduler } from './scheduler.ts';
 import { type BlockSource, Sequence } from './sequence.ts';
+import { SpeculativeDecoding } from './speculative-decoding.ts';
 import { WaitingQueue } from './waiting-queue.ts';
 
 type Scheduled = 'scheduled' | 'blocked' | 'preempted-itself';
@@ -28,7 +29,7 @@ export class VllmScheduler implements Scheduler {
   readonly #source: BlockSource;
   readonly #log: EventLog;
   readonly remote: RemoteKv;
-  readonly #bursts: BurstSampler | undefined;
+  readonly #drafts: SpeculativeDecoding | undefined;
   readonly #running: Sequence[] = [];
   readonly #waiting = new WaitingQueue();
   /** What the pass under way scheduled, in order. */
@@ -61,7 +62,7 @@ export class VllmScheduler implements Scheduler {
       publish: (sequence) => this.#cache.publish(sequence),
     });
     if (settings.speculative !== undefined)
-      this.#bursts = new BurstSampler(settings.speculative, parts.stream);
+      this.#drafts = new SpeculativeDecoding(settings, settings.speculative, parts.stream);
     this.#pass = {
       startNs: 0,
       endNs: 0,
@@ -121,7 +122,7 @@ export class VllmScheduler implements Scheduler {
   }
 
   decodeRun(nowNs: number, horizonNs: number): DecodeRun | undefined {
-    if (this.#bursts !== undefined || this.remote.pending > 0 || this.#mayAdmit()) return undefined;
+    if (this.#drafts !== undefined || this.remote.pending > 0 || this.#mayAdmit()) return undefined;
     return decodeRun(this.#settings, this.#running, nowNs, horizonNs);
   }
 
@@ -220,10 +221,19 @@ export class VllmScheduler implements Scheduler {
     this.#cache.publish(sequence);
   }
 
-  #preempt(victim: Sequence, required: number): void {
-    const before = this.#pressureState();
-    const activeBlocks = victim.slots.length;
-    const available = this.#pool.available;
+  #preempt(victim: Sequence, requiredBlocks: number): void {
+    const availableBlocks = this.#pool.available;
+    const state = (): PressureState => this.#pressureState();
+    const record = underPressure(
+      { kind: 'vllm_preemption', victim, requiredBlocks, availableBlocks, state },
+      () => this.#sendBack(victim),
+    );
+    this.#pass.pressure.push(record);
+    this.#preemptions++;
+    this.#preemptedInPass = true;
+  }
+
+  #sendBack(victim: Sequence): void {
     this.#running.splice(this.#running.indexOf(victim), 1);
     const scheduledAt = this.#batch.indexOf(victim);
     if (scheduledAt >= 0) {
@@ -233,17 +243,6 @@ export class VllmScheduler implements Scheduler {
     this.#cache.release(victim);
     victim.state = 'preempted';
     this.#waiting.pushFront(victim);
-    this.#preemptions++;
-    this.#preemptedInPass = true;
-    this.#pass.pressure.push({
-      kind: 'vllm_preemption',
-      sequence: victim,
-      before,
-      after: this.#pressureState(),
-      requestActiveBlocksBefore: activeBlocks,
-      logicalAvailableBlocksBefore: available,
-      requiredBlocksBefore: required,
-    });
   }
 
   #pressureState(): PressureState {
@@ -324,7 +323,7 @@ export class VllmScheduler implements Scheduler {
   #findPrefix(sequence: Sequence): number[] {
     const slots = this.#cache.findPrefix(sequence, reusableBlocks(this.#settings, sequence));
     // Draft tokens need the last block computed anew.
-    if (this.#bursts !== undefined && slots.length > 0) slots.pop();
+    if (this.#drafts !== undefined && slots.length > 0) slots.pop();
     return slots;
   }
 
@@ -339,14 +338,12 @@ export class VllmScheduler implements Scheduler {
 
   /** Room for the tokens that a speculative pass may yield. */
   #reserveBursts(): void {
-    const { speculative, blockSize } = this.#settings;
-    if (speculative === undefined) return;
+    const drafts = this.#drafts;
+    if (drafts === undefined) return;
     for (const sequence of [...this.#batch]) {
       // It may have been preempted for one before it.
       if (sequence.state !== 'running' || sequence.computed < sequence.length) continue;
-      const remaining = sequence.maxOutputTokens - sequence.generated;
-      const tokens = sequence.length + Math.min(speculative.draftTokens + 1, remaining);
-      const blocks = Math.ceil(tokens / blockSize);
+      const blocks = drafts.blocksFor(sequence);
       if (blocks > sequence.slots.length) this.#allocate(sequence, blocks);
     }
   }
@@ -367,8 +364,7 @@ export class VllmScheduler implements Scheduler {
   #emitFor(sequence: Sequence): boolean {
     const remaining = sequence.maxOutputTokens - sequence.generated;
     const fits = (this.#settings.maxModelLen ?? Number.POSITIVE_INFINITY) - sequence.length;
-    const burst = this.#bursts === undefined || remaining === 0 ? 1 : this.#bursts.next();
-    const count = Math.min(burst, remaining, fits);
+    const count = Math.min(remaining, fits, remaining === 0 ? 0 : (this.#drafts?.burst(sequence) ?? 1));
     const first = sequence.generated;
     sequence.generated += count;
     if (count > 1) {

@@ -43,7 +43,7 @@ export async function runReplay(
 ): Promise<ReplayResult> {
   const { router, workers, seed } = spec;
   const clock = new VirtualClock();
-  const engine = { ...spec.engine, emitKvEvents: router.useKvEvents };
+  const engine = { ...spec.engine, emitKvEvents: readsIndex(router) };
   const { records, gaps, lastEndNs } = await replayAggregated({
     workload: seed === 0 ? spec.workload : retimed(spec.workload, seed),
     load: spec.load,
@@ -69,4 +69,9 @@ export async function runReplay(
   });
   const sorted = [...records].sort((a, b) => a.arrivalNs - b.arrivalNs || a.request.index - b.request.index);
   return { report, records: sorted };
+}
+
+/** Whether the router looks at what caches hold; where it does not, nobody needs to tell it. */
+function readsIndex({ mode, useKvEvents, loadAware }: RouterConfig): boolean {
+  return useKvEvents && !loadAware && (mode === 'kv' || mode === 'kv-1.0');
 }
