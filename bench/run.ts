@@ -10,6 +10,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   find: () => import('./find.ts'),
   apply: () => import('./apply.ts'),
   decode: () => import('./decode.ts'),
+  'routing-overhead': () => import('./routing-overhead.ts'),
   'metrics-observe': () => import('./metrics-observe.ts'),
   'metrics-render': () => import('./metrics-render.ts'),
   relay: () => import('./relay.ts'),
