@@ -50,9 +50,8 @@ describe.skipIf(realPart('chromium').skip)('the dashboard in a real browser', ()
       expect(workers).toHaveLength(3);
       expect(workers.slice(1).every((row) => row.includes('exact'))).toBe(true);
       expect(await page.locator('.tile').allInnerTexts()).toHaveLength(6);
-      expect(
-        await page.locator('.tile', { has: page.locator('.name', { hasText: /^Requests$/ }) }).innerText(),
-      ).toContain('3');
+      const requests = page.locator('.tile', { has: page.locator('.name', { hasText: /^Requests$/ }) });
+      await expect.poll(() => requests.innerText(), { timeout: 20_000 }).toContain('3');
       expect(await page.locator('canvas').count()).toBe(6);
       expect(errors).toEqual([]);
     } finally {
