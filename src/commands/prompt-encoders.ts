@@ -79,6 +79,7 @@ function byteEncoder(exact: boolean): PromptEncoder {
   return {
     exact,
     encode: (text) => tokenizer.encode(text),
+    encodeMore: (text) => tokenizer.encode(text),
     encodeChat: (messages, options) => tokenizer.encodeChat(messages, options),
   };
 }

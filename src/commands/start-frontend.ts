@@ -111,6 +111,8 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
       headersTimeoutMs: 1000 * settings.engineTimeoutSecs,
       idleTimeoutMs: 2 * 1000 * settings.streamTimeoutSecs,
       retryLimit: settings.retryLimit,
+      migrationLimit: settings.migrationLimit,
+      migrationMaxSeqLen: settings.migrationMaxSeqLen,
       nvext: settings.nvext,
       minInitialWorkers: options.minInitialWorkers ?? 0,
       addRoutes: (app) => {

@@ -13,9 +13,12 @@ export interface MeterParts {
   readonly stages: StageMetrics;
   /** The engine's. */
   readonly url: string;
+  /** The client has the beginning of the answer from another engine: its first token was long ago. */
+  readonly continues: boolean;
   /** When another worker had computed the prompt. */
   readonly prefillDoneMs: number | undefined;
   readonly nowMs: () => number;
+  readonly onFirstTokens: () => void;
 }
 
 /** Output tokens are booked in lots: loads are counted in blocks, and few blocks are smaller. */
@@ -50,11 +53,12 @@ export class AnswerMeter {
 
   /** The first event with tokens; `more` came with later events of the same read. */
   firstTokens(tokens: number, more: number, atMs: number): void {
-    const { exchange, selection, requests } = this.#parts;
+    const { exchange, selection, requests, continues } = this.#parts;
     this.#dispatch.firstItem();
     exchange.collector.chunk(tokens, atMs);
     exchange.collector.chunk(more, atMs);
-    requests.firstToken(atMs - exchange.receivedMs);
+    this.#parts.onFirstTokens();
+    if (!continues) requests.firstToken(atMs - exchange.receivedMs);
     selection.booking?.prefillComplete();
     this.#firstMs ??= atMs;
     this.#book(tokens + more, atMs);
@@ -88,7 +92,7 @@ export class AnswerMeter {
 
   #book(tokens: number, atMs: number): void {
     const { router, requests } = this.#parts;
-    const before = this.#blocks();
+    const before = router.tracksOutputBlocks ? this.#blocks() : 0;
     this.#tokens += tokens;
     if (router.tracksOutputBlocks && this.#blocks() > before && this.#firstMs !== undefined)
       requests.outputBlock(this.#firstMs, atMs, this.#tokens);

@@ -1,38 +1,61 @@
 import { fail, type KvasirError } from '../base/errors.ts';
 import { errorBody } from '../formats/openai/error-body.ts';
 import { SSE_DONE, sseFrame } from '../formats/sse/frame.ts';
-import { RelaySplitter } from '../formats/sse/relay-splitter.ts';
+import { RelaySplitter, type SplitterOptions } from '../formats/sse/relay-splitter.ts';
 import { EventStream } from '../transport/http-server-sse.ts';
 import type { RelayListener } from '../transport/relay.ts';
 import type { AnswerMeter } from './answer-meter.ts';
+import type { Generated } from './continuation.ts';
 import type { Exchange } from './exchange.ts';
 
+/** One engine's part in an answer. */
+export interface Leg extends SplitterOptions {
+  readonly meter: AnswerMeter;
+  /** For the client; only the first leg's are sent. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
 /**
- * Passes one engine's event stream to the client, counting as it goes. The client's stream opens with the first
- * bytes for it, so that until then another engine may be tried.
+ * Passes engines' event streams to one client, counting as they go: usually one engine's, or several legs of an
+ * answer that was taken over. The client's stream opens with the first bytes for it, so that until then nothing
+ * is lost by trying another engine.
  */
 export class AnswerStream implements RelayListener {
-  readonly splitter: RelaySplitter;
   readonly #exchange: Exchange;
-  readonly #meter: AnswerMeter;
-  readonly #headers: Readonly<Record<string, string>>;
+  #leg: Leg;
+  #splitter: RelaySplitter;
+  #earlier: Generated = { text: '', tokens: 0 };
   #stream: EventStream | undefined;
   #resume: () => void = () => {};
 
-  constructor(
-    exchange: Exchange,
-    meter: AnswerMeter,
-    options: { readonly stripUsage: boolean; readonly headers: Readonly<Record<string, string>> },
-  ) {
+  constructor(exchange: Exchange, leg: Leg) {
     this.#exchange = exchange;
-    this.#meter = meter;
-    this.#headers = options.headers;
-    this.splitter = new RelaySplitter(options);
+    this.#leg = leg;
+    this.#splitter = new RelaySplitter(leg);
   }
 
-  /** Whether the client got any of it: no other engine can take over then. */
+  /** What the engine of this leg has told. */
+  get splitter(): RelaySplitter {
+    return this.#splitter;
+  }
+
+  /** Whether the client got any of it. */
   get begun(): boolean {
     return this.#stream !== undefined;
+  }
+
+  /** What the client has of the answer, for another engine to go on with; undefined if that is more than text. */
+  get generated(): Generated | undefined {
+    const { text, tokens } = this.#splitter;
+    if (text === undefined) return undefined;
+    return { text: this.#earlier.text + text, tokens: this.#earlier.tokens + tokens };
+  }
+
+  /** Another engine takes its turn. */
+  next(leg: Leg): void {
+    this.#earlier = this.generated ?? this.#earlier;
+    this.#leg = leg;
+    this.#splitter = new RelaySplitter(leg);
   }
 
   /** What to call when a slow client has read on. */
@@ -41,17 +64,17 @@ export class AnswerStream implements RelayListener {
   }
 
   begin(): void {
-    this.#meter.accepted();
+    this.#leg.meter.accepted();
   }
 
   data(bytes: Buffer, atMs: number): boolean {
-    const { splitter } = this;
+    const splitter = this.#splitter;
     const before = splitter.tokens;
     const out = splitter.push(bytes);
     const fresh = splitter.tokens - before;
     if (fresh > 0) {
-      if (before > 0) this.#meter.tokens(fresh, atMs);
-      else this.#meter.firstTokens(splitter.firstTokens, fresh - splitter.firstTokens, atMs);
+      if (before > 0) this.#leg.meter.tokens(fresh, atMs);
+      else this.#leg.meter.firstTokens(splitter.firstTokens, fresh - splitter.firstTokens, atMs);
     }
     if (out.length === 0) return true;
     if (this.#open().write(out)) return true;
@@ -60,21 +83,25 @@ export class AnswerStream implements RelayListener {
   }
 
   /** The engine's stream is over: passes on what is left, and says so if it was cut short. */
-  finish(brokeOff: KvasirError | undefined): void {
+  finish(brokeOff?: KvasirError): void {
     const stream = this.#open();
-    const error = brokeOff ?? (this.splitter.done ? undefined : this.#unfinished());
-    if (error === undefined) stream.write(this.splitter.rest());
+    const error = brokeOff ?? (this.#splitter.done ? undefined : this.unfinished());
+    if (error === undefined) stream.write(this.#splitter.rest());
     else stream.write(sseFrame(JSON.stringify(errorBody(error))) + SSE_DONE);
     stream.end();
   }
 
-  #unfinished(): KvasirError {
-    return fail('KV_ENGINE_BROKE_OFF', { url: this.#meter.url, reason: 'its stream ended without [DONE]' });
+  /** The engine's stream ended, but not as one should. */
+  unfinished(): KvasirError {
+    return fail('KV_ENGINE_BROKE_OFF', {
+      url: this.#leg.meter.url,
+      reason: 'its stream ended without [DONE]',
+    });
   }
 
   #open(): EventStream {
     if (this.#stream === undefined) {
-      this.#stream = new EventStream(this.#exchange.reply, this.#headers);
+      this.#stream = new EventStream(this.#exchange.reply, this.#leg.headers);
       this.#exchange.guard.streaming();
     }
     return this.#stream;

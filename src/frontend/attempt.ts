@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import { fail } from '../base/errors.ts';
+import { fail, type KvasirError } from '../base/errors.ts';
 import { readChunk } from '../formats/openai/answer-chunk.ts';
 import type { ErrorType } from '../metrics/outcome.ts';
 import { errorTypeOfStatus } from '../metrics/outcome.ts';
@@ -7,7 +7,7 @@ import type { WorkerInstance } from '../transport/discovery.ts';
 import type { HttpClient } from '../transport/http-client.ts';
 import { Relay, type RelayOutcome } from '../transport/relay.ts';
 import type { AnswerMeter } from './answer-meter.ts';
-import { AnswerStream } from './answer-stream.ts';
+import type { AnswerStream } from './answer-stream.ts';
 import { lostEngine, mayTryAnother, refusalBody, refusalMessage } from './engine-error.ts';
 import { type Exchange, PATHS } from './exchange.ts';
 
@@ -22,17 +22,21 @@ export interface AttemptRequest {
   readonly instance: WorkerInstance;
   readonly body: Buffer;
   readonly headers: Readonly<Record<string, string>>;
-  /** For the client's answer. */
+  /** For an answer that is no stream. */
   readonly answerHeaders: Readonly<Record<string, string>>;
-  readonly stripUsage: boolean;
   /** The last one: what fails now is the client's to see. */
   readonly last: boolean;
+  /** Another engine could go on with the answer should it break off. */
+  readonly resumable: boolean;
 }
 
-/** `retry`: nothing reached the client and another engine may do better. */
 export type AttemptResult =
+  /** The request has its outcome. */
   | { readonly kind: 'settled' }
-  | { readonly kind: 'retry'; readonly reason: string };
+  /** This engine gave nothing that reached the client, and another one may do better. */
+  | { readonly kind: 'retry'; readonly reason: string }
+  /** The answer broke off in the middle: it can be gone on with, or given up with the error. */
+  | { readonly kind: 'broken'; readonly error: KvasirError; readonly errorType: ErrorType };
 
 const SETTLED: AttemptResult = { kind: 'settled' };
 
@@ -40,11 +44,11 @@ const SETTLED: AttemptResult = { kind: 'settled' };
 export async function attempt(
   parts: AttemptParts,
   exchange: Exchange,
+  answer: AnswerStream,
   meter: AnswerMeter,
   request: AttemptRequest,
 ): Promise<AttemptResult> {
-  const { instance, stripUsage, answerHeaders } = request;
-  const answer = new AnswerStream(exchange, meter, { stripUsage, headers: answerHeaders });
+  const { instance } = request;
   const relay = new Relay(
     {
       pool: parts.client.pool(instance.url),
@@ -61,9 +65,14 @@ export async function attempt(
   const stopListening = exchange.client.onLeave(() => relay.cancel());
   try {
     const outcome = await relay.outcome;
-    if (!answer.begun && !request.last && mayTryAnother(outcome)) {
+    if (meter.tokenCount === 0 && !request.last && mayTryAnother(outcome)) {
       meter.end('failed');
       return { kind: 'retry', reason: reasonOf(outcome) };
+    }
+    const broken = request.resumable ? breakOf(outcome, answer, instance.url) : undefined;
+    if (broken !== undefined) {
+      meter.end('failed');
+      return broken;
     }
     settle(exchange, meter, answer, outcome, request, parts.clock.nowMs());
     return SETTLED;
@@ -71,6 +80,18 @@ export async function attempt(
     stopListening();
     meter.end('cancelled');
   }
+}
+
+/** How the answer broke off, if it did so after the client had some of it. */
+function breakOf(outcome: RelayOutcome, answer: AnswerStream, url: string): AttemptResult | undefined {
+  if (!answer.begun) return undefined;
+  if (outcome.kind === 'streamed') {
+    if (answer.splitter.done) return undefined;
+    return { kind: 'broken', error: answer.unfinished(), errorType: 'internal' };
+  }
+  const lost = outcome.kind === 'broke' || (outcome.kind === 'timeout' && outcome.waiting !== 'client');
+  if (!lost) return undefined;
+  return { kind: 'broken', error: lostEngine(outcome, url, true), errorType: failureType(outcome) };
 }
 
 function settle(
@@ -89,7 +110,8 @@ function settle(
       settleStream(exchange, meter, answer);
       return;
     case 'answered':
-      settleAnswer(exchange, meter, outcome, request.answerHeaders, atMs);
+      if (answer.begun) settleRefusal(exchange, meter, answer, outcome);
+      else settleAnswer(exchange, meter, outcome, request.answerHeaders, atMs);
       return;
     default: {
       const error = lostEngine(outcome, request.instance.url, answer.begun);
@@ -109,7 +131,20 @@ function settleStream(exchange: Exchange, meter: AnswerMeter, answer: AnswerStre
   meter.end(whole ? 'done' : 'failed');
   if (whole) exchange.guard.succeed();
   else exchange.guard.fail('internal');
-  answer.finish(undefined);
+  answer.finish();
+}
+
+/** An engine that was to go on with an answer refused to. */
+function settleRefusal(
+  exchange: Exchange,
+  meter: AnswerMeter,
+  answer: AnswerStream,
+  { status, body }: Extract<RelayOutcome, { kind: 'answered' }>,
+): void {
+  meter.end('failed');
+  exchange.guard.fail('internal');
+  const reason = `another one refused to go on with it: ${status}, ${refusalMessage(body).text}`;
+  answer.finish(fail('KV_ENGINE_BROKE_OFF', { url: meter.url, reason }));
 }
 
 function settleAnswer(

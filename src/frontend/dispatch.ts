@@ -1,18 +1,19 @@
-import { fail, type KvasirError } from '../base/errors.ts';
+import { fail, type KvasirError, toError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Random } from '../base/random.ts';
-import { SALT_PREFIX } from '../kv/intake/block-salts.ts';
 import type { KvRouter } from '../kv/kv-router.ts';
 import type { Selection } from '../kv/selection.ts';
-import type { FrontendMetrics } from '../metrics/frontend-metrics.ts';
+import type { FrontendMetrics, MigrationType } from '../metrics/frontend-metrics.ts';
 import type { RouterRequestMetrics } from '../metrics/router-request-metrics.ts';
 import type { WorkerInstance } from '../transport/discovery.ts';
 import { AnswerMeter } from './answer-meter.ts';
+import { AnswerStream } from './answer-stream.ts';
 import { type AttemptParts, type AttemptResult, attempt } from './attempt.ts';
+import { type Continuation, canContinue, continueAnswer } from './continuation.ts';
+import { engineBody } from './engine-body.ts';
 import type { Exchange } from './exchange.ts';
 import { type Handoff, prefillElsewhere } from './prefill-hop.ts';
 import { place, refusalError } from './route.ts';
-import { upstreamBody, usageFields } from './upstream-body.ts';
 import type { Hop } from './worker-pool.ts';
 
 export interface DispatchParts extends AttemptParts {
@@ -20,56 +21,27 @@ export interface DispatchParts extends AttemptParts {
   readonly metrics: FrontendMetrics;
   requestsOf(hop: Hop): RouterRequestMetrics;
   readonly random: Random;
-  /** How many other workers are tried when an engine fails before its first byte. */
+  /** How many other workers are tried when an engine fails before its first token. */
   readonly retryLimit: number;
+  /** How often an answer that breaks off is gone on with by another worker. */
+  readonly migrationLimit: number;
+  /** Prompt and answer so far, in tokens, beyond which that is not done. */
+  readonly migrationMaxSeqLen: number | undefined;
   /** An engine failed: have a look at it. */
   suspect(workerId: string): void;
 }
 
-/** Places the request, sends it, and tries other workers while nothing has reached the client. */
+/** Places the request, sends it, and lets other workers take over while that can be done. */
 export async function dispatch(parts: DispatchParts, exchange: Exchange): Promise<void> {
   const handoff = await prefillElsewhere(parts, exchange);
+  const run = new Dispatch(parts, exchange, handoff);
   try {
-    if (!exchange.client.left) await dispatchDecode(parts, exchange, handoff);
+    while (!exchange.client.left && (await run.step()) === 'again');
+  } catch (thrown) {
+    run.giveUp(thrown);
   } finally {
+    run.end();
     handoff?.release();
-  }
-}
-
-async function dispatchDecode(
-  parts: DispatchParts,
-  exchange: Exchange,
-  handoff: Handoff | undefined,
-): Promise<void> {
-  const { model, controls } = exchange;
-  const excluded = new Set<string>();
-  const attempts = controls.workerId === undefined ? 1 + parts.retryLimit : 1;
-  let lost: KvasirError | undefined;
-  for (let n = 1; n <= attempts; n++) {
-    const router = model.pool.router('decode');
-    if (router === undefined)
-      throw lost ?? fail('KV_NO_WORKERS', { model: model.name, reason: 'none is ready' });
-    const phase = handoff === undefined ? 'aggregated' : 'decode';
-    const selection = await place(parts.metrics.stages, exchange, router, { phase, excluded });
-    if (selection.kind === 'refused') throw refusalError(selection, exchange, 'decode');
-    if (exchange.client.left) {
-      selection.booking?.free('cancelled');
-      return;
-    }
-    const instance = model.pool.instance(selection.worker.workerId);
-    if (instance === undefined) {
-      selection.booking?.free('failed');
-      throw fail('KV_INTERNAL', { reason: `worker ${selection.worker.workerId} has left its pool` });
-    }
-    const last = n === attempts || router.fleet.size <= excluded.size + 1;
-    const result = await send(parts, exchange, { router, selection, instance, handoff, last });
-    if (result.kind === 'settled') return;
-    excluded.add(instance.workerId);
-    lost = fail('KV_ENGINE_UNREACHABLE', { url: instance.url, reason: result.reason });
-    parts.suspect(instance.workerId);
-    parts.metrics.migrated(model.name, 'new_request');
-    const facts = { url: instance.url, reason: result.reason };
-    parts.log.warn(facts, 'engine failed before it answered: trying another');
   }
 }
 
@@ -77,41 +49,182 @@ interface Placed {
   readonly router: KvRouter;
   readonly selection: Selection;
   readonly instance: WorkerInstance;
-  readonly handoff: Handoff | undefined;
-  /** No other worker is left to try. */
-  readonly last: boolean;
 }
 
-function send(parts: DispatchParts, exchange: Exchange, placed: Placed): Promise<AttemptResult> {
-  const { router, selection, instance, handoff, last } = placed;
-  const { raw, body, request, stream, collector, controls, headers } = exchange;
-  const { workerId, dpRank } = selection.worker;
-  const decode = { workerId, dpRank, workerType: 'decode' } as const;
-  collector.attribute(handoff === undefined ? decode : { ...handoff.worker, workerType: 'prefill' }, decode);
-  const usage = usageFields(stream, request.stream_options);
-  const salt = controls.cacheSalt === undefined ? {} : { cache_salt: `${SALT_PREFIX}${controls.cacheSalt}` };
-  const meter = new AnswerMeter({
-    exchange,
-    selection,
-    router,
-    requests: parts.requestsOf('decode'),
-    stages: parts.metrics.stages,
-    url: instance.url,
-    prefillDoneMs: handoff?.doneMs,
-    nowMs: () => parts.clock.nowMs(),
-  });
-  return attempt(parts, exchange, meter, {
-    instance,
-    body: upstreamBody(raw, body, { ...usage.fields, ...salt, ...handoff?.fields }),
-    headers: instance.dpSize > 1 ? { ...headers, 'x-data-parallel-rank': String(dpRank) } : headers,
-    answerHeaders: {
-      'x-request-id': exchange.requestId,
-      'x-kvasir-worker-id': workerId,
-      'x-kvasir-dp-rank': String(dpRank),
-      ...(handoff && { 'x-kvasir-prefill-worker-id': handoff.worker.workerId }),
-      'x-kvasir-overlap-blocks': String(Math.round(selection.overlapBlocks)),
-    },
-    stripUsage: usage.stripUsage,
-    last,
-  });
+/** One request on its way from worker to worker. */
+class Dispatch {
+  readonly #parts: DispatchParts;
+  readonly #exchange: Exchange;
+  readonly #handoff: Handoff | undefined;
+  readonly #excluded = new Set<string>();
+  #retriesLeft: number;
+  #migrationsLeft: number;
+  /** What is still to be generated, once another engine has begun the answer. */
+  #continuation: Continuation | undefined;
+  #answer: AnswerStream | undefined;
+  /** A failure that another worker is to make good. */
+  #migration: { readonly type: MigrationType; readonly sinceMs: number } | undefined;
+  #lost: KvasirError | undefined;
+
+  constructor(parts: DispatchParts, exchange: Exchange, handoff: Handoff | undefined) {
+    const pinned = exchange.controls.workerId !== undefined;
+    this.#parts = parts;
+    this.#exchange = exchange;
+    this.#handoff = handoff;
+    this.#retriesLeft = pinned ? 0 : parts.retryLimit;
+    this.#migrationsLeft = canContinue(exchange) ? parts.migrationLimit : 0;
+  }
+
+  /** One worker's turn; `again` if another one should have a turn. */
+  async step(): Promise<'over' | 'again'> {
+    const placed = await this.#place();
+    if (placed === undefined) return 'over';
+    const result = await this.#send(placed);
+    const { instance } = placed;
+    if (result.kind === 'settled') return 'over';
+    this.#excluded.add(instance.workerId);
+    this.#parts.suspect(instance.workerId);
+    const begun = result.kind === 'broken';
+    this.#lost = begun
+      ? result.error
+      : fail('KV_ENGINE_UNREACHABLE', { url: instance.url, reason: result.reason });
+    this.#failed(begun ? 'ongoing_request' : 'new_request', instance);
+    if (!begun) {
+      this.#retriesLeft--;
+      return 'again';
+    }
+    this.#migrationsLeft--;
+    if (await this.#prepareRest()) return 'again';
+    this.#exchange.guard.fail(result.errorType);
+    this.#answer?.finish(result.error);
+    return 'over';
+  }
+
+  /** Nothing more can be done: tells the client, in the stream if it has begun, else by throwing on. */
+  giveUp(thrown: unknown): void {
+    if (this.#answer?.begun !== true) throw thrown;
+    this.#exchange.guard.failWith(thrown);
+    this.#answer.finish(this.#lost ?? toError(thrown));
+  }
+
+  end(): void {
+    this.#migrated(this.#exchange.client.left ? 'cancelled' : 'failure');
+  }
+
+  /** Waits for a worker; undefined if the client left meanwhile. */
+  async #place(): Promise<Placed | undefined> {
+    const { model, client } = this.#exchange;
+    const router = model.pool.router('decode');
+    if (router === undefined)
+      throw this.#lost ?? fail('KV_NO_WORKERS', { model: model.name, reason: 'none is ready' });
+    const selection = await place(this.#parts.metrics.stages, this.#exchange, router, {
+      phase: this.#handsOver ? 'decode' : 'aggregated',
+      excluded: this.#excluded,
+      prompt: this.#continuation?.prompt,
+    });
+    if (selection.kind === 'refused') throw this.#lost ?? refusalError(selection, this.#exchange, 'decode');
+    const instance = model.pool.instance(selection.worker.workerId);
+    if (instance !== undefined && !client.left) return { router, selection, instance };
+    selection.booking?.free(client.left ? 'cancelled' : 'failed');
+    if (client.left) return undefined;
+    throw fail('KV_INTERNAL', { reason: `worker ${selection.worker.workerId} has left its pool` });
+  }
+
+  /** Whether the prompt comes from a prefill worker: what was generated since is not in it. */
+  get #handsOver(): boolean {
+    return this.#handoff !== undefined && this.#continuation === undefined;
+  }
+
+  #send({ router, selection, instance }: Placed): Promise<AttemptResult> {
+    const exchange = this.#exchange;
+    const { worker } = selection;
+    const handoff = this.#handsOver ? this.#handoff : undefined;
+    const decode = { ...worker, workerType: 'decode' } as const;
+    exchange.collector.attribute(
+      handoff === undefined ? decode : { ...handoff.worker, workerType: 'prefill' },
+      decode,
+    );
+    const meter = new AnswerMeter({
+      exchange,
+      selection,
+      router,
+      requests: this.#parts.requestsOf('decode'),
+      stages: this.#parts.metrics.stages,
+      url: instance.url,
+      continues: this.#continuation !== undefined,
+      prefillDoneMs: handoff?.doneMs,
+      nowMs: () => this.#parts.clock.nowMs(),
+      onFirstTokens: () => this.#migrated('success'),
+    });
+    const { body, stripUsage } = engineBody(exchange, this.#continuation, handoff);
+    const headers = answerHeaders(exchange, selection, handoff);
+    const others = router.fleet.size > this.#excluded.size + 1;
+    const resumable = others && this.#migrationsLeft > 0;
+    const begun = this.#answer?.begun === true;
+    const continues = this.#continuation?.tokens ?? (begun ? 0 : undefined);
+    const leg = {
+      meter,
+      headers,
+      stripUsage,
+      keepText: resumable,
+      ...(continues !== undefined && { continues }),
+    };
+    if (this.#answer === undefined) this.#answer = new AnswerStream(exchange, leg);
+    else this.#answer.next(leg);
+    return attempt(this.#parts, exchange, this.#answer, meter, {
+      instance,
+      body,
+      headers:
+        instance.dpSize > 1
+          ? { ...exchange.headers, 'x-data-parallel-rank': String(worker.dpRank) }
+          : exchange.headers,
+      answerHeaders: headers,
+      last: !others || this.#retriesLeft === 0,
+      resumable,
+    });
+  }
+
+  /** Readies the request for the rest of the answer; false if that cannot be asked for. */
+  async #prepareRest(): Promise<boolean> {
+    const { model, prompt } = this.#exchange;
+    const generated = this.#answer?.generated;
+    const { encoder } = model.pool;
+    if (generated === undefined || encoder === undefined) return false;
+    const { migrationMaxSeqLen } = this.#parts;
+    if (migrationMaxSeqLen !== undefined && prompt.length + generated.tokens > migrationMaxSeqLen) {
+      this.#parts.metrics.migrationTooLong(model.name);
+      return false;
+    }
+    this.#continuation = await continueAnswer(this.#exchange, generated, encoder);
+    return this.#continuation !== undefined;
+  }
+
+  #failed(type: MigrationType, { url }: WorkerInstance): void {
+    const { metrics, log, clock } = this.#parts;
+    metrics.migrated(this.#exchange.model.name, type);
+    this.#migration ??= { type, sinceMs: clock.nowMs() };
+    log.warn({ url, reason: this.#lost?.message, type }, 'engine failed a request: trying another');
+  }
+
+  #migrated(outcome: 'success' | 'failure' | 'cancelled'): void {
+    if (this.#migration === undefined) return;
+    const { type, sinceMs } = this.#migration;
+    this.#migration = undefined;
+    const { metrics, clock } = this.#parts;
+    metrics.migrationEnded(this.#exchange.model.name, type, outcome, clock.nowMs() - sinceMs);
+  }
+}
+
+function answerHeaders(
+  { requestId }: Exchange,
+  { worker, overlapBlocks }: Selection,
+  handoff: Handoff | undefined,
+): Record<string, string> {
+  return {
+    'x-request-id': requestId,
+    'x-kvasir-worker-id': worker.workerId,
+    'x-kvasir-dp-rank': String(worker.dpRank),
+    ...(handoff && { 'x-kvasir-prefill-worker-id': handoff.worker.workerId }),
+    'x-kvasir-overlap-blocks': String(Math.round(overlapBlocks)),
+  };
 }

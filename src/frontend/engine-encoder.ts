@@ -27,7 +27,8 @@ export class EngineEncoder implements PromptEncoder {
   encodeChat(messages: readonly ChatMessage[], options: ChatRenderOptions): Promise<Uint32Array> {
     return this.#ask({
       messages,
-      add_generation_prompt: options.addGenerationPrompt ?? true,
+      add_generation_prompt: (options.addGenerationPrompt ?? true) && options.continueFinalMessage !== true,
+      ...(options.continueFinalMessage === true && { continue_final_message: true }),
       ...(options.tools !== undefined && { tools: options.tools }),
       ...(options.variables !== undefined && { chat_template_kwargs: options.variables }),
     });

@@ -21,6 +21,10 @@ export class LibraryEncoder implements PromptEncoder {
     return text.length > INLINE_CHARS ? this.#thread.encode(text, false) : this.#tokenizer.encode(text);
   }
 
+  encodeMore(text: string): Uint32Array {
+    return this.#tokenizer.encodeRendered(text);
+  }
+
   encodeChat(
     messages: readonly ChatMessage[],
     options: ChatRenderOptions,

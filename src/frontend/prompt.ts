@@ -6,6 +6,8 @@ export interface PromptEncoder {
   /** Whether these are the very tokens of the engine; if not, they only serve to tell prompts apart. */
   readonly exact: boolean;
   encode(text: string): Uint32Array | Promise<Uint32Array>;
+  /** Without the special tokens that begin a prompt; absent where these cannot be left out. */
+  encodeMore?(text: string): Uint32Array;
   encodeChat(
     messages: readonly ChatMessage[],
     options: ChatRenderOptions,
@@ -24,6 +26,7 @@ export interface Prompt {
 export async function encodeChatPrompt(request: ChatRequest, encoder: PromptEncoder): Promise<Prompt> {
   const tokens = await encoder.encodeChat(request.messages as readonly ChatMessage[], {
     addGenerationPrompt: request.add_generation_prompt ?? true,
+    continueFinalMessage: request.continue_final_message ?? false,
     ...(request.tools != null && { tools: request.tools }),
     ...(request.chat_template_kwargs != null && { variables: request.chat_template_kwargs }),
   });

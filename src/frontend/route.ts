@@ -6,6 +6,7 @@ import type { Refusal } from '../kv/select.ts';
 import type { Selection } from '../kv/selection.ts';
 import type { StageMetrics } from '../metrics/stage-metrics.ts';
 import type { Exchange } from './exchange.ts';
+import type { Prompt } from './prompt.ts';
 import type { Hop } from './worker-pool.ts';
 
 /** One hop of a request: `decode` after a prefill elsewhere, `aggregated` when one worker does both. */
@@ -13,6 +14,8 @@ export interface HopRequest {
   readonly phase: 'prefill' | 'decode' | 'aggregated';
   /** Workers that have failed it. */
   readonly excluded: ReadonlySet<string>;
+  /** In place of the client's, when part of the answer has joined it. */
+  readonly prompt?: Prompt | undefined;
 }
 
 /** For a prompt that was computed elsewhere: its blocks come over the wire, so what is cached here is no gain. */
@@ -37,8 +40,10 @@ export async function place(
   }
 }
 
-function routeRequest(exchange: Exchange, { phase, excluded }: HopRequest): RouteRequest {
-  const { model, controls, prompt, request } = exchange;
+function routeRequest(exchange: Exchange, hop: HopRequest): RouteRequest {
+  const { phase, excluded } = hop;
+  const { model, controls, request } = exchange;
+  const prompt = hop.prompt ?? exchange.prompt;
   const { priority, strictPriority, policyClass, sessionId, sessionFinal } = controls;
   const pin =
     phase === 'prefill'

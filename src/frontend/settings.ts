@@ -1,7 +1,9 @@
 import { choice, flag, int, list, number, text } from '../base/settings.ts';
+import { MIGRATION_SETTINGS } from '../kv/settings.ts';
 
 /** Settings of the HTTP service; those of the router are in `kv/settings.ts`. */
 export const FRONTEND_SETTINGS = {
+  ...MIGRATION_SETTINGS,
   engine: list({
     placeholder: 'SPEC',
     separator: ' ',
@@ -40,7 +42,7 @@ export const FRONTEND_SETTINGS = {
     default: 2,
     min: 0,
     max: 100,
-    help: 'how many other workers are tried when an engine fails before its first byte',
+    help: 'how many other workers are tried when an engine fails before its first token',
   }),
   engineTimeoutSecs: number({
     default: 600,

@@ -233,7 +233,7 @@ export const MIGRATION_SETTINGS = {
     default: 0,
     min: 0,
     env: 'DYN_MIGRATION_LIMIT',
-    help: 'how often a request may move to another worker when its own fails',
+    help: 'how often an answer that breaks off may be gone on with by another worker',
   }),
   migrationMaxSeqLen: int({
     min: 1,

@@ -59,6 +59,16 @@ describe('the byte tokenizer', () => {
     expect([...longer.slice(0, opened.length)]).toEqual([...opened]);
   });
 
+  test('leaves the last turn open for a model that goes on with it', () => {
+    const messages = [
+      { role: 'user', content: 'Hi' },
+      { role: 'assistant', content: 'Once upon' },
+    ];
+    expect(tokenizer.renderChat(messages, { continueFinalMessage: true })).toBe(
+      '<|begin|><|user|>\nHi<|end|>\n<|assistant|>\nOnce upon',
+    );
+  });
+
   test('does not let a text forge a turn', () => {
     const ids = tokenizer.encodeChat([{ role: 'user', content: '<|system|>' }], {
       addGenerationPrompt: false,

@@ -94,7 +94,8 @@ function chatPieces(messages: readonly ChatMessage[], options: ChatRenderOptions
     const calls = message.tool_calls === undefined ? '' : JSON.stringify(message.tool_calls);
     turn(message.role, messageText(message) + calls);
   }
-  if (options.addGenerationPrompt ?? true)
+  if (options.continueFinalMessage === true && messages.length > 0) pieces.length -= 2;
+  else if (options.addGenerationPrompt ?? true)
     pieces.push({ kind: 'special', name: '<|assistant|>' }, text('\n'));
   return pieces;
 }

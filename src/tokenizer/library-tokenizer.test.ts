@@ -38,6 +38,12 @@ describe('a library tokenizer', () => {
     expect(tokenizer.renderChat(chat, options)).toBe('<|turn|>user ab ab</s><|turn|>assistant é</s>N');
   });
 
+  test('leaves the last turn open for a model that goes on with it', () => {
+    expect(tokenizer.renderChat(chat, { continueFinalMessage: true })).toBe(
+      '<|turn|>user ab ab</s><|turn|>assistant é',
+    );
+  });
+
   test('refuses what the template refuses, and chats without a template', () => {
     expect(() => tokenizer.renderChat([{ role: 'robot', content: '' }])).toThrow(
       /the chat template refuses them: no robots/,

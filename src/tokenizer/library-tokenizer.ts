@@ -2,7 +2,13 @@ import { Tokenizer as LibraryModel } from '@huggingface/tokenizers';
 import { fail, toError } from '../base/errors.ts';
 import { ChatTemplate, specialTokens, templateSource } from './chat-template.ts';
 import { SegmentCache } from './segment-cache.ts';
-import type { ChatMessage, ChatRenderOptions, Tokenizer, TokenStream } from './tokenizer.ts';
+import {
+  type ChatMessage,
+  type ChatRenderOptions,
+  messageText,
+  type Tokenizer,
+  type TokenStream,
+} from './tokenizer.ts';
 
 /** The files of a model that make its tokenizer, parsed. */
 export interface TokenizerFiles {
@@ -65,7 +71,7 @@ export class LibraryTokenizer implements Tokenizer {
   }
 
   renderChat(messages: readonly ChatMessage[], options?: ChatRenderOptions): string {
-    if (this.#template !== undefined) return this.#template.render(messages, options);
+    if (this.#template !== undefined) return renderWith(this.#template, messages, options);
     const mend =
       'Use /v1/completions, or put tokenizer_config.json with a chat_template beside tokenizer.json.';
     throw fail('KV_REQUEST_INVALID', { param: 'messages', reason: 'the model has no chat template', mend });
@@ -129,6 +135,20 @@ class WindowStream implements TokenStream {
     this.#window = this.#window.slice(this.#given);
     this.#given = this.#window.length;
   }
+}
+
+/** A template closes every turn: to leave the last one open, what comes after its text is cut off. */
+function renderWith(
+  template: ChatTemplate,
+  messages: readonly ChatMessage[],
+  options: ChatRenderOptions = {},
+): string {
+  const last = messages.at(-1);
+  if (options.continueFinalMessage !== true || last === undefined) return template.render(messages, options);
+  const text = template.render(messages, { ...options, addGenerationPrompt: false });
+  const content = messageText(last).trim();
+  const at = text.lastIndexOf(content);
+  return at === -1 ? text : text.slice(0, at + content.length);
 }
 
 function addedTokens(tokenizer: object): readonly AddedToken[] {

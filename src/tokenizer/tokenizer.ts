@@ -15,6 +15,8 @@ export interface ChatPart {
 export interface ChatRenderOptions {
   /** Opens the assistant's turn, so that the model continues with its answer. True unless given. */
   readonly addGenerationPrompt?: boolean;
+  /** Leaves the last message open, so that the model goes on with it; then no turn is opened. */
+  readonly continueFinalMessage?: boolean;
   readonly tools?: readonly unknown[];
   /** Further variables of the template (`chat_template_kwargs`). */
   readonly variables?: Readonly<Record<string, unknown>>;

@@ -41,6 +41,7 @@ export function chatGeneration(body: unknown, tokenizer: Tokenizer): GenerationR
   const request = parseChatRequest(body);
   const tokens = tokenizer.encodeChat(request.messages as readonly ChatMessage[], {
     addGenerationPrompt: request.add_generation_prompt ?? true,
+    continueFinalMessage: request.continue_final_message ?? false,
     ...(request.tools && { tools: request.tools }),
     ...(request.chat_template_kwargs && { variables: request.chat_template_kwargs }),
   });

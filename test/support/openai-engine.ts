@@ -21,6 +21,7 @@ export interface SeenRequest {
   readonly headers: IncomingMessage['headers'];
   readonly text: string;
   readonly body: Record<string, unknown>;
+  readonly atMs: number;
 }
 
 const MAX_TOKENS = 5;
@@ -60,7 +61,13 @@ export class OpenAiEngine {
     request.on('data', (piece: Buffer) => pieces.push(piece));
     request.on('end', () => {
       const text = Buffer.concat(pieces).toString();
-      const seen = { path: request.url ?? '', headers: request.headers, text, body: JSON.parse(text) };
+      const seen = {
+        path: request.url ?? '',
+        headers: request.headers,
+        text,
+        body: JSON.parse(text),
+        atMs: performance.now(),
+      };
       this.seen.push(seen);
       this.active++;
       response.on('close', () => this.active--);

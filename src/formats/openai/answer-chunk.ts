@@ -9,6 +9,10 @@ export interface ChunkFacts {
   readonly usage: Usage | undefined;
   /** Message of an error that came instead. */
   readonly error: string | undefined;
+  /** Text of the first choice; undefined if it has parts that are no plain text, such as tool calls. */
+  readonly text: string | undefined;
+  /** Some choice ends with it. */
+  readonly finished: boolean;
 }
 
 /** Reads the JSON of a chunk; undefined if it is none. */
@@ -27,7 +31,24 @@ export function readChunk(json: string): ChunkFacts | undefined {
     tokens: parts.reduce((sum: number, part: unknown) => sum + tokensOf(part), 0),
     usage: readUsage(usage),
     error: readErrorMessage(error),
+    text: textOf(parts[0]),
+    finished: parts.some((part) => (part as { finish_reason?: unknown } | null)?.finish_reason != null),
   };
+}
+
+/**
+ * The JSON of a chunk whose usage counts an answer from where it was taken over: `tokens` of its prompt had been
+ * generated before, and belong to the answer.
+ */
+export function shiftUsage(json: string, tokens: number): string {
+  const chunk = JSON.parse(json) as { usage: Record<string, unknown> };
+  const { prompt_tokens, completion_tokens } = chunk.usage;
+  const usage = {
+    ...chunk.usage,
+    prompt_tokens: Number(prompt_tokens) - tokens,
+    completion_tokens: Number(completion_tokens) + tokens,
+  };
+  return JSON.stringify({ ...chunk, usage });
 }
 
 /** The message of an error body of any engine: an object with a message, or a text. */
@@ -43,6 +64,15 @@ function tokensOf(part: unknown): number {
   const { token_ids, text, delta, message } = part as Record<string, unknown>;
   if (Array.isArray(token_ids)) return token_ids.length;
   return [text, ...textsOf(delta), ...textsOf(message)].some(hasText) ? 1 : 0;
+}
+
+function textOf(part: unknown): string | undefined {
+  if (typeof part !== 'object' || part === null) return '';
+  const { text, delta } = part as Record<string, unknown>;
+  if (typeof text === 'string') return text;
+  const [content, ...others] = textsOf(delta);
+  if (others.some(hasText)) return undefined;
+  return typeof content === 'string' ? content : '';
 }
 
 function textsOf(delta: unknown): unknown[] {

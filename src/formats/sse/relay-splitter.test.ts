@@ -95,6 +95,31 @@ describe('the relay splitter', () => {
     expect(splitter).toMatchObject({ events: 2, tokens: 1, done: false });
   });
 
+  test('joins the answer of an engine that took over: no second opening, and usage of the whole', () => {
+    const chunks = answerChunks('chat', { id: 'x', created: 1, model: 'm' });
+    const usage = { promptTokens: 12, completionTokens: 2 };
+    const events = [
+      chunks.opening(0),
+      chunks.text(0, 'a'),
+      chunks.finish(0, '', 'stop'),
+      chunks.usage(usage),
+    ];
+    const splitter = new RelaySplitter({ stripUsage: false, keepText: true, continues: 5 });
+    const out = splitter.push(Buffer.from(framed(events) + SSE_DONE)).toString();
+    const joined = chunks.usage({ promptTokens: 7, completionTokens: 7 });
+    expect(out).toBe(framed([events[1] ?? '', events[2] ?? '', joined]) + SSE_DONE);
+    expect(splitter).toMatchObject({ usage, text: 'a', tokens: 1 });
+  });
+
+  test('keeps the text when asked, and says when it is more than text', () => {
+    const chunks = answerChunks('completion', { id: 'x', created: 1, model: 'm' });
+    const splitter = new RelaySplitter({ stripUsage: true, keepText: true });
+    splitter.push(Buffer.from(framed([chunks.text(0, 'né'), chunks.text(0, ' b')])));
+    expect(splitter.text).toBe('né b');
+    splitter.push(Buffer.from(framed(['{"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}'])));
+    expect(splitter.text).toBeUndefined();
+  });
+
   test('gives back the very buffer when it holds whole events', () => {
     const splitter = new RelaySplitter({ stripUsage: true });
     const bytes = Buffer.from(framed(golden.chat_stream_include_usage.slice(0, 3)));

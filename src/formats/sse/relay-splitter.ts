@@ -1,9 +1,14 @@
-import { readChunk } from '../openai/answer-chunk.ts';
+import { type ChunkFacts, readChunk, shiftUsage } from '../openai/answer-chunk.ts';
 import type { Usage } from '../openai/usage.ts';
+import { sseFrame } from './frame.ts';
 
 export interface SplitterOptions {
   /** Keeps the chunk that only reports usage from the client, who did not ask for it. */
   readonly stripUsage: boolean;
+  /** Keeps the text of the answer, so that another engine could go on with it; costs a parse of every event. */
+  readonly keepText?: boolean;
+  /** Tokens that another engine generated before this one took over: the client sees one answer. */
+  readonly continues?: number;
 }
 
 const NEWLINE = 10;
@@ -24,7 +29,7 @@ const TEXT_FIELD = /"(?:content|text|reasoning_content|reasoning)": ?"(?!")/;
  * that begins and ends with the same bytes is one token and is not parsed; every other event is.
  */
 export class RelaySplitter {
-  readonly #stripUsage: boolean;
+  readonly #options: SplitterOptions;
   #carry: Buffer = NOTHING;
   #head: Buffer | undefined;
   #tail: Buffer = NOTHING;
@@ -39,11 +44,13 @@ export class RelaySplitter {
   usage: Usage | undefined;
   /** The message of an error that the engine sent in its stream. */
   error: string | undefined;
+  /** The text so far, where it is kept; undefined once there was something that is no plain text. */
+  text: string | undefined = '';
   /** Whether `[DONE]` was seen. */
   done = false;
 
   constructor(options: SplitterOptions) {
-    this.#stripUsage = options.stripUsage;
+    this.#options = options;
   }
 
   /** Takes the next bytes and gives those that may go on; the argument itself if it holds whole events only. */
@@ -57,10 +64,11 @@ export class RelaySplitter {
       const end = ordinary === -1 ? eventEnd(input, start) : ordinary;
       if (end === -1) break;
       this.events++;
+      const replacement = ordinary === -1 ? this.#read(input, start, end) : undefined;
       if (ordinary !== -1) this.#count(1);
-      else if (!this.#read(input, start, end)) {
+      if (replacement !== undefined) {
         kept ??= [];
-        kept.push(input.subarray(keepFrom, start));
+        kept.push(input.subarray(keepFrom, start), replacement);
         keepFrom = end;
       }
       start = end;
@@ -99,23 +107,33 @@ export class RelaySplitter {
     return newline + 2;
   }
 
-  /** Parses one event; false if it must not reach the client. */
-  #read(input: Buffer, start: number, end: number): boolean {
+  /** Parses one event; gives what goes to the client in its place, if it is not to go as it came. */
+  #read(input: Buffer, start: number, end: number): Buffer | undefined {
     const data = eventData(input.toString('utf8', start, end));
     if (data === '[DONE]') {
       this.done = true;
-      return true;
+      return undefined;
     }
     const chunk = readChunk(data);
-    if (chunk === undefined) return true;
+    if (chunk === undefined) return undefined;
+    const opening = this.tokens === 0 && chunk.tokens === 0 && chunk.choices > 0 && !chunk.finished;
+    this.#follow(chunk);
+    const { keepText, stripUsage, continues } = this.#options;
+    if (keepText === true) this.text = chunk.text === undefined ? undefined : this.text?.concat(chunk.text);
+    else if (chunk.tokens === 1 && chunk.choices === 1 && chunk.usage === undefined)
+      this.#learn(input, start, end);
+    if (stripUsage && chunk.usage !== undefined && chunk.choices === 0) return NOTHING;
+    if (continues === undefined) return undefined;
+    if (opening) return NOTHING;
+    return chunk.usage === undefined ? undefined : Buffer.from(sseFrame(shiftUsage(data, continues)));
+  }
+
+  #follow(chunk: ChunkFacts): void {
     if (chunk.error !== undefined) this.error = chunk.error;
     if (chunk.usage !== undefined) this.usage = chunk.usage;
     const counted = chunk.usage !== undefined && chunk.choices > 0 ? chunk.usage.completionTokens : 0;
     if (counted > this.tokens) this.#count(counted - this.tokens);
     else if (counted === 0) this.#count(chunk.tokens);
-    if (chunk.tokens === 1 && chunk.choices === 1 && chunk.usage === undefined)
-      this.#learn(input, start, end);
-    return !(this.#stripUsage && chunk.usage !== undefined && chunk.choices === 0);
   }
 
   #learn(input: Buffer, start: number, end: number): void {

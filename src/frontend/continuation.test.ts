@@ -1,0 +1,111 @@
+import { describe, expect, test } from 'vitest';
+import {
+  CHAT,
+  cleanUp,
+  payloads,
+  post,
+  requestsTotal,
+  startEngine,
+  startFrontend,
+  until,
+} from '../../test/support/frontend-setup.ts';
+import type { SeenRequest } from '../../test/support/openai-engine.ts';
+
+cleanUp();
+
+/** Engines that break off in the stream of the first requests that reach any of them, `deaths` times in all. */
+async function startFleet(count: number, deaths: number, parts: object = { migrationLimit: 1 }) {
+  const engines = await Promise.all(Array.from({ length: count }, () => startEngine()));
+  for (const engine of engines) engine.behave = 'die in stream';
+  const mend = (): boolean => {
+    if (engines.flatMap(({ seen }) => seen).length < deaths) return false;
+    for (const engine of engines) engine.behave = 'answer';
+    return true;
+  };
+  const setup = await startFrontend({ engines, parts });
+  const seen = (): SeenRequest[] => engines.flatMap((engine) => engine.seen).sort((a, b) => a.atMs - b.atMs);
+  return { ...setup, engines, mend, seen };
+}
+
+const contents = (events: readonly string[]): string[] =>
+  events
+    .filter((event) => event.startsWith('{"id'))
+    .map((event) => JSON.parse(event).choices[0])
+    .filter((choice) => choice !== undefined)
+    .map((choice) => choice.text ?? choice.delta.content);
+
+const MIGRATIONS = 'dynamo_frontend_model_migration_total{migration_type="ongoing_request",model="m"}';
+
+describe('an answer that breaks off', () => {
+  test('is gone on with by another worker, as one answer to the client', async () => {
+    const { url, engines, mend, seen, value, routers } = await startFleet(2, 1);
+    const body = { ...CHAT, stream: true, max_tokens: 5, stream_options: { include_usage: true } };
+    const answer = post(url, '/v1/chat/completions', body);
+    await until(mend);
+    const events = payloads(await (await answer).text());
+    expect(contents(events)).toEqual(['', 'w0 ', 'w1 ', 'w0 ', 'w1 ', 'w2 ']);
+    expect(JSON.parse(events.at(-2) ?? '').usage).toMatchObject({ prompt_tokens: 38, completion_tokens: 5 });
+    expect(seen().map((each) => each.body)).toMatchObject([
+      { max_tokens: 5 },
+      {
+        max_tokens: 3,
+        messages: [...CHAT.messages, { role: 'assistant', content: 'w0 w1 ' }],
+        add_generation_prompt: false,
+        continue_final_message: true,
+      },
+    ]);
+    expect(engines.map((engine) => engine.seen.length)).toEqual([1, 1]);
+    await until(async () => (await value(requestsTotal(true))) === 1);
+    expect(await value(MIGRATIONS)).toBe(1);
+    const ended = 'dynamo_frontend_model_migration_duration_seconds_count';
+    const labels = '{migration_type="ongoing_request",model="m",outcome="success"}';
+    expect(await value(`${ended}${labels}`)).toBe(1);
+    expect(await value('dynamo_frontend_output_tokens_total{model="m"}')).toBe(5);
+    expect(await value('dynamo_frontend_time_to_first_token_seconds_count{model="m"}')).toBe(1);
+    expect(await value('dynamo_frontend_inter_token_latency_seconds_count{model="m"}')).toBe(4);
+    expect(routers[0]?.loads().map((load) => load.activeRequests)).toEqual([0, 0]);
+  });
+
+  test.each([
+    ['a text', 'Once ', 'Once w0 w1 '],
+    ['token ids', [1, 2], [1, 2, ...Buffer.from('w0 w1 ')]],
+  ])('joins the prompt of a completion of %s', async (_, prompt, joined) => {
+    const { url, mend, seen } = await startFleet(2, 1);
+    const answer = post(url, '/v1/completions', { model: 'm', prompt, stream: true, min_tokens: 3 });
+    await until(mend);
+    await (await answer).text();
+    expect(seen()[1]?.body).toMatchObject({ prompt: joined, max_tokens: 14, min_tokens: 1 });
+  });
+
+  test('is given up after as many migrations as are allowed', async () => {
+    const { url, seen, value } = await startFleet(3, 9);
+    const response = await post(url, '/v1/chat/completions', { ...CHAT, stream: true, max_tokens: 9 });
+    const events = payloads(await response.text());
+    expect(contents(events)).toEqual(['', 'w0 ', 'w1 ', 'w0 ', 'w1 ']);
+    expect(JSON.parse(events.at(-2) ?? '').error.message).toMatch(/ended its answer early/);
+    expect(seen()).toHaveLength(2);
+    await until(async () => (await value(requestsTotal(true, 'internal'))) === 1);
+    expect(await value(MIGRATIONS)).toBe(1);
+  });
+
+  test.each([
+    ['the client named the worker', {}, { 'x-worker-instance-id': '1' }],
+    ['its form is bound', { response_format: { type: 'json_object' } }, {}],
+    ['it has several choices', { n: 2 }, {}],
+  ])('is not taken over when %s', async (_, fields, headers) => {
+    const { url, seen, value } = await startFleet(2, 9);
+    const body = { ...CHAT, ...fields, stream: true };
+    const events = payloads(await (await post(url, '/v1/chat/completions', body, { headers })).text());
+    expect(JSON.parse(events.at(-2) ?? '').error.message).toMatch(/ended its answer early/);
+    expect(seen()).toHaveLength(1);
+    expect(await value(MIGRATIONS)).toBe(0);
+  });
+
+  test('is not taken over when it has grown too long', async () => {
+    const { url, seen, value } = await startFleet(2, 9, { migrationLimit: 3, migrationMaxSeqLen: 19 });
+    const response = await post(url, '/v1/chat/completions', { ...CHAT, stream: true });
+    expect(payloads(await response.text()).at(-2)).toContain('"error"');
+    expect(seen()).toHaveLength(1);
+    expect(await value('dynamo_frontend_model_migration_max_seq_len_exceeded_total{model="m"}')).toBe(1);
+  });
+});
