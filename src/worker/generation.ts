@@ -11,6 +11,7 @@ import { Choice, type ChoiceEnd, type ChoiceListener, type ChoiceObserver } from
 import type { GenerationRequest } from './generation-request.ts';
 import { transferMs } from './handoff.ts';
 import { StopMatcher } from './stop-matcher.ts';
+import type { Transfer } from './transfer-meter.ts';
 
 /** What all generations of one worker share. */
 export interface GenerationParts {
@@ -31,6 +32,8 @@ export interface GenerationParts {
   readonly observerOf: (dpRank: number) => ChoiceObserver;
   /** Told of every choice that is over, also those that failed or were dropped (then `end` is undefined). */
   readonly onChoiceOver: (over: ChoiceOver) => void;
+  /** Told of every prompt that was, or should have been, fetched from another engine. */
+  readonly onTransfer: (transfer: Transfer) => void;
 }
 
 export interface ChoiceOver {
@@ -86,8 +89,8 @@ export class Generation implements ChoiceListener {
     const submit = (): void => {
       for (const [i, prompt] of request.prompts.entries()) this.#submit(prompt, plans[i]!);
     };
-    const delayMs = this.#transferMs();
-    if (delayMs > 0) this.#cancelTransfer = parts.clock.at(parts.clock.nowMs() + delayMs, submit);
+    const delayMs = sum(request.prompts.map((prompt) => this.#transferMs(prompt)));
+    if (delayMs > 0) this.#awaitTransfer(delayMs, submit);
     else submit();
   }
 
@@ -139,12 +142,30 @@ export class Generation implements ChoiceListener {
     this.#listener.failed(error);
   }
 
-  /** How long what another engine has computed is under way. */
-  #transferMs(): number {
-    const { handoff, prompts } = this.#request;
-    if (handoff !== 'destination') return 0;
+  /** How long what another engine has computed of a prompt is under way. */
+  #transferMs(prompt: Uint32Array): number {
+    if (this.#request.handoff !== 'destination') return 0;
     const { transfer, speedupRatio } = this.#parts.engine.settings;
-    return transferMs(sum(prompts.map((prompt) => prompt.length)), transfer) / (speedupRatio || 1);
+    return transferMs(prompt.length, transfer) / (speedupRatio || 1);
+  }
+
+  #awaitTransfer(delayMs: number, submit: () => void): void {
+    const { clock } = this.#parts;
+    const cancel = clock.at(clock.nowMs() + delayMs, () => {
+      this.#cancelTransfer = () => {};
+      submit();
+    });
+    this.#cancelTransfer = () => {
+      cancel();
+      for (const prompt of this.#request.prompts)
+        this.#tellTransfer(prompt, this.#request.dpRank ?? 0, false);
+    };
+  }
+
+  #tellTransfer(prompt: Uint32Array, dpRank: number, arrived: boolean): void {
+    if (this.#request.handoff !== 'destination') return;
+    const durationMs = this.#transferMs(prompt);
+    this.#parts.onTransfer({ dpRank, tokens: prompt.length, durationMs, arrived });
   }
 
   #plan(prompt: Uint32Array): { readonly key: number; readonly length: AnswerLength } {
@@ -170,6 +191,7 @@ export class Generation implements ChoiceListener {
     const { choices, namespace, stops, includeStop, minTokens } = this.#request;
     // All choices of a prompt go to one rank, where the later ones find what the first computed.
     const dpRank = this.#request.dpRank ?? nextRank();
+    this.#tellTransfer(prompt, dpRank, true);
     const shared = new TokenPrompt(prompt, namespace);
     // A stopping engine refuses at once, which ends the generation while it is still being submitted.
     for (let i = 0; i < choices && !this.#over; i++) {

@@ -13,6 +13,7 @@ import { startKvPublishers } from './kv-publishers.ts';
 import { addOpenaiRoutes, type Service } from './openai-routes.ts';
 import type { RunningWorker, WorkerSettings } from './start-worker.ts';
 import { createSystemServer } from './system-server.ts';
+import { TransferMeter } from './transfer-meter.ts';
 import { WorkerMetrics } from './worker-metrics.ts';
 
 /** Unless the settings say otherwise; never more than the pool holds. */
@@ -33,6 +34,7 @@ export class SimulatedWorker implements RunningWorker {
   #streams: readonly KvEventStream[] = [];
   #system: HttpServer | undefined;
   #service: Service | undefined;
+  #transfers: TransferMeter | undefined;
   #ready = false;
   #stopping: Promise<void> | undefined;
   #workerId = '';
@@ -144,6 +146,7 @@ export class SimulatedWorker implements RunningWorker {
     // New connections are refused at once, while the engine finishes what it has.
     const closed = this.#server.stop(graceMs + CLOSE_MS);
     await this.#service?.engine.stop(graceMs);
+    this.#transfers?.stop();
     this.#service?.metrics.dynamo.gauges.drained(this.#settings.clock.nowMs() - startMs);
     for (const stream of this.#streams) stream.stop();
     await closed;
@@ -175,6 +178,8 @@ export class SimulatedWorker implements RunningWorker {
       version: metricsVersion,
     });
     const engine = this.#makeEngine(metrics);
+    const transfers = this.#meterTransfers(metrics);
+    this.#transfers = transfers;
     return {
       engine,
       clock,
@@ -193,7 +198,18 @@ export class SimulatedWorker implements RunningWorker {
       nextRank: () => this.#nextRank++ % dpSize,
       observerOf: (rank) => metrics.engines[rank]!,
       onChoiceOver: (over) => metrics.choiceOver(over),
+      onTransfer: (transfer) => transfers.take(transfer),
     };
+  }
+
+  #meterTransfers(metrics: WorkerMetrics): TransferMeter {
+    const { clock, log, model, role } = this.#settings;
+    const { dpSize, blockSize, transfer } = this.#engineSettings;
+    const { kvBytesPerToken } = transfer;
+    const engineId = metrics.dynamo.process.instanceId.toString(16);
+    const { native: registry } = metrics;
+    const options = { clock, log, registry, model, dpSize, blockSize, kvBytesPerToken, engineId };
+    return new TransferMeter(options, role !== 'both');
   }
 
   #makeEngine(metrics: WorkerMetrics): SimulatedEngine {

@@ -19,6 +19,8 @@ export class WorkerMetrics {
   readonly dynamo: DynamoMetrics;
   /** One per data-parallel rank. */
   readonly engines: readonly VllmEngineSeries[];
+  /** The engine's own families go here. */
+  readonly native: Registry;
   readonly #publisher: KvPublisherMetrics;
   readonly #hitRates: readonly HitRateWindow[];
   readonly #totals: { queried: number; hit: number }[];
@@ -28,9 +30,9 @@ export class WorkerMetrics {
     this.dynamo = new DynamoMetrics(options);
     const { process, component, engineLabels } = this.dynamo;
     this.#publisher = new KvPublisherMetrics(component);
-    const native = new Registry(process.root.registry.rules, engineLabels);
-    process.attach(native);
-    const vllm = new VllmMetrics(native, options.contextLength);
+    this.native = new Registry(process.root.registry.rules, engineLabels);
+    process.attach(this.native);
+    const vllm = new VllmMetrics(this.native, options.contextLength);
     const ranks = Array.from({ length: dpSize }, (_, rank) => rank);
     this.engines = ranks.map((engine) => vllm.engine({ modelName: model, engine, blockSize, numGpuBlocks }));
     this.#hitRates = ranks.map(() => new HitRateWindow());
