@@ -11,7 +11,7 @@ const hasher = new BlockHasher();
 function makeConverter(blockSize = 4) {
   const rejected: string[] = [];
   const converter = new EventConverter({ hasher, blockSize, onReject: (reason) => rejected.push(reason) });
-  return { rejected, convert: (event: EngineEvent): KvEvent | undefined => converter.convert(event) };
+  return { rejected, convert: (event: EngineEvent) => converter.convert(event) as KvEvent | undefined };
 }
 
 function stored(changes: Partial<BlockStored> = {}): BlockStored {
@@ -101,11 +101,18 @@ describe('a store', () => {
     expect(rejected).toEqual(['short_token_ids']);
   });
 
+  test('without tokens tells that known blocks are in a tier too', () => {
+    const blockHashes = BigUint64Array.of(101n);
+    const { convert, rejected } = makeConverter();
+    const event = convert(stored({ blockHashes, tokenIds: new Uint32Array(0), blockSize: 0, medium: 'CPU' }));
+    expect(event).toEqual({ kind: 'known', tier: 'host_pinned', blockHashes });
+    expect(rejected).toEqual([]);
+  });
+
   test.each<[string, Partial<BlockStored>]>([
     ['block_size_mismatch', { blockSize: 8 }],
     ['short_token_ids', { tokenIds: Uint32Array.of(1, 2, 3) }],
     ['token_count_mismatch', { tokenIds: new Uint32Array(12) }],
-    ['no_token_ids', { tokenIds: new Uint32Array(0), blockSize: 0 }],
     ['unknown_medium', { medium: 'OBJ' }],
     ['non_local_locality', { locality: 'REMOTE' }],
     ['unsupported_ownership', { ownership: 'kvcr' }],

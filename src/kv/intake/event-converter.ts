@@ -1,6 +1,6 @@
 import type { BlockRemoved, BlockStored, EngineEvent } from '../../formats/kv-events/engine-event.ts';
 import { tierOfMedium } from '../../formats/kv-events/medium-tier.ts';
-import type { KvEvent, StorageTier } from '../event.ts';
+import type { KvEvent, KvStored, StorageTier } from '../event.ts';
 import type { BlockHasher } from '../hash.ts';
 import { mmHashOfExtraKey } from '../multimodal.ts';
 import { BlockSalts } from './block-salts.ts';
@@ -14,14 +14,21 @@ export type ConversionRejection =
   | 'short_token_ids'
   /** More tokens than its blocks have: nobody can tell which are whose. */
   | 'token_count_mismatch'
-  /** Names blocks without saying what is in them. */
-  | 'no_token_ids'
+  /** Names blocks without saying what is in them, and nobody knows. */
+  | 'unknown_block'
   | 'unknown_medium'
   | 'non_local_locality'
   | 'unsupported_ownership'
   | 'ambiguous_cache_namespace'
   | 'duplicate_hash'
   | 'hash_equals_parent';
+
+/** Blocks that were told of before are now in this tier as well. */
+export interface KnownBlocks {
+  readonly kind: 'known';
+  readonly tier: StorageTier;
+  readonly blockHashes: BigUint64Array;
+}
 
 export interface EventConverterOptions {
   readonly hasher: BlockHasher;
@@ -40,7 +47,7 @@ export class EventConverter {
   }
 
   /** Undefined when nothing of the event can be indexed. */
-  convert(event: EngineEvent): KvEvent | undefined {
+  convert(event: EngineEvent): KvEvent | KnownBlocks | undefined {
     const rejection = event.kind === 'cleared' ? rejectOwner(event.ownership) : this.#reject(event);
     if (rejection !== undefined) return this.#refuse(rejection);
     switch (event.kind) {
@@ -68,10 +75,10 @@ export class EventConverter {
     return rejectOwner(ownership) ?? this.#groups.reject(groupIdx, kind);
   }
 
-  #stored(event: BlockStored): KvEvent | undefined {
+  #stored(event: BlockStored): KvStored | KnownBlocks | undefined {
     const { blockHashes, parentHash, tokenIds } = event;
     const { blockSize } = this.#options;
-    if (tokenIds.length === 0) return this.#refuse('no_token_ids');
+    if (tokenIds.length === 0) return { kind: 'known', tier: tierOf(event), blockHashes };
     if (event.blockSize !== blockSize) return this.#refuse('block_size_mismatch');
     const full = Math.floor(tokenIds.length / blockSize);
     if (full > blockHashes.length) return this.#refuse('token_count_mismatch');

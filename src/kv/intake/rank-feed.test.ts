@@ -8,15 +8,19 @@ import { RankFeed } from './rank-feed.ts';
 function makeFeed() {
   const index = new NaiveIndex();
   const applied: string[] = [];
+  const rejected: string[] = [];
   const feed = new RankFeed({
     rank: 0,
     key: { workerId: '1', dpRank: 0 },
     index,
     hasher: new BlockHasher(),
     blockSize: 4,
-    observer: { eventApplied: (_worker, kind, status) => applied.push(`${kind} ${status}`) },
+    observer: {
+      eventApplied: (_worker, kind, status) => applied.push(`${kind} ${status}`),
+      eventRejected: (_worker, reason) => rejected.push(reason),
+    },
   });
-  return { index, feed, applied };
+  return { index, feed, applied, rejected };
 }
 
 /** Ids that the index holds in any tier. */
@@ -36,6 +40,8 @@ const store = (parent: number | undefined, ...numbers: number[]): KvEvent => ({
   blockHashes: ids(...numbers),
   localHashes: ids(...numbers.map((number) => 1000 + number)),
 });
+const tokens = (count: number): Uint32Array => Uint32Array.from({ length: count }, (_, i) => i);
+const told = { kind: 'stored', parentHash: undefined, blockSize: 4 } as const;
 const remove = (...numbers: number[]): KvEvent => ({ kind: 'removed', blockHashes: ids(...numbers) });
 
 describe('the feed of a rank', () => {
@@ -73,6 +79,33 @@ describe('the feed of a rank', () => {
     feed.apply(store(undefined, 1));
     feed.apply(remove(1));
     expect(held(index)).toEqual([]);
+  });
+
+  test('puts known blocks into a lower tier, where they outlive the device', () => {
+    const { feed, index, rejected } = makeFeed();
+    const { sequence } = new BlockHasher().hashPrompt(tokens(12), 4);
+    feed.applyEngineEvent({ ...told, blockHashes: ids(1, 2, 3), tokenIds: tokens(12) });
+    feed.applyEngineEvent({ ...told, blockHashes: ids(1, 2, 77), tokenIds: tokens(0), medium: 'CPU' });
+    feed.applyEngineEvent({ kind: 'removed', blockHashes: ids(3, 2, 1) });
+    const { device, hostPinned } = index.match(sequence);
+    expect([device[0], hostPinned[0]]).toEqual([0, 2]);
+    // Told after the device has let go of it.
+    feed.applyEngineEvent({ ...told, blockHashes: ids(3), tokenIds: tokens(0), medium: 'CPU' });
+    expect(index.match(sequence).hostPinned[0]).toBe(3);
+    feed.applyEngineEvent({ kind: 'removed', blockHashes: ids(1, 2, 3), medium: 'CPU' });
+    expect(held(index)).toEqual([]);
+    expect(rejected).toEqual(['unknown_block']);
+  });
+
+  test('forgets what blocks were when the rank is cleared', () => {
+    const { feed, index, rejected } = makeFeed();
+    const onHost = { ...told, blockHashes: ids(1), tokenIds: tokens(0), medium: 'CPU' };
+    feed.applyEngineEvent({ ...told, blockHashes: ids(1), tokenIds: tokens(4) });
+    feed.applyEngineEvent(onHost);
+    feed.clear();
+    feed.applyEngineEvent(onHost);
+    expect(held(index)).toEqual([]);
+    expect(rejected).toEqual(['unknown_block']);
   });
 
   test('counts copies as an engine does that keeps its prefixes closed', () => {

@@ -4,7 +4,8 @@ import type { BlockHasher } from '../hash.ts';
 import { APPLIED, type Applied, type KvIndex } from '../index/kv-index.ts';
 import type { RouterObserver } from '../observer.ts';
 import { BlockCopies } from './block-copies.ts';
-import { type ConversionRejection, EventConverter } from './event-converter.ts';
+import { BlockIdentities } from './block-identities.ts';
+import { type ConversionRejection, EventConverter, type KnownBlocks } from './event-converter.ts';
 
 export interface RankFeedOptions {
   readonly rank: number;
@@ -20,17 +21,15 @@ export class RankFeed {
   readonly #options: RankFeedOptions;
   readonly #copies = new BlockCopies();
   readonly #converter: EventConverter;
+  /** Of ranks that tell of blocks without their tokens. */
+  #identities: BlockIdentities | undefined;
   #rejected = 0;
   #flaw: string | undefined;
 
   constructor(options: RankFeedOptions) {
     this.#options = options;
-    const { blockSize, hasher, key, observer } = options;
-    const onReject = (reason: ConversionRejection): void => {
-      this.#rejected++;
-      if (reason === 'block_size_mismatch') this.#flaw = `its blocks are not of ${blockSize} tokens`;
-      observer.eventRejected?.(key, reason);
-    };
+    const { blockSize, hasher } = options;
+    const onReject = (reason: ConversionRejection): void => this.#reject(reason);
     this.#converter = new EventConverter({ blockSize, hasher, onReject });
   }
 
@@ -46,7 +45,8 @@ export class RankFeed {
 
   applyEngineEvent(event: EngineEvent): void {
     const converted = this.#converter.convert(event);
-    if (converted !== undefined) this.apply(converted);
+    if (converted?.kind === 'known') this.#storeKnown(converted);
+    else if (converted !== undefined) this.apply(converted);
   }
 
   apply(event: KvEvent): void {
@@ -63,22 +63,40 @@ export class RankFeed {
     this.#flaw = undefined;
     this.#copies.clear();
     this.#converter.convert({ kind: 'cleared' });
+    this.#identities?.applied({ kind: 'cleared' });
     this.#options.index.apply(this.#options.rank, { kind: 'cleared' });
   }
 
-  #change(event: KvEvent): Applied {
+  #reject(reason: ConversionRejection): void {
+    const { blockSize, key, observer } = this.#options;
+    this.#rejected++;
+    if (reason === 'block_size_mismatch') this.#flaw = `its blocks are not of ${blockSize} tokens`;
+    observer.eventRejected?.(key, reason);
+  }
+
+  #storeKnown({ tier, blockHashes }: KnownBlocks): void {
     const { index, rank } = this.#options;
-    switch (event.kind) {
-      case 'stored':
-        return this.#store(event);
-      case 'removed': {
-        const blockHashes = this.#copies.remove(event.tier ?? 'device', event.blockHashes);
-        return blockHashes.length > 0 ? index.apply(rank, { ...event, blockHashes }) : APPLIED.ok;
-      }
-      case 'cleared':
-        this.#copies.clear();
-        return index.apply(rank, event);
+    this.#identities ??= new BlockIdentities(index.dump(rank).map(({ event }) => event));
+    const { events, unknown } = this.#identities.storesIn(tier, blockHashes);
+    for (const event of events) this.apply(event);
+    if (unknown > 0) this.#reject('unknown_block');
+  }
+
+  #change(event: KvEvent): Applied {
+    if (event.kind === 'stored') {
+      const applied = this.#store(event);
+      if (applied.status === 'ok') this.#identities?.applied(event);
+      return applied;
     }
+    let last = event;
+    if (event.kind === 'cleared') this.#copies.clear();
+    else {
+      const blockHashes = this.#copies.remove(event.tier ?? 'device', event.blockHashes);
+      if (blockHashes.length === 0) return APPLIED.ok;
+      last = { ...event, blockHashes };
+    }
+    this.#identities?.applied(last);
+    return this.#options.index.apply(this.#options.rank, last);
   }
 
   /**
