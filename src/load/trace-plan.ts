@@ -1,12 +1,18 @@
+import { SeededRandom } from '../base/random.ts';
 import { traceSessions } from '../formats/traces/sessions.ts';
 import type { Trace, TraceRow } from '../formats/traces/trace.ts';
 import { normalise, speedUp } from '../formats/traces/transform.ts';
+import { type Arrival, arrivalTimes } from './arrival.ts';
 import type { LoadPlan, PlannedRequest, PlannedSession, PromptPlan } from './plan.ts';
 
 export interface TracePlanOptions {
   /** Divides arrivals and delays. */
   readonly speedup?: number | undefined;
-  /** Replays in a closed loop of so many sessions at a time, without regard to arrivals. */
+  /** Sessions start by this process, in the order of the trace, instead of when the trace says. */
+  readonly arrival?: Arrival | undefined;
+  /** Of that process. */
+  readonly seed?: number | undefined;
+  /** Replays in a closed loop of so many sessions at a time; with an arrival, a limit behind it. */
   readonly concurrency?: number | undefined;
   /** Open loop: requests in flight beyond which due ones are dropped. */
   readonly maxInFlight?: number | undefined;
@@ -31,10 +37,13 @@ type Part = Extract<PromptPlan, { kind: 'parts' }>['parts'][number];
 export function tracePlan(trace: Trace, options: TracePlanOptions = {}): LoadPlan {
   const rows = trace.rows.slice(0, options.limit ?? trace.rows.length);
   const paced = speedUp(normalise({ ...trace, rows }), options.speedup ?? 1);
-  const isOpen = options.concurrency === undefined;
+  const isOpen = options.concurrency === undefined || options.arrival !== undefined;
   let index = 0;
-  const sessions = traceSessions(paced).map((session): PlannedSession => {
-    const atMs = session.arrivalMs ?? 0;
+  const grouped = traceSessions(paced);
+  const times =
+    options.arrival && arrivalTimes(options.arrival, grouped.length, new SeededRandom(options.seed ?? 0));
+  const sessions = grouped.map((session, i): PlannedSession => {
+    const atMs = times?.[i] ?? session.arrivalMs ?? 0;
     const phase = isOpen && atMs < (options.warmupMs ?? 0) ? 'warmup' : 'measure';
     const before: Part[] = [];
     const turns = session.turns.map(({ row, delayMs }) => {

@@ -156,9 +156,9 @@ describe('kvasir bench', () => {
       mean_ttft_ms: null,
     });
     expect(JSON.parse(failed.stdout).errors[0].message).toContain('HTTP 404');
-    const wrong = await kvasir([...base, '--trace', DEMO, '--rate', '5']);
+    const wrong = await kvasir([...base, '--arrival', 'gamma']);
     expect(wrong.code).toBe(2);
-    expect(wrong.stderr).toContain('--rate and --trace exclude each other');
+    expect(wrong.stderr).toContain('--arrival gamma needs a rate');
     const absent = await kvasir(['bench', '--url', 'http://127.0.0.1:9', '--ready-check-timeout-sec', '0']);
     expect(absent.code).toBe(1);
     expect(absent.stderr).toContain('connection refused');

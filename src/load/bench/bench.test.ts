@@ -13,6 +13,7 @@ import { RealClock } from '../../base/clock.ts';
 import { KvasirError } from '../../base/errors.ts';
 import { SILENT_LOG } from '../../base/log.ts';
 import { resolveSettings } from '../../base/settings.ts';
+import { parseTrace } from '../../formats/traces/parse-trace.ts';
 import { parseRecordLines } from '../export/record-lines.ts';
 import { reportOf } from '../measure/report.ts';
 import { consoleTable } from './console-table.ts';
@@ -104,6 +105,27 @@ describe('plans of a bench', () => {
     );
   });
 
+  test('may take the prompts of a trace at a rate of their own', () => {
+    const rows = [0, 10, 20].map((timestamp, id) =>
+      JSON.stringify({ timestamp, input_length: 16, output_length: 1, hash_ids: [id] }),
+    );
+    const trace = parseTrace(rows, { blockSize: 16 });
+    const settings = settingsOf({ rate: '2', arrival: 'constant', concurrency: 5 });
+    const { main, requestRate } = benchPlan(settings, { idPrefix: '', trace });
+    expect(requestRate).toBe(2);
+    expect(main).toMatchObject({ loop: 'open', concurrency: 5 });
+    expect(main.sessions.map((session) => session.atMs)).toEqual([0, 500, 1000]);
+  });
+
+  test('have vLLM’s ten prefixes of 256 tokens by the name of its data set', () => {
+    const { sessions } = plan({ requests: 200, isl: 10, datasetName: 'prefix_repetition' });
+    const requests = sessions.map((session) => session.turns[0]!.request);
+    expect(requests[0]?.inputLength).toBe(266);
+    expect(new Set(requests.map(({ prompt }) => prompt.kind === 'parts' && prompt.parts[0]!.id)).size).toBe(
+      10,
+    );
+  });
+
   test('have lengths, prefixes and cancellations as asked', () => {
     const { sessions } = plan({
       requests: 300,
@@ -139,6 +161,7 @@ describe('plans of a bench', () => {
     [{ rate: 'fast' }, '--rate: fast is not a rate'],
     [{ rate: '0' }, '--rate: 0 is not a rate'],
     [{ arrival: 'poisson' }, '--arrival poisson needs a rate'],
+    [{ datasetName: 'custom' }, '--dataset-name custom needs a file'],
     [{ rampUpStrategy: 'linear' }, '--ramp-up-strategy needs both ends of the ramp'],
   ])('refuse %j', async (flags, message) => {
     expect(await failureOf(() => plan(flags))).toContain(message);

@@ -25,24 +25,36 @@ export interface BenchInput {
 
 export function benchPlan(settings: BenchSettings, input: BenchInput): BenchPlan {
   const { trace, idPrefix } = input;
-  const { rate, rampUpStrategy } = settings;
-  if (trace !== undefined && (rate !== undefined || rampUpStrategy !== undefined)) {
+  const { rate, datasetName } = settings;
+  const isFile = ['custom', 'burstgpt', 'trace'].includes(datasetName ?? '');
+  if (isFile && trace === undefined) {
     throw fail('KV_USAGE', {
-      reason: `${rate === undefined ? '--ramp-up-strategy' : '--rate'} and --trace exclude each other`,
-      mend: 'A trace brings its own arrivals: change their pace with --speedup.',
+      reason: `--dataset-name ${datasetName} needs a file`,
+      mend: 'Give --trace FILE.',
     });
   }
   const requestRate = parseRate(rate);
   return {
     warmup: warmupPlan(settings, idPrefix),
-    main: trace === undefined ? synthetic(settings, requestRate, idPrefix) : replay(settings, trace, input),
+    main:
+      trace === undefined
+        ? synthetic(settings, requestRate, idPrefix)
+        : replay(settings, trace, requestRate, input),
     requestRate: requestRate ?? Number.POSITIVE_INFINITY,
   };
 }
 
-function replay(settings: BenchSettings, trace: Trace, { idPrefix, countTokens }: BenchInput): LoadPlan {
+/** The trace at its own pace, or its prompts at the rate that is asked for. */
+function replay(
+  settings: BenchSettings,
+  trace: Trace,
+  rate: number | undefined,
+  { idPrefix, countTokens }: BenchInput,
+): LoadPlan {
   return tracePlan(trace, {
     speedup: settings.speedup,
+    arrival: arrivalOf(settings, rate),
+    seed: settings.seed,
     concurrency: settings.concurrency,
     maxInFlight: settings.maxInFlight,
     maxDurationMs: durationMs(settings),
@@ -59,8 +71,7 @@ function synthetic(settings: BenchSettings, rate: number | undefined, idPrefix: 
     isl: settings.isl,
     osl: settings.osl,
     rangeRatio: settings.rangeRatio,
-    prefixLength: settings.prefixLen,
-    prefixes: settings.prefixes,
+    ...prefixOf(settings),
     concurrency: settings.concurrency,
     arrival: arrivalOf(settings, rate),
     maxInFlight: settings.maxInFlight,
@@ -70,6 +81,15 @@ function synthetic(settings: BenchSettings, rate: number | undefined, idPrefix: 
     cancelShare: settings.cancelRate / 100,
     cancelAfterMs: settings.cancelAfterMs,
   });
+}
+
+/** vLLM's prefix_repetition has ten prefixes of 256 tokens unless told otherwise. */
+function prefixOf({ datasetName, prefixLen, prefixes }: BenchSettings): {
+  prefixLength: number;
+  prefixes: number;
+} {
+  const isDefault = datasetName === 'prefix_repetition' && prefixLen === 0;
+  return isDefault ? { prefixLength: 256, prefixes: 10 } : { prefixLength: prefixLen, prefixes };
 }
 
 /** Prompts of the warm-up are its own, so that they fill the machine but not the cache of the measured ones. */

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
+import type { TraceFormat } from '../../formats/traces/trace.ts';
 import { LibraryTokenizer } from '../../tokenizer/library-tokenizer.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { HttpClient } from '../../transport/http-client.ts';
@@ -27,6 +28,12 @@ export interface BenchContext {
   readonly signal: AbortSignal;
   readonly onProgress?: ((progress: LoadProgress, hasFailed: boolean) => void) | undefined;
 }
+
+/** Formats that vLLM's names of data sets stand for. */
+const FORMAT_OF: Readonly<Record<string, TraceFormat | undefined>> = {
+  custom: 'vllm-custom',
+  burstgpt: 'burstgpt',
+};
 
 /** Reads the trace, finds the model, warms up, sends the load and values it. */
 export async function runBench(settings: BenchSettings, context: BenchContext): Promise<BenchOutcome> {
@@ -87,7 +94,9 @@ async function makePlan(
   const idPrefix = settings.requestIdPrefix ?? `bench-${randomBytes(4).toString('hex')}-`;
   if (settings.trace === undefined) return benchPlan(settings, { idPrefix });
   const trace = await readTraceFile(settings.trace, {
-    format: settings.traceFormat,
+    format: settings.traceFormat ?? FORMAT_OF[settings.datasetName ?? 'trace'],
+    // As vLLM: the rows of its larger model.
+    model: settings.datasetName === 'burstgpt' ? 'GPT-4' : undefined,
     blockSize: settings.traceBlockSize,
     unit: settings.timeUnit,
     repair: settings.repair,

@@ -41,11 +41,11 @@ export const BENCH_SETTINGS = {
   trace: text({
     placeholder: 'FILE',
     aliases: ['--dataset-path', '--input-file'],
-    help: 'replay this trace, its arrivals included; .gz is read, - is stdin',
+    help: 'replay this trace, its arrivals included unless a rate is given; .gz is read, - is stdin',
   }),
   datasetName: choice({
     choices: ['random', 'prefix_repetition', 'custom', 'burstgpt', 'trace'],
-    help: 'vLLM’s name of the data; what it is follows from the other settings anyway',
+    help: 'kind of the data by vLLM’s names: random and prefix_repetition are synthetic, the others name the format of --trace',
   }),
   traceFormat: choice({
     choices: TRACE_FORMATS,
