@@ -1,6 +1,7 @@
 import { RealClock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import { resolveSettings } from '../base/settings.ts';
+import type { EngineRole } from '../formats/openai/model-card.ts';
 import { FRONTEND_SETTINGS } from '../frontend/settings.ts';
 import type { RouterConfig } from '../kv/config.ts';
 import { describeEngine } from '../transport/describe-engine.ts';
@@ -13,6 +14,8 @@ import { type RunningFrontend, startFrontend } from './start-frontend.ts';
 
 export interface FleetOptions {
   readonly workers: number;
+  /** The first half of the workers prefills, the rest decodes. */
+  readonly disaggregated: boolean;
   readonly host: string;
   readonly httpPort: number;
   /** System status port of worker 0, those of the others 100 apart; 0 picks free ones. */
@@ -50,8 +53,12 @@ export async function startFleet(options: FleetOptions): Promise<RunningFleet> {
     for (let number = 0; number < options.workers; number++) {
       const systemPort =
         options.systemPortBase === 0 ? 0 : options.systemPortBase + SYSTEM_PORT_STEP * number;
+      const role = roleOf(number, options);
       const worker = await startWorker({
         ...options.worker,
+        role,
+        engine: { ...options.worker.engine, workerType: role === 'both' ? 'aggregated' : role },
+        component: role === 'prefill' ? 'prefill' : 'backend',
         host,
         httpPort: 0,
         systemHost: host,
@@ -88,4 +95,9 @@ export async function startFleet(options: FleetOptions): Promise<RunningFleet> {
     await stop();
     throw thrown;
   }
+}
+
+function roleOf(number: number, { workers, disaggregated }: FleetOptions): EngineRole {
+  if (!disaggregated) return 'both';
+  return number < Math.floor(workers / 2) ? 'prefill' : 'decode';
 }

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { fail } from '../base/errors.ts';
 import { flag, int, text } from '../base/settings.ts';
 import { type RouterConfig, routerConfig } from '../kv/config.ts';
 import { ROUTER_SETTINGS, readRouterConfig } from '../kv/settings.ts';
@@ -40,13 +41,23 @@ When it serves it prints one JSON line (readable lines on a terminal). Ctrl-C dr
       help: 'system status port of worker 0, the others 100 apart; 0 picks free ones',
     }),
     demo: flag({ help: 'first replay a small trace with round-robin and with KV routing, and compare' }),
+    disaggregated: flag({ help: 'let half of the workers prefill and the other half decode' }),
     ...ENGINE_SETTINGS,
     ...ROUTER_SETTINGS,
   },
   async run(settings, context) {
     const { log, signal } = context;
+    if (settings.disaggregated && settings.workers < 2) {
+      throw fail('KV_SETTING_INVALID', {
+        setting: '--workers',
+        value: settings.workers,
+        reason: 'is too few for --disaggregated',
+        mend: 'Give 2 or more.',
+      });
+    }
     const options: FleetOptions = {
       workers: settings.workers,
+      disaggregated: settings.disaggregated,
       host: settings.host,
       httpPort: settings.httpPort,
       systemPortBase: settings.systemPortBase,
