@@ -189,6 +189,13 @@ export const ERRORS = {
     hint: 'Check the expression, and that the URL is that of Prometheus.',
   },
 
+  // Thompson policy
+  KV_THOMPSON_STATE: {
+    message: 'the saved state of the Thompson policy cannot be used: {reason}',
+    status: 500,
+    hint: 'It is kept aside; the policy begins anew.',
+  },
+
   // SLA profiler
   KV_PROFILE_TOO_FEW_POINTS: {
     message: 'only {measured} {phase} points could be measured, {needed} are needed: {reason}',

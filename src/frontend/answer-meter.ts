@@ -23,6 +23,7 @@ export interface MeterParts {
 
 /** Output tokens are booked in lots: loads are counted in blocks, and few blocks are smaller. */
 const BOOKED_TOGETHER = 16;
+const OUTCOMES = { done: 'success', cancelled: 'cancelled', failed: 'failure' } as const;
 
 /** Everything that is booked and observed of one attempt at an engine, each at its instant. */
 export class AnswerMeter {
@@ -33,10 +34,12 @@ export class AnswerMeter {
   #unbooked = 0;
   #firstMs: number | undefined;
   #ended = false;
+  readonly #startMs: number;
 
   constructor(parts: MeterParts) {
     this.#parts = parts;
     this.url = parts.url;
+    this.#startMs = parts.nowMs();
     parts.requests.started();
     this.#dispatch = parts.stages.send(parts.nowMs() - parts.exchange.receivedMs);
   }
@@ -86,7 +89,13 @@ export class AnswerMeter {
     this.#ended = true;
     this.#dispatch.end();
     this.#flush();
-    this.#parts.selection.booking?.free(outcome);
+    const { router, selection, nowMs } = this.#parts;
+    selection.booking?.free(outcome);
+    router.recordOutcome(selection.decision, {
+      outcome: OUTCOMES[outcome],
+      latencyMs: nowMs() - this.#startMs,
+      outputTokens: this.#tokens,
+    });
     this.#parts.requests.ended(this.#tokens, this.#parts.prefillDoneMs, this.#firstMs);
   }
 

@@ -1,5 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import { readAgentHints } from '../formats/openai/agent-annotations.ts';
 import type { RequestExtensions } from '../formats/openai/request.ts';
+import type { Conversation } from '../kv/policies/policy.ts';
 
 /** What a client asks of the router, besides the prompt. */
 export interface ClientControls {
@@ -18,6 +20,7 @@ export interface ClientControls {
   readonly sessionId: string | undefined;
   readonly sessionFinal: boolean;
   readonly expectedOutputTokens: number | undefined;
+  readonly conversation: Conversation | undefined;
 }
 
 const MAX_U64 = 2n ** 64n - 1n;
@@ -59,7 +62,25 @@ export function readControls(
     sessionId: header('x-dynamo-session-id'),
     sessionFinal: /^(true|1)$/i.test(header('x-dynamo-session-final') ?? ''),
     expectedOutputTokens: hints.osl,
+    conversation: conversationOf(nvext?.annotations, header),
   };
+}
+
+/** The agent's own words on the conversation, in annotations or `x-prefix` headers; else the session as far as it tells. */
+function conversationOf(
+  annotations: unknown,
+  header: (...names: readonly string[]) => string | undefined,
+): Conversation | undefined {
+  const told = readAgentHints(annotations);
+  const prefixId = told.prefixId ?? header('x-prefix-id');
+  if (prefixId !== undefined) {
+    const total = told.totalRequests ?? integer(header('x-prefix-total-requests'), 1, MAX_I32) ?? 1;
+    const iat = Number(told.iat ?? header('x-prefix-iat'));
+    return { prefixId, remainingCalls: total - 1, interarrivalMs: Number.isFinite(iat) ? iat : undefined };
+  }
+  const sessionId = header('x-dynamo-session-id');
+  const final = /^(true|1)$/i.test(header('x-dynamo-session-final') ?? '');
+  return sessionId === undefined ? undefined : { prefixId: sessionId, remainingCalls: final ? 0 : 1 };
 }
 
 function firstHeader(headers: IncomingHttpHeaders, names: readonly string[]): string | undefined {

@@ -56,6 +56,7 @@ function routeRequest(exchange: Exchange, hop: HopRequest): RouteRequest {
     namespace: { loraName: model.loraName, cacheSalt: controls.cacheSalt },
     expectedOutputTokens:
       phase === 'prefill' ? 1 : (controls.expectedOutputTokens ?? requestedMaxTokens(request)),
+    conversation: controls.conversation,
     controls: { ...pin, excludedWorkers: excluded, priority, strictPriority, policyClass },
     ...(phase === 'decode' && { overrides: AFTER_HANDOFF }),
   };

@@ -154,10 +154,10 @@ export class Chooser {
 
   #ask(request: RouteRequest, { isl, weights }: Prompt, pinned: boolean): number {
     const { decisions, policy } = this.#parts;
-    const { expectedOutputTokens, conversation } = request;
+    const { expectedOutputTokens, conversation, queryOnly } = request;
     this.#makeRoom();
     this.#costs.fill(Number.NaN);
-    const asked = { isl, weights, pinned, expectedOutputTokens, conversation };
+    const asked = { isl, weights, pinned, expectedOutputTokens, conversation, queryOnly };
     return policy.choose(asked, this.#table, this.#costs, decisions.nextNumber);
   }
 

@@ -83,7 +83,8 @@ export class KvRouter {
     this.#clock = clock;
     this.#config = config;
     this.#observer = observer;
-    this.#policy = options.policy ?? makePolicy(config.mode, { blockSize, random, acceleratorToCpuRatio });
+    this.#policy =
+      options.policy ?? makePolicy(config.mode, { blockSize, random, acceleratorToCpuRatio, clock });
     this.policyName = this.#policy.name;
     this.#busy = new BusyMonitor(config.busy);
     this.#affinity = affinityTtlMs === undefined ? undefined : new SessionAffinity(clock, affinityTtlMs);
@@ -129,7 +130,10 @@ export class KvRouter {
   addWorker(info: WorkerInfo): void {
     const { added, removed } = this.fleet.put(info);
     for (const rank of removed) this.#forget(rank);
-    for (const { key } of added) this.#observer.workerRegistered?.(key);
+    for (const { id, key } of added) {
+      this.#policy.rankAdded?.(id, `${key.workerId}/${key.dpRank}`);
+      this.#observer.workerRegistered?.(key);
+    }
     this.#queue?.drain();
   }
 
@@ -250,6 +254,16 @@ export class KvRouter {
   /** How a request went, for policies that learn. */
   recordOutcome({ number, rank }: Decision, outcome: RequestOutcome): void {
     this.#policy.learn?.({ ...outcome, decision: number, rank });
+  }
+
+  /** What the policy has learned, for a file; undefined for policies that do not learn. */
+  policyState(): object | undefined {
+    return this.#policy.state?.(this.#clock.wallMs());
+  }
+
+  /** Takes in what {@link policyState} told earlier; throws for a state that the policy cannot use. */
+  restorePolicy(state: unknown): void {
+    this.#policy.restore?.(state, this.#clock.wallMs());
   }
 
   /** How well predictions of cached tokens have held on a rank. */

@@ -15,6 +15,8 @@ export const ROUTER_MODES = [
   'power-of-two',
   'least-loaded',
   'device-aware-weighted',
+  'thompson',
+  'thompson-reference',
 ] as const;
 
 const SECOND_MS = 1000;

@@ -1,7 +1,6 @@
 import type { VirtualClock } from '../base/clock.ts';
 import { SeededRandom } from '../base/random.ts';
 import type { EngineSettings } from '../engine/engine-settings.ts';
-import type { Booking } from '../kv/booking.ts';
 import type { RouterConfig } from '../kv/config.ts';
 import type { WorkerKey } from '../kv/event.ts';
 import type { BlockHasher } from '../kv/hash.ts';
@@ -49,7 +48,7 @@ export function routedPlacement(options: RoutedPlacementOptions): Placement {
       maxNumBatchedTokens: engine.maxNumBatchedTokens,
     });
   }
-  const bookings = new Map<number, Booking>();
+  const placed = new Map<number, { readonly selection: Selection; readonly atMs: number }>();
   const mayQueue = config.queue.classes.some(
     ({ busyThreshold, busyThresholdFrac }) => busyThreshold !== undefined || busyThresholdFrac !== undefined,
   );
@@ -62,8 +61,8 @@ export function routedPlacement(options: RoutedPlacementOptions): Placement {
           refuse(outcome.reason);
           return;
         }
-        const { worker, booking, overlap } = outcome;
-        if (booking !== undefined) bookings.set(request.index, booking);
+        const { worker, overlap } = outcome;
+        placed.set(request.index, { selection: outcome, atMs: clock.nowMs() });
         const overlapTokens = overlap.device * blockSize;
         send({ worker: Number(worker.workerId) - 1, dpRank: worker.dpRank, overlapTokens });
       };
@@ -73,6 +72,10 @@ export function routedPlacement(options: RoutedPlacementOptions): Placement {
         isl: Math.max(1, prompt.length),
         expectedOutputTokens: request.outputLength,
         controls: { sessionId: request.session.id, priority: request.priority },
+        conversation: {
+          prefixId: request.session.id,
+          remainingCalls: request.session.turns.length - 1 - request.turn,
+        },
       });
       if (!(outcome instanceof Promise)) {
         take(outcome);
@@ -96,10 +99,18 @@ export function routedPlacement(options: RoutedPlacementOptions): Placement {
       if (queued > 0) await new Promise((resolve) => setImmediate(resolve));
       if (failure !== undefined) throw failure;
     },
-    prefilled: ({ index: request }) => bookings.get(request)?.prefillComplete(),
-    ended({ index: request }) {
-      bookings.get(request)?.free();
-      bookings.delete(request);
+    prefilled: ({ index: request }) => placed.get(request)?.selection.booking?.prefillComplete(),
+    ended({ index, outputLength }) {
+      const done = placed.get(index);
+      if (done === undefined) return;
+      placed.delete(index);
+      done.selection.booking?.free();
+      const latencyMs = clock.nowMs() - done.atMs;
+      router.recordOutcome(done.selection.decision, {
+        outcome: 'success',
+        latencyMs,
+        outputTokens: outputLength,
+      });
     },
     kvEvents(worker, dpRank, events) {
       const rank = router.fleet.rankOf(keys[worker]![dpRank]!)!.id;

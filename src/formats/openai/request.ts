@@ -22,6 +22,7 @@ const agentHints = z.strictObject({
 
 const nvext = z.looseObject({
   agent_hints: agentHints.nullish(),
+  annotations: z.unknown().optional(),
   cache_salt: z.string().nullish(),
   backend_instance_id: instanceId.nullish(),
   decode_worker_id: instanceId.nullish(),

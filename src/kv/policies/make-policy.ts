@@ -1,3 +1,4 @@
+import type { Clock } from '../../base/clock.ts';
 import type { Random } from '../../base/random.ts';
 import { deviceAwareWeightedPolicy } from './device-aware-weighted.ts';
 import { directPolicy } from './direct.ts';
@@ -8,11 +9,14 @@ import type { Policy } from './policy.ts';
 import { powerOfTwoPolicy } from './power-of-two.ts';
 import { randomPolicy } from './random.ts';
 import { roundRobinPolicy } from './round-robin.ts';
+import { thompsonPolicy } from './thompson.ts';
+import { KVASIR_THOMPSON, REFERENCE_THOMPSON } from './thompson-parameters.ts';
 
 export interface PolicyParts {
   readonly blockSize: number;
   readonly random: Random;
   readonly acceleratorToCpuRatio?: number;
+  readonly clock?: Clock;
 }
 
 const MAKERS = {
@@ -25,6 +29,9 @@ const MAKERS = {
   'least-loaded': ({ random }: PolicyParts) => leastLoadedPolicy(random),
   'device-aware-weighted': ({ random, acceleratorToCpuRatio }: PolicyParts) =>
     deviceAwareWeightedPolicy(random, acceleratorToCpuRatio),
+  thompson: (parts: PolicyParts) => thompsonPolicy('thompson', KVASIR_THOMPSON, parts),
+  'thompson-reference': (parts: PolicyParts) =>
+    thompsonPolicy('thompson-reference', REFERENCE_THOMPSON, parts),
 };
 
 export type PolicyName = keyof typeof MAKERS;

@@ -12,6 +12,8 @@ export interface PolicyRequest {
   readonly expectedOutputTokens?: number | undefined;
   /** What an agent tells of the conversation, for policies that learn. */
   readonly conversation?: Conversation | undefined;
+  /** Only asked: no outcome will be told. */
+  readonly queryOnly?: boolean | undefined;
 }
 
 export interface Conversation {
@@ -23,7 +25,8 @@ export interface Conversation {
 
 /** How a request went, as its relay tells. */
 export interface RequestOutcome {
-  readonly success: boolean;
+  /** `cancelled`: its client left, which says nothing of the worker. */
+  readonly outcome: 'success' | 'failure' | 'cancelled';
   readonly latencyMs: number;
   readonly outputTokens: number;
 }
@@ -43,8 +46,14 @@ export interface Policy {
    * their costs (lowest wins); the others leave `costs` alone. `decision` numbers the calls.
    */
   choose(request: PolicyRequest, candidates: CandidateTable, costs: Float64Array, decision: number): number;
+  /** A rank joined; `worker` names it across restarts. */
+  rankAdded?(rank: number, worker: string): void;
   /** The rank left; its id may come back for another one. */
   rankRemoved?(rank: number): void;
   /** Told how the request of a decision went. */
   learn?(outcome: RequestOutcome & { readonly decision: number; readonly rank: number }): void;
+  /** What was learned, for a file; `wallMs` is the time to stamp it with. */
+  state?(wallMs: number): object;
+  /** Takes in what was saved; throws for what it cannot use, and is then as before. */
+  restore?(state: unknown, wallMs: number): void;
 }

@@ -13,6 +13,17 @@ const golden = JSON.parse(
   readFileSync(new URL('../../../test/golden/thompson/router.json', import.meta.url), 'utf8'),
 );
 
+interface SelectCase {
+  readonly prefix_id: string;
+  readonly reuse_budget: number;
+  readonly osl: string;
+  readonly iat: string | null;
+  readonly u: number;
+  readonly scores: readonly number[];
+  readonly probs: readonly number[];
+  readonly chosen: number;
+}
+
 function close(actual: ArrayLike<number>, expected: readonly number[], digits = 10): void {
   expect(actual.length).toBe(expected.length);
   for (const [i, value] of expected.entries()) expect(actual[i]).toBeCloseTo(value, digits);
@@ -154,11 +165,8 @@ describe('by the reference’s rules', () => {
     expect([cost, prefillLevel(cost)]).toEqual([expected.prefill_cost, expected.prefill_bin]);
   });
 
-  test.each(golden.select as never[])('selects as recorded: $label', (given) => {
-    const { prefix_id, reuse_budget, osl, iat, u, scores, probs, chosen } = given as Record<string, never> & {
-      scores: number[];
-      probs: number[];
-    };
+  test.each(golden.select as SelectCase[])('selects as recorded: $label', (given) => {
+    const { prefix_id, reuse_budget, osl, iat, u, scores, probs, chosen } = given;
     const draws = fixedDraws();
     draws.u = u;
     const bandit = banditWith(fixture.prefix_state, draws);

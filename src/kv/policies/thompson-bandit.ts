@@ -27,6 +27,8 @@ export interface BanditRequest {
   readonly iat: Level;
   /** For how long an abandoned conversation is remembered by Kvasir's rules. */
   readonly iatMs?: number | undefined;
+  /** Only asked: nothing is remembered, no outcome will come. */
+  readonly queryOnly?: boolean | undefined;
 }
 
 export interface BanditChoice {
@@ -64,6 +66,7 @@ interface Pending {
 }
 
 const WORST = -1e9;
+const MAX_BELIEFS = 4096;
 const LEAST_SESSION_S = 60;
 const DEFAULT_IAT_MS = 250;
 
@@ -129,7 +132,7 @@ export class ThompsonBandit {
       this.parameters,
     ).map((p) => (1 - exploration) * p + exploration / views.length);
     const row = pickByDraw(probabilities, this.#draws.uniform());
-    this.#remember(request, view, views[row]!, nowS);
+    if (request.queryOnly !== true) this.#remember(request, view, views[row]!, nowS);
     return { row, scores, probabilities };
   }
 
@@ -151,6 +154,12 @@ export class ThompsonBandit {
   /** Drops a decision without a lesson: its client left. */
   cancel(decision: string | number): void {
     this.#settle(decision);
+  }
+
+  /** The worker left. What is believed of it is kept only if it can be told again when it returns. */
+  retire(worker: string, keep: boolean): void {
+    if (!keep || this.beliefs.size > MAX_BELIEFS) this.beliefs.delete(worker);
+    this.rewards.forget(worker);
   }
 
   /** Takes in a reward (cut to 0..1) for a worker as such, whatever the request. */

@@ -1,0 +1,87 @@
+import type { Clock } from '../../base/clock.ts';
+import type { Random } from '../../base/random.ts';
+import type { CandidateTable } from './candidate-table.ts';
+import { kvCosts } from './kv-cost.ts';
+import type { Policy, PolicyRequest } from './policy.ts';
+import { type BanditRequest, ThompsonBandit } from './thompson-bandit.ts';
+import { randomDraws } from './thompson-draws.ts';
+import { interarrivalLevel, outputLevel } from './thompson-levels.ts';
+import type { ThompsonParameters } from './thompson-parameters.ts';
+import type { WorkerView } from './thompson-scores.ts';
+import { banditState, restoreBandit } from './thompson-state.ts';
+
+export interface ThompsonParts {
+  readonly blockSize: number;
+  readonly random: Random;
+  /** Absent: time stands still, so that nothing expires. */
+  readonly clock?: Clock | undefined;
+}
+
+// How many requests fill a worker, where it does not tell (the reference's guess).
+const FULL_AT_REQUESTS = 20;
+
+/** Learns from how requests went which worker suits which; costs it writes are negative scores. */
+export function thompsonPolicy(name: string, parameters: ThompsonParameters, parts: ThompsonParts): Policy {
+  const { blockSize, clock, random } = parts;
+  const bandit = new ThompsonBandit(parameters, randomDraws(random));
+  const names = new Map<number, string>();
+  const nameOf = (rank: number): string => names.get(rank) ?? `#${rank}`;
+  return {
+    name,
+    reads: 'overlap',
+    choose(request, table, costs, decision) {
+      kvCosts(request.isl, blockSize, request.weights, table, costs);
+      const views = viewsOf(request, table, costs, blockSize, nameOf);
+      const nowS = (clock?.nowMs() ?? 0) / 1000;
+      const { row, scores } = bandit.choose(banditRequest(request, decision), views, nowS);
+      for (let i = 0; i < table.count; i++) costs[i] = -scores[i]!;
+      return row;
+    },
+    rankAdded: (rank, worker) => void names.set(rank, worker),
+    rankRemoved(rank) {
+      // What is believed of a named worker waits for its return; the id may become another's.
+      bandit.retire(nameOf(rank), names.has(rank));
+      names.delete(rank);
+    },
+    learn({ decision, outcome, latencyMs, outputTokens }) {
+      if (outcome === 'cancelled') bandit.cancel(decision);
+      else bandit.learn(decision, { success: outcome === 'success', latencyMs, outputTokens });
+    },
+    state: (wallMs) => banditState(bandit, wallMs),
+    restore: (state, wallMs) => restoreBandit(bandit, state, wallMs),
+  };
+}
+
+function viewsOf(
+  { isl }: PolicyRequest,
+  table: CandidateTable,
+  costs: Float64Array,
+  blockSize: number,
+  nameOf: (rank: number) => string,
+): readonly WorkerView[] {
+  const promptBlocks = Math.max(1, isl / blockSize);
+  const cheapest = Math.min(...costs.subarray(0, table.count));
+  return Array.from({ length: table.count }, (_, row) => ({
+    worker: nameOf(table.rank[row]!),
+    gpu: Math.min(1, table.activeRequests[row]! / FULL_AT_REQUESTS),
+    queue: table.activeRequests[row]!,
+    overlap: Math.min(1, table.cachedTokens[row]! / isl),
+    excessCost: (costs[row]! - cheapest) / promptBlocks,
+  }));
+}
+
+function banditRequest(
+  { isl, conversation, expectedOutputTokens, queryOnly }: PolicyRequest,
+  decision: number,
+): BanditRequest {
+  return {
+    decision,
+    tokens: isl,
+    prefixId: conversation?.prefixId,
+    reuse: conversation?.remainingCalls ?? 0,
+    osl: outputLevel(expectedOutputTokens),
+    iat: interarrivalLevel(conversation?.interarrivalMs),
+    iatMs: conversation?.interarrivalMs,
+    queryOnly,
+  };
+}
