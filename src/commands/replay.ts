@@ -1,8 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fail, toError } from '../base/errors.ts';
-import type { SettingsOf } from '../base/settings.ts';
-import { closest } from '../base/settings.ts';
+import { closest, type SettingsOf } from '../base/settings.ts';
 import { type EngineSettings, engineSettings } from '../engine/engine-settings.ts';
 import { profileTiming } from '../engine/timing-profile.ts';
 import { decodeNpz } from '../formats/npz/npz.ts';
@@ -10,9 +9,14 @@ import { BlockHasher } from '../kv/hash.ts';
 import { WasmIndex } from '../kv/index/wasm-index.ts';
 import { ROUTER_MODES, ROUTER_SETTINGS, readRouterConfig } from '../kv/settings.ts';
 import { infiniteCacheKve } from '../replay/cache-bound.ts';
-import type { Capacity } from '../replay/capacity.ts';
-import { comparisonJson } from '../replay/comparison.ts';
-import { aligned, comparisonTable } from '../replay/comparison-table.ts';
+import {
+  type ComparisonResult,
+  capacityReport,
+  capacityText,
+  comparisonReport,
+  comparisonText,
+  type ModeCapacity,
+} from '../replay/job-report.ts';
 import {
   capacityOf,
   compare,
@@ -72,9 +76,10 @@ to be answered by the time the last one arrives.`,
     const parts: ReplayParts = { hasher: new BlockHasher(), makeIndex: () => new WasmIndex() };
     const progress = new ReplayProgress(context.interactive);
     const observer = observerOf(settings, workload, engine, progress, context);
+    const bench: Bench = { parts, observer, progress, context };
     try {
-      if (settings.findCapacity) await showCapacities(job, parts, observer, progress, context);
-      else await showComparison(settings, job, parts, observer, progress, context);
+      if (settings.findCapacity) await showCapacities(job, bench);
+      else await showComparison(settings, job, bench);
     } finally {
       progress.stop();
     }
@@ -112,7 +117,13 @@ async function engineOf(settings: Settings): Promise<Parameters<typeof engineSet
     maxRequests: 1,
   });
   const model = profile === undefined ? options.timing : profileTiming(await readProfile(profile), profile);
-  return { ...options, timing: model!, maxModelLen: settings.maxModelLen };
+  const transfer = {
+    kvBytesPerToken: settings.kvBytesPerToken,
+    bandwidthGBps: settings.kvTransferBandwidth,
+    timingMode: settings.kvTransferTimingMode,
+    ...options.transfer,
+  };
+  return { ...options, timing: model!, maxModelLen: settings.maxModelLen, transfer };
 }
 
 async function readProfile(path: string): Promise<ReturnType<typeof decodeNpz>> {
@@ -146,19 +157,40 @@ function jobOf(
   workload: Workload,
   engine: EngineSettings,
 ): ReplayJob {
-  const { speedup: arrivals, concurrency, maxSimTime, workers, sla, seeds } = settings;
+  const { speedup: arrivals, concurrency, maxSimTime, sla, seeds } = settings;
   return {
     modes,
     seeds,
     base: {
       workload,
       engine,
-      workers,
+      topology: topologyOf(settings),
       load: { speedup: arrivals, maxInFlight: concurrency },
       sla: parseSla(sla),
       maxSimTimeMs: maxSimTime === undefined ? undefined : maxSimTime * 1000,
     },
   };
+}
+
+function topologyOf(settings: Settings): ReplayJob['base']['topology'] {
+  const { workers, prefillWorkers, decodeWorkers, handoffLatency: handoffLatencyMs } = settings;
+  if (prefillWorkers === undefined && decodeWorkers === undefined) return { kind: 'aggregated', workers };
+  if (prefillWorkers === undefined || decodeWorkers === undefined)
+    throw fail('KV_USAGE', {
+      reason: 'prefill and decode workers belong together',
+      mend: 'Give both --prefill-workers and --decode-workers.',
+    });
+  if (settings.engineType === 'trtllm')
+    throw fail('KV_USAGE', {
+      reason: 'handoff is not simulated for trtllm',
+      mend: 'Use --engine-type vllm or sglang, or --workers.',
+    });
+  // Decode workers go by load: what they have cached of a prompt saves no computing.
+  const decodeRouter = readRouterConfig(
+    { ...settings, routerMode: 'kv', routerSeed: undefined },
+    { decodeOnly: true },
+  );
+  return { kind: 'disaggregated', prefillWorkers, decodeWorkers, decodeRouter, handoffLatencyMs };
 }
 
 function modeOf(name: string, settings: Settings): ModeSpec {
@@ -199,97 +231,49 @@ function observerOf(
   };
 }
 
-async function showCapacities(
-  job: ReplayJob,
-  parts: ReplayParts,
-  observer: JobObserver,
-  progress: ReplayProgress,
-  { print, interactive }: CommandContext,
-): Promise<void> {
-  const found: (Capacity & { readonly mode: string; readonly requestsPerSecond: number })[] = [];
-  for (const mode of job.modes) {
-    const capacity = await capacityOf(job, mode, parts, observer);
-    found.push({ mode: mode.mode, ...capacity, requestsPerSecond: capacity.speedup * naturalRate(job) });
-  }
-  progress.stop();
-  if (interactive) {
-    const rows = found.map((each) => [each.mode, each.speedup.toFixed(3), each.requestsPerSecond.toFixed(2)]);
-    for (const line of aligned([['mode', 'capacity speed-up', 'requests/s'], ...rows])) print(line);
-  } else
-    print(
-      JSON.stringify({
-        workers: job.base.workers,
-        seeds: job.seeds,
-        capacities: found.map((each) => ({
-          mode: each.mode,
-          requests_per_s: each.requestsPerSecond,
-          ...capacityJson(each),
-        })),
-      }),
-    );
+/** What a run of the command works with. */
+interface Bench {
+  readonly parts: ReplayParts;
+  readonly observer: JobObserver;
+  readonly progress: ReplayProgress;
+  readonly context: CommandContext;
 }
 
-async function showComparison(
-  settings: Settings,
-  given: ReplayJob,
-  parts: ReplayParts,
-  observer: JobObserver,
-  progress: ReplayProgress,
-  { print, interactive }: CommandContext,
-): Promise<void> {
-  const { loadShare, outputDir } = settings;
-  const capacity =
-    loadShare === undefined ? undefined : await capacityOf(given, given.modes[0]!, parts, observer);
-  const speedup_ = capacity === undefined ? given.base.load.speedup : loadShare! * capacity.speedup;
-  const job = { ...given, base: { ...given.base, load: { ...given.base.load, speedup: speedup_ } } };
+async function showCapacities(job: ReplayJob, { parts, observer, progress, context }: Bench): Promise<void> {
+  const found: ModeCapacity[] = [];
+  for (const mode of job.modes)
+    found.push({ mode: mode.mode, capacity: await capacityOf(job, mode, parts, observer) });
+  progress.stop();
+  if (context.interactive) for (const line of capacityText(job, found)) context.print(line);
+  else context.print(JSON.stringify(capacityReport(job, found)));
+}
+
+async function showComparison(settings: Settings, given: ReplayJob, bench: Bench): Promise<void> {
+  const { parts, observer, progress, context } = bench;
+  const searched = await searchLoad(settings, given, bench);
+  const speed =
+    searched === undefined ? given.base.load.speedup : searched.loadShare * searched.capacity.speedup;
+  const job = { ...given, base: { ...given.base, load: { ...given.base.load, speedup: speed } } };
   const comparison = await compare(job, parts, observer);
   progress.stop();
-  const { workload, engine, workers, sla } = job.base;
-  const bound = infiniteCacheKve(workload, engine, parts.hasher);
-  const summary = {
-    schema: 'kvasir.replay.v1',
-    trace: settings.trace,
-    requests: workload.requests.length,
-    workers,
-    speedup: speedup_,
-    concurrency: job.base.load.maxInFlight ?? null,
-    seeds: job.seeds,
-    kve_bound: bound,
-    capacity:
-      capacity === undefined ? null : { mode: given.modes[0]!.mode, load_share: loadShare, ...capacity },
-    engine: { ...engine, timing: settings.timing },
-    sla: sla ?? null,
-    ...comparisonJson(comparison),
-  };
-  if (outputDir !== undefined)
-    await writeFileAtomic(join(outputDir, 'report.json'), `${JSON.stringify(summary, undefined, 2)}\n`);
-  if (!interactive) {
-    print(JSON.stringify(summary));
-    return;
-  }
-  const load =
-    job.base.load.maxInFlight === undefined
-      ? `speed-up ${speedup_.toPrecision(4)}`
-      : `${job.base.load.maxInFlight} at once`;
-  const times = job.seeds === 1 ? '' : `, ${job.seeds} seeds, mean ± 95 % interval`;
-  print(`${workload.requests.length} requests on ${workers} workers, ${load}${times}; times in ms`);
-  for (const line of comparisonTable(comparison)) print(line);
-  print(`KVE with endless memory on one worker: ${(100 * bound).toFixed(1)} %`);
+  const kveBound = infiniteCacheKve(job.base.workload, job.base.engine, parts.hasher);
+  const result: ComparisonResult = { job, comparison, kveBound, searched };
+  const report = comparisonReport(result, { trace: settings.trace, timing: settings.timing });
+  if (settings.outputDir !== undefined)
+    await writeFileAtomic(
+      join(settings.outputDir, 'report.json'),
+      `${JSON.stringify(report, undefined, 2)}\n`,
+    );
+  if (context.interactive) for (const line of comparisonText(result)) context.print(line);
+  else context.print(JSON.stringify(report));
 }
 
-/** Requests per second of the trace at speed-up 1. */
-function naturalRate({ base: { workload } }: ReplayJob): number {
-  const spanMs = workload.sessions.reduce((latest, { arrivalMs }) => Math.max(latest, arrivalMs), 0);
-  return spanMs === 0 ? 0 : (workload.requests.length / spanMs) * 1000;
-}
-
-function capacityJson({ speedup: found, probes }: Capacity): object {
-  return {
-    speedup: found,
-    probes: probes.map((each) => ({
-      speedup: each.speedup,
-      begun_share: each.begunShare,
-      kept_up: each.keptUp,
-    })),
-  };
+async function searchLoad(
+  { loadShare }: Settings,
+  job: ReplayJob,
+  { parts, observer }: Bench,
+): Promise<ComparisonResult['searched']> {
+  const first = job.modes[0]!;
+  if (loadShare === undefined) return undefined;
+  return { mode: first.mode, loadShare, capacity: await capacityOf(job, first, parts, observer) };
 }

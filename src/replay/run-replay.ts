@@ -5,8 +5,10 @@ import type { BlockHasher } from '../kv/hash.ts';
 import type { KvIndex } from '../kv/index/kv-index.ts';
 import { replayAggregated } from './aggregated-fleet.ts';
 import type { LoadOptions } from './arrivals.ts';
+import { replayDisaggregated } from './disaggregated-fleet.ts';
 import type { RequestRecord } from './record.ts';
-import { type Report, type Sla, summarizeReplay } from './report.ts';
+import type { Recorder } from './recorder.ts';
+import { type FleetCost, type Report, type Sla, summarizeReplay } from './report.ts';
 import { retimed } from './retiming.ts';
 import { routedPlacement } from './routed-placement.ts';
 import type { Workload } from './workload.ts';
@@ -15,7 +17,7 @@ import type { Workload } from './workload.ts';
 export interface ReplaySpec {
   readonly workload: Workload;
   readonly engine: EngineSettings;
-  readonly workers: number;
+  readonly topology: Topology;
   readonly router: RouterConfig;
   readonly load: LoadOptions;
   readonly sla: Sla | undefined;
@@ -23,6 +25,18 @@ export interface ReplaySpec {
   readonly seed: number;
   readonly maxSimTimeMs: number | undefined;
 }
+
+export type Topology =
+  | { readonly kind: 'aggregated'; readonly workers: number }
+  | {
+      readonly kind: 'disaggregated';
+      readonly prefillWorkers: number;
+      readonly decodeWorkers: number;
+      /** How decode workers are chosen; `router` chooses prefill workers. */
+      readonly decodeRouter: RouterConfig;
+      /** Transfer time where the engine's bytes per token or bandwidth are not set. */
+      readonly handoffLatencyMs: number;
+    };
 
 /** Things that are dear to make and hold no state between replays, or are made anew for each. */
 export interface ReplayParts {
@@ -37,38 +51,51 @@ export interface ReplayResult {
   readonly records: readonly RequestRecord[];
 }
 
-export async function runReplay(
-  spec: ReplaySpec,
-  { hasher, makeIndex, onProgress }: ReplayParts,
-): Promise<ReplayResult> {
-  const { router, workers, seed } = spec;
-  const clock = new VirtualClock();
-  const engine = { ...spec.engine, emitKvEvents: readsIndex(router) };
-  const { records, gaps, lastEndNs } = await replayAggregated({
-    workload: seed === 0 ? spec.workload : retimed(spec.workload, seed),
-    load: spec.load,
-    engine,
-    workers,
-    placement: routedPlacement({ config: router, engine, workers, clock, seed, hasher, index: makeIndex() }),
-    hasher,
-    clock,
-    maxSimTimeMs: spec.maxSimTimeMs,
-    onProgress,
-  });
+export async function runReplay(spec: ReplaySpec, parts: ReplayParts): Promise<ReplayResult> {
+  const { records, gaps, lastEndNs } = await runTopology(spec, parts);
   const report = summarizeReplay({
     records,
     gaps,
     durationNs: lastEndNs,
     sla: spec.sla,
-    cost: {
-      prefillWorkerSeconds: 0,
-      decodeWorkerSeconds: (workers * lastEndNs) / 1e9,
-      prefillGpusPerWorker: 0,
-      decodeGpusPerWorker: engine.dpSize * engine.tensorParallelSize,
-    },
+    cost: costOf(spec, lastEndNs / 1e9),
   });
   const sorted = [...records].sort((a, b) => a.arrivalNs - b.arrivalNs || a.request.index - b.request.index);
   return { report, records: sorted };
+}
+
+function runTopology(spec: ReplaySpec, { hasher, makeIndex, onProgress }: ReplayParts): Promise<Recorder> {
+  const { topology, load, maxSimTimeMs, seed } = spec;
+  const clock = new VirtualClock();
+  const workload = seed === 0 ? spec.workload : retimed(spec.workload, seed);
+  const fleet = { workload, load, hasher, clock, maxSimTimeMs, onProgress };
+  const role = (workers: number, config: RouterConfig) => {
+    const engine = { ...spec.engine, emitKvEvents: readsIndex(config) };
+    const placement = routedPlacement({ config, engine, workers, clock, seed, hasher, index: makeIndex() });
+    return { engine, workers, placement };
+  };
+  if (topology.kind === 'aggregated')
+    return replayAggregated({ ...fleet, ...role(topology.workers, spec.router) });
+  return replayDisaggregated({
+    ...fleet,
+    prefill: role(topology.prefillWorkers, spec.router),
+    decode: role(topology.decodeWorkers, topology.decodeRouter),
+    handoffLatencyMs: topology.handoffLatencyMs,
+  });
+}
+
+function costOf({ topology, engine }: ReplaySpec, seconds: number): FleetCost {
+  const gpus = engine.dpSize * engine.tensorParallelSize;
+  const [prefill, decode] =
+    topology.kind === 'aggregated'
+      ? [0, topology.workers]
+      : [topology.prefillWorkers, topology.decodeWorkers];
+  return {
+    prefillWorkerSeconds: prefill * seconds,
+    prefillGpusPerWorker: prefill > 0 ? gpus : 0,
+    decodeWorkerSeconds: decode * seconds,
+    decodeGpusPerWorker: gpus,
+  };
 }
 
 /** Whether the router looks at what caches hold; where it does not, nobody needs to tell it. */

@@ -16,6 +16,36 @@ export const REPLAY_SETTINGS = {
   repair: flag({ help: 'cut rows whose lengths and ids disagree, instead of failing' }),
   limit: int({ min: 1, help: 'replay only so many leading rows' }),
   workers: int({ default: 4, min: 1, max: 4096, aliases: ['--num-workers'], help: 'simulated workers' }),
+  prefillWorkers: int({
+    min: 1,
+    max: 4096,
+    aliases: ['--num-prefill-workers'],
+    help: 'workers that only prefill; with --decode-workers, in place of --workers',
+  }),
+  decodeWorkers: int({
+    min: 1,
+    max: 4096,
+    aliases: ['--num-decode-workers'],
+    help: 'workers that only decode',
+  }),
+  kvBytesPerToken: int({ min: 1, help: 'bytes of KV of one token, for the time that a handoff takes' }),
+  kvTransferBandwidth: number({
+    default: 64,
+    min: 0,
+    placeholder: 'GB/s',
+    help: 'decimal gigabytes a second from prefill to decode workers; 0 takes --handoff-latency',
+  }),
+  kvTransferTimingMode: choice({
+    choices: ['full_prompt', 'destination_missing'],
+    default: 'full_prompt',
+    help: 'what a handoff moves: the whole prompt, or only blocks that the decode worker lacks',
+  }),
+  handoffLatency: number({
+    default: 0,
+    min: 0,
+    placeholder: 'MS',
+    help: 'time of a handoff where bytes or bandwidth are not known',
+  }),
   routerMode: list({
     default: ['round-robin', 'kv'],
     help: `how requests are placed: ${ROUTER_MODES.join(', ')}`,
