@@ -44,6 +44,10 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     summary: 'make a trace like a given one',
     load: async () => (await import('../commands/trace-synthesize.ts')).command,
   },
+  doctor: {
+    summary: 'examine engines and say what to mend',
+    load: async () => (await import('../commands/doctor.ts')).command,
+  },
   replay: {
     summary: 'replay a trace on simulated workers in virtual time, compare router modes',
     load: async () => (await import('../commands/replay.ts')).command,

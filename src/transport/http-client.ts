@@ -12,6 +12,13 @@ export interface JsonAnswer {
   readonly body: unknown;
 }
 
+export interface TextAnswer {
+  readonly status: number;
+  readonly text: string;
+  /** The `Date` header: the server's clock, in whole seconds. */
+  readonly date: string | undefined;
+}
+
 export interface JsonRequest {
   readonly method?: 'GET' | 'POST' | 'DELETE';
   readonly body?: unknown;
@@ -54,12 +61,12 @@ export class HttpClient {
   }
 
   /** The same, whatever the answer is. */
-  async text(url: string, request: JsonRequest): Promise<{ readonly status: number; readonly text: string }> {
+  async text(url: string, request: JsonRequest): Promise<TextAnswer> {
     const { pathname, search } = new URL(url);
     const timeout = AbortSignal.timeout(request.timeoutMs);
     const signal = request.signal === undefined ? timeout : AbortSignal.any([timeout, request.signal]);
     try {
-      const { statusCode, body } = await this.pool(url).request({
+      const { statusCode, headers, body } = await this.pool(url).request({
         path: pathname + search,
         method: request.method ?? 'GET',
         headers: {
@@ -69,7 +76,9 @@ export class HttpClient {
         body: request.body === undefined ? null : JSON.stringify(request.body),
         signal,
       });
-      return { status: statusCode, text: await collect(body, request.maxBytes ?? DEFAULT_MAX_BYTES) };
+      const text = await collect(body, request.maxBytes ?? DEFAULT_MAX_BYTES);
+      const { date } = headers;
+      return { status: statusCode, text, date: Array.isArray(date) ? date[0] : date };
     } catch (cause) {
       if (request.signal?.aborted === true) throw request.signal.reason;
       const reason = timeout.aborted ? `no answer within ${request.timeoutMs} ms` : connectionProblem(cause);
