@@ -13,6 +13,9 @@ import { retimed } from './retiming.ts';
 import { routedPlacement } from './routed-placement.ts';
 import type { Workload } from './workload.ts';
 
+/** Modes that ask the index what is cached; the others are spared its upkeep. */
+const CACHE_READING: ReadonlySet<string> = new Set(['kv', 'kv-1.0', 'thompson', 'thompson-reference']);
+
 /** One replay, whole: the same spec gives the same result to the byte. */
 export interface ReplaySpec {
   readonly workload: Workload;
@@ -100,5 +103,5 @@ function costOf({ topology, engine }: ReplaySpec, seconds: number): FleetCost {
 
 /** Whether the router looks at what caches hold; where it does not, nobody needs to tell it. */
 function readsIndex({ mode, useKvEvents, loadAware }: RouterConfig): boolean {
-  return useKvEvents && !loadAware && (mode === 'kv' || mode === 'kv-1.0');
+  return useKvEvents && !loadAware && CACHE_READING.has(mode);
 }
