@@ -193,7 +193,7 @@ export const ERRORS = {
   KV_THOMPSON_STATE: {
     message: 'the saved state of the Thompson policy cannot be used: {reason}',
     status: 500,
-    hint: 'It is kept aside; the policy begins anew.',
+    hint: 'Remove the file, or begin anew without it.',
   },
 
   // SLA profiler
