@@ -6,17 +6,11 @@ import { instantiateKernel, KernelMemory, MAX_PAGES, PAGE_BYTES } from './kernel
 interface IndexExports {
   open(limitBytes: number): number;
   reserveInput(bytes: number): number;
-  storeBlocks(
-    rank: number,
-    tier: number,
-    parenting: number,
-    parent: bigint,
-    count: number,
-    ids: number,
-    locals: number,
-    sequence: number,
-  ): number;
-  removeBlocks(rank: number, tier: number, count: number, ids: number): number;
+  batchBlocks(): number;
+  batchIds(): number;
+  batchLocals(): number;
+  storeBlocks(rank: number, tier: number, parenting: number, parent: bigint, count: number): number;
+  removeBlocks(rank: number, tier: number, count: number): number;
   clearRank(rank: number): void;
   sweep(budget: number): number;
   prepareMatch(count: number): number;
@@ -62,10 +56,6 @@ export interface RawResidence {
   readonly tiers: number;
 }
 
-/** Blocks that cross into WebAssembly at a time: bounds the room that input takes. */
-const CHUNK = 4096;
-/** Ids, local and sequence hashes, and room for an address. */
-const INPUT_BYTES_PER_BLOCK = 28;
 const MIN_LIMIT_BYTES = 16 * PAGE_BYTES;
 /** Ranks above could not be told apart by the kernel's holder numbers. */
 const MAX_RANK = 1_000_000;
@@ -75,6 +65,8 @@ export class IndexKernel {
   readonly limitBytes: number;
   readonly #memory: KernelMemory;
   readonly #exports: IndexExports;
+  /** Blocks that cross into WebAssembly at a time: bounds the room that input takes. */
+  readonly #batch: number;
   #depths: TierDepths | undefined;
   #depthsBuffer: ArrayBufferLike | undefined;
   #depthsAt = 0;
@@ -88,7 +80,7 @@ export class IndexKernel {
     this.#memory = new KernelMemory(this.limitBytes);
     this.#exports = instantiateKernel<IndexExports>(INDEX_KERNEL, this.#memory);
     this.#exports.open(this.limitBytes);
-    this.#reserveInput(CHUNK * INPUT_BYTES_PER_BLOCK);
+    this.#batch = this.#exports.batchBlocks();
   }
 
   /**
@@ -103,9 +95,10 @@ export class IndexKernel {
     locals: BigUint64Array,
   ): IndexOutcome {
     if (rank > MAX_RANK) return INDEX_OUTCOME.capacityExhausted;
-    if (ids.length > CHUNK && parent !== undefined && ids.includes(parent)) return INDEX_OUTCOME.invalidBlock;
+    if (ids.length > this.#batch && parent !== undefined && ids.includes(parent))
+      return INDEX_OUTCOME.invalidBlock;
     let outcome = this.#storeChunk(rank, tier, parent, ids, locals, 0);
-    for (let from = CHUNK; from < ids.length && isDone(outcome); from += CHUNK) {
+    for (let from = this.#batch; from < ids.length && isDone(outcome); from += this.#batch) {
       const next = this.#storeChunk(rank, tier, ids[from - 1], ids, locals, from);
       if (next !== INDEX_OUTCOME.unchanged) outcome = next;
     }
@@ -114,11 +107,10 @@ export class IndexKernel {
 
   remove(rank: number, tier: number, ids: BigUint64Array): IndexOutcome {
     let outcome: IndexOutcome = INDEX_OUTCOME.changed;
-    for (let from = 0; from < ids.length; from += CHUNK) {
-      const chunk = ids.length <= CHUNK ? ids : ids.subarray(from, from + CHUNK);
-      const at = this.#reserveInput(INPUT_BYTES_PER_BLOCK * CHUNK);
-      this.#memory.u64.set(chunk, at / 8);
-      const next = this.#exports.removeBlocks(rank, tier, chunk.length, at) as IndexOutcome;
+    for (let from = 0; from < ids.length; from += this.#batch) {
+      const chunk = ids.length <= this.#batch ? ids : ids.subarray(from, from + this.#batch);
+      this.#memory.u64.set(chunk, this.#exports.batchIds() / 8);
+      const next = this.#exports.removeBlocks(rank, tier, chunk.length) as IndexOutcome;
       if (next !== INDEX_OUTCOME.changed) outcome = next;
     }
     return outcome;
@@ -206,26 +198,14 @@ export class IndexKernel {
     locals: BigUint64Array,
     from: number,
   ): IndexOutcome {
-    const whole = ids.length <= CHUNK;
-    const someIds = whole ? ids : ids.subarray(from, from + CHUNK);
-    const someLocals = whole ? locals : locals.subarray(from, from + CHUNK);
-    const count = someIds.length;
-    const at = this.#reserveInput(INPUT_BYTES_PER_BLOCK * CHUNK);
+    const whole = ids.length <= this.#batch;
+    const someIds = whole ? ids : ids.subarray(from, from + this.#batch);
+    const someLocals = whole ? locals : locals.subarray(from, from + this.#batch);
     const u64 = this.#memory.u64;
-    u64.set(someIds, at / 8);
-    u64.set(someLocals, at / 8 + count);
+    u64.set(someIds, this.#exports.batchIds() / 8);
+    u64.set(someLocals, this.#exports.batchLocals() / 8);
     const parenting = parent === undefined ? 0 : from === 0 ? 1 : 2;
-    const [locally, sequence] = [at + 8 * count, at + 16 * count];
-    return this.#exports.storeBlocks(
-      rank,
-      tier,
-      parenting,
-      parent ?? 0n,
-      count,
-      at,
-      locally,
-      sequence,
-    ) as IndexOutcome;
+    return this.#exports.storeBlocks(rank, tier, parenting, parent ?? 0n, someIds.length) as IndexOutcome;
   }
 
   #reserveInput(bytes: number): number {

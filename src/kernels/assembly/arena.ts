@@ -1,17 +1,23 @@
 /**
  * Linear memory as a heap of pieces: taken from a free list of their size, else from the untouched end, up to a
  * limit. Pieces are never split or joined, so that taking and giving are O(1); memory given back in one size
- * serves that size again. Sizes are multiples of 8; above 64 they round up to powers of two.
+ * serves that size again. Sizes are multiples of 8; above 32 they round up to powers of two, and are aligned to
+ * cache lines. Smaller ones come from pages of their own.
  */
 
 const PAGE_BYTES: usize = 65536;
 const GROWTH_PAGES: usize = 16;
 const LINE: usize = 64;
+const SMALL: usize = 32;
+const SMALL_PAGE: usize = 4096;
 const CLASSES: usize = 48;
 
 const freeLists: usize = memory.data(4 * 48, 8);
 
 let top: usize = 0;
+/** What is left of the page that small pieces come from. */
+let small: usize = 0;
+let smallEnd: usize = 0;
 let limit: usize = 0;
 let freeBytes: usize = 0;
 let refused: bool = false;
@@ -19,6 +25,8 @@ let refused: bool = false;
 export function openArena(limitBytes: usize): void {
   top = (__heap_base + LINE - 1) & ~(LINE - 1);
   limit = limitBytes;
+  small = 0;
+  smallEnd = 0;
   freeBytes = 0;
   memory.fill(freeLists, 0, 4 * CLASSES);
 }
@@ -44,7 +52,7 @@ export function give(at: usize, bytes: usize): void {
 }
 
 export function usedBytes(): usize {
-  return top - freeBytes;
+  return top - freeBytes - (smallEnd - small);
 }
 
 /** Whether the machine refused memory that the limit would have allowed. */
@@ -60,10 +68,22 @@ function takeBelow(bytes: usize, bound: usize): usize {
     freeBytes -= sizeOf(bytes);
     return free;
   }
-  const size = sizeOf(bytes);
-  // Buckets span one cache line each.
-  const at = size >= LINE ? (top + LINE - 1) & ~(LINE - 1) : top;
-  if (at < top || at > bound || size > bound - at || !commit(at + size)) return 0;
+  if (bytes > SMALL) return extend(sizeOf(bytes), bound);
+  if (smallEnd - small < bytes) {
+    const page = extend(SMALL_PAGE, bound);
+    if (page == 0) return 0;
+    small = page;
+    smallEnd = page + SMALL_PAGE;
+  }
+  const at = small;
+  small += bytes;
+  return at;
+}
+
+/** The next bytes of the untouched end, a multiple of a cache line. */
+function extend(size: usize, bound: usize): usize {
+  const at = top;
+  if (at > bound || size > bound - at || !commit(at + size)) return 0;
   top = at + size;
   return at;
 }
@@ -82,12 +102,12 @@ function commit(end: usize): bool {
 
 @inline
 function sizeOf(bytes: usize): usize {
-  return bytes <= LINE ? bytes : <usize>1 << log2Ceil(bytes);
+  return bytes <= SMALL ? bytes : max(LINE, <usize>1 << log2Ceil(bytes));
 }
 
 @inline
 function classOf(bytes: usize): usize {
-  return bytes <= LINE ? bytes >> 3 : log2Ceil(bytes) + 2;
+  return bytes <= SMALL ? bytes >> 3 : max(6, log2Ceil(bytes));
 }
 
 @inline

@@ -34,8 +34,8 @@ export function findBlock(sequence: u64, hash: u64): usize {
 }
 
 /** Looks up the blocks of a batch without waiting, see `glance`. */
-export function glanceAtBlocks(sequence: usize, count: u32, found: usize): void {
-  glance(blocks, sequence, count, found);
+export function glanceAtBlocks(sequence: usize, count: u32, hashes: usize, found: usize): void {
+  glance(blocks, sequence, count, hashes, found);
 }
 
 export function glanceAtBlockSplits(inserts: u32): void {

@@ -178,11 +178,11 @@ function giveWide(wide: usize): void {
   give(wide, BITS + (<usize>load<u32>(wide, WORDS) << 3));
 }
 
-/** Bytes for so many words; small pieces come in steps of 16, larger ones in powers of two. */
+/** Bytes of the piece for so many words, see `arena.ts`. */
 function pieceOf(words: u32): usize {
   const bytes = BITS + (<usize>words << 3);
-  if (bytes <= 64) return (bytes + 15) & ~15;
-  return <usize>1 << (32 - <usize>clz<u32>(<u32>bytes - 1));
+  if (bytes <= 32) return (bytes + 15) & ~15;
+  return max<usize>(64, <usize>1 << (32 - <usize>clz<u32>(<u32>bytes - 1)));
 }
 
 function widen(wide: usize, words: u32): usize {

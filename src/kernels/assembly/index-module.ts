@@ -1,6 +1,7 @@
 /** Entry of the index kernel: what JavaScript calls. Addresses are byte offsets into the imported memory. */
 
 import { openAliases } from './alias';
+import { BATCH_BLOCKS, ids, locals, openBatch } from './batch';
 import { removeBlocks, storeBlocks } from './apply';
 import { give, openArena, take, usedBytes } from './arena';
 import { heldBlocks, openBlocks } from './block';
@@ -18,19 +19,33 @@ let inputBytes: usize = 0;
 /** Opens an empty index that takes so many bytes at most; false if they do not even hold that. */
 export function open(limitBytes: usize): bool {
   openArena(limitBytes);
-  return openBlocks() && openAliases();
+  return openBlocks() && openAliases() && openBatch();
 }
 
-/** Room for the caller's input; the same until more is asked for. 0 if there is no memory for it. */
+/** Room for the hashes of a match; the same until more is asked for. 0 if there is no memory for it. */
 export function reserveInput(bytes: usize): usize {
-  if (bytes <= inputBytes) return input;
-  const larger = max<usize>(4096, <usize>1 << (32 - clz<u32>(<u32>bytes - 1)));
+  if (bytes <= inputBytes && input != 0) return input;
+  const larger: usize = bytes <= 4096 ? 4096 : <usize>1 << (32 - clz<u32>(<u32>bytes - 1));
   const fresh = take(larger);
   if (fresh == 0) return 0;
   if (input != 0) give(input, inputBytes);
   input = fresh;
   inputBytes = larger;
   return input;
+}
+
+/** Most blocks in a call that stores or removes. */
+export function batchBlocks(): u32 {
+  return BATCH_BLOCKS;
+}
+
+/** Where such a call's input goes: ids, and local hashes to be stored. */
+export function batchIds(): usize {
+  return ids;
+}
+
+export function batchLocals(): usize {
+  return locals;
 }
 
 export function countBlocks(): u32 {

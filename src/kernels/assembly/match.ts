@@ -33,6 +33,7 @@ let spans: usize = 0;
 let spanWords: u32 = 0;
 /** The hashes at the middles of a batch, and addresses that looking them up takes. */
 const middles: usize = memory.data(128, 8);
+const middleHashes: usize = memory.data(128, 8);
 const room: usize = memory.data(64, 8);
 /** The blocks at positions, where the lower tiers looked already. */
 let seen: usize = 0;
@@ -124,7 +125,7 @@ function halve(hashes: usize, count: u32, holders: usize): void {
     for (let i: u32 = 0; i < batch; i++) {
       store<u64>(middles + (<usize>i << 3), load<u64>(hashes + (<usize>middleOf(span(i)) << 3)));
     }
-    glanceAtBlocks(middles, batch, room);
+    glanceAtBlocks(middles, batch, middleHashes, room);
     for (let i: u32 = 0; i < batch; i++) waiting = part(waiting, hashes, span(i));
   }
 }

@@ -74,10 +74,10 @@ export function makeResidence(
   local: u64,
   parent: usize,
 ): usize {
-  const hash = hashOf(sequence);
-  let block = findBlock(sequence, hash);
+  const sequenceHash = hashOf(sequence);
+  let block = findBlock(sequence, sequenceHash);
   while (block == 0) {
-    block = makeBlock(sequence, local, hash);
+    block = makeBlock(sequence, local, sequenceHash);
     if (block == 0 && !evictSome()) return 0;
   }
   // From here on evicting other residences must not take the block away.

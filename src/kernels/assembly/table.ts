@@ -34,7 +34,7 @@ const SEGMENT_SHIFT: u32 = 4;
 const SEGMENT_BYTES: usize = BUCKET_BYTES << 4;
 
 /** Records per bucket, on average, above which one splits and below which one merges. */
-const SPLIT_ABOVE: u32 = 9;
+const SPLIT_ABOVE: u32 = 8;
 const MERGE_BELOW: u32 = 5;
 
 /** Takes what glances load, lest the compiler drops them. */
@@ -121,32 +121,37 @@ export function find(table: usize, key: u64, hash: u64): usize {
 }
 
 /**
- * Looks up a batch of keys without waiting: for each key a record that may have it, or 0. Each pass does little per
- * key and has no branch to mispredict, so that the cache misses of many keys overlap; what is done next with a key
- * finds chain and record in the cache.
+ * Hashes a batch of keys and looks them up without waiting: for each a record that may have it, or 0. A pass that
+ * misses the cache does next to nothing else, and none has a branch to mispredict, so that the misses of many keys
+ * overlap; what is done next with a key finds its chain and record in the cache.
  */
-export function glance(table: usize, keys: usize, count: u32, records: usize): void {
-  for (let i: u32 = 0; i < count; i++) {
-    const bucket = chainOf(table, hashOf(load<u64>(keys + (<usize>i << 3))));
-    store<u32>(records + (<usize>i << 2), <u32>bucket);
-    glanced ^= load<u32>(bucket);
+export function glance(table: usize, keys: usize, count: u32, hashes: usize, records: usize): void {
+  const ends = keys + (<usize>count << 3);
+  for (let key = keys, hash = hashes, record = records; key < ends; key += 8, hash += 8, record += 4) {
+    const hashed = hashOf(load<u64>(key));
+    store<u64>(hash, hashed);
+    store<u32>(record, <u32>chainOf(table, hashed));
   }
-  for (let i: u32 = 0; i < count; i++) {
-    const bucket = load<u32>(records + (<usize>i << 2));
-    const next = nextBucket(bucket);
-    glanced ^= load<u32>(select<usize>(next, bucket, next != 0));
+  const end = records + (<usize>count << 2);
+  let sum: u32 = 0;
+  for (let at = records; at < end; at += 4) sum += load<u32>(load<u32>(at));
+  for (let at = records; at < end; at += 4) {
+    const first = <usize>load<u32>(at);
+    const second = nextBucket(first);
+    sum += load<u32>(select<usize>(second, first, second != 0));
   }
-  for (let i: u32 = 0; i < count; i++) {
-    const tag = tagOf(hashOf(load<u64>(keys + (<usize>i << 3))));
-    const first = <usize>load<u32>(records + (<usize>i << 2));
+  for (let at = records, hash = hashes; at < end; at += 4, hash += 8) {
+    const tag = tagOf(load<u64>(hash));
+    const first = <usize>load<u32>(at);
     const next = nextBucket(first);
     const second = select<usize>(next, first, next != 0);
     const inFirst = cellsWithTag(first, tag);
     const cells = select<i32>(inFirst, cellsWithTag(second, tag), inFirst != 0);
     const record = recordAt(select<usize>(first, second, inFirst != 0), <u32>ctz(cells | (1 << (CELLS - 1))));
-    store<u32>(records + (<usize>i << 2), select<u32>(<u32>record, 0, cells != 0));
-    glanced ^= load<u32>(select<usize>(record, first, cells != 0));
+    store<u32>(at, select<u32>(<u32>record, 0, cells != 0));
+    sum += load<u32>(select<usize>(record, first, cells != 0));
   }
+  glanced = sum;
 }
 
 /** Brings the chains into the cache that split while so many records are inserted. */
