@@ -10,7 +10,7 @@ interface Waiting {
 
 /**
  * A tokenizer in a thread of its own, for prompts so long that encoding them would hold up everything else. The
- * thread starts with the first of them and does not keep the process alive.
+ * thread starts with the first of them, and keeps the process alive only while somebody waits.
  */
 export class TokenizerThread {
   readonly #files: TokenizerFiles;
@@ -27,6 +27,7 @@ export class TokenizerThread {
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
+      this.#worker?.ref();
       this.#worker?.postMessage({ id, text, rendered } satisfies EncodeJob);
     });
   }
@@ -38,10 +39,10 @@ export class TokenizerThread {
 
   #start(): Worker {
     const worker = startThread(this.#files);
-    worker.unref();
     worker.on('message', (answer: EncodeAnswer) => {
       const waiting = this.#waiting.get(answer.id);
       this.#waiting.delete(answer.id);
+      if (this.#waiting.size === 0) worker.unref();
       if ('ids' in answer) waiting?.resolve(answer.ids);
       else waiting?.reject(fail('KV_TOKENIZER_UNUSABLE', { reason: answer.reason }));
     });

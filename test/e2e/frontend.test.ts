@@ -1,6 +1,11 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import OpenAI from 'openai';
 import { afterEach, describe, expect, test } from 'vitest';
 import { KvasirProcess } from '../support/kvasir-process.ts';
+import { OpenAiEngine } from '../support/openai-engine.ts';
+import { tinyTokenizer } from '../support/tiny-tokenizer.ts';
 import { metric, until } from '../support/workers.ts';
 
 const FREE = 'tcp://127.0.0.1:0';
@@ -101,6 +106,29 @@ describe('kvasir frontend', () => {
     };
     const [last] = explained.decisions;
     expect(last?.predictedCachedTokens).toBe(last?.actualCachedTokens);
+  });
+
+  test('tokenises as the model does, long prompts beside the event loop', async () => {
+    const engine = await new OpenAiEngine().start();
+    const folder = await mkdtemp(join(tmpdir(), 'kvasir-tokenizer-'));
+    try {
+      await writeFile(join(folder, 'tokenizer.json'), JSON.stringify(tinyTokenizer()));
+      const args = ['--engine', `${engine.url},model=m,kind=openai`, '--tokenizer', folder];
+      const frontend = await serve(['frontend', '--http-port', '0', ...args]);
+      await until(async () => (await instances(frontend.url)).length === 1);
+      const client = clientOf(frontend);
+      await client.completions.create({ model: 'm', prompt: 'ab'.repeat(50) });
+      await client.completions.create({ model: 'm', prompt: 'ab'.repeat(5000) });
+      expect(await metric(frontend.url, /^dynamo_frontend_input_sequence_tokens_sum/)).toBe(25 + 2500);
+      await expect(
+        client.chat.completions.create({ model: 'm', messages: [{ role: 'user', content: 'x' }] }),
+      ).rejects.toThrow(/no chat template/);
+      frontend.process.signal('SIGTERM');
+      expect(await frontend.process.exitCode()).toBe(0);
+    } finally {
+      await engine.stop();
+      await rm(folder, { recursive: true });
+    }
   });
 
   test('goes on when a worker dies, and takes it back', async () => {

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { answerBody, answerChunks } from '../../src/formats/openai/answer.ts';
+import { modelList } from '../../src/formats/openai/model-card.ts';
 import { SSE_DONE, sseFrame } from '../../src/formats/sse/frame.ts';
 
 /** How the engine treats a request: told by the field `behave` of the body, or by its `behave` property. */
@@ -60,6 +61,16 @@ export class OpenAiEngine {
     const pieces: Buffer[] = [];
     request.on('data', (piece: Buffer) => pieces.push(piece));
     request.on('end', () => {
+      if (request.method === 'GET') {
+        const card = {
+          id: 'm',
+          ownedBy: 'test',
+          contextLength: undefined,
+          parent: undefined,
+          engine: undefined,
+        };
+        return void response.end(JSON.stringify(modelList([{ ...card, created: 1 }])));
+      }
       const text = Buffer.concat(pieces).toString();
       const seen = {
         path: request.url ?? '',
