@@ -33,14 +33,14 @@ export function begunShare(records: readonly RequestRecord[]): number {
   return servable.length === 0 ? 1 : begun.length / servable.length;
 }
 
-/** Doubles or halves until the capacity is bracketed, then bisects (geometrically). */
+/** Doubles or halves until the capacity is bracketed, then bisects (geometrically); `probe` gives the begun share. */
 export async function findCapacity(
-  probe: (speedup: number) => Promise<readonly RequestRecord[]>,
+  probe: (speedup: number) => Promise<number>,
   start = 1,
 ): Promise<Capacity> {
   const probes: CapacityProbe[] = [];
   const keepsUp = async (speedup: number): Promise<boolean> => {
-    const share = begunShare(await probe(speedup));
+    const share = await probe(speedup);
     probes.push({ speedup, begunShare: share, keptUp: share >= KEPT_UP });
     return share >= KEPT_UP;
   };

@@ -20,12 +20,15 @@ export interface FleetOptions {
   readonly clock?: VirtualClock | undefined;
   /** Ends the replay early, requests under way unfinished; ms of virtual time. */
   readonly maxSimTimeMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
   /** Called now and then. */
   readonly onProgress?: ((ended: number, nowNs: number) => void) | undefined;
 }
 
 const PROGRESS_EVERY = 64;
 const VOCABULARY = 32_768;
+/** Instants between two looks at what else the process has to do: some milliseconds. */
+const INSTANTS_PER_BREATH = 4096;
 
 /**
  * What all kinds of fleets share: arrivals, time and the end of requests. At one instant: passes and transfers end,
@@ -77,7 +80,7 @@ export class Fleet {
     this.ended(record);
   }
 
-  /** Runs to the end of the workload, or to the time limit; pauses only for placements that queue. */
+  /** Runs to the end of the workload, or to the time limit. */
   async run(
     pools: readonly WorkerPool[],
     placements: readonly Placement[],
@@ -101,14 +104,22 @@ export class Fleet {
       for (const pool of pools) if (pool.drive()) changed = true;
       return changed;
     };
-    for (;;) {
+    for (let instants = 1; ; instants++) {
       const next = Math.min(this.#arrivals.nextNs, this.time.nextNs);
       if (!Number.isFinite(next) || next > limitNs) break;
       this.time.moveTo(next);
       while (settle()) for (const placement of queueing) await placement.settled();
+      if (instants % INSTANTS_PER_BREATH === 0) await this.#breathe();
     }
+    this.#options.onProgress?.(this.#ended, this.time.nowNs);
     const left = this.#options.workload.requests.length - this.#ended;
     if (left > 0 && !Number.isFinite(limitNs))
       throw fail('KV_INTERNAL', { reason: `the replay came to a halt with ${left} requests left` });
+  }
+
+  /** Lets signals and timers in. */
+  async #breathe(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
+    this.#options.signal?.throwIfAborted();
   }
 }

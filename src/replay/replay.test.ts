@@ -134,7 +134,7 @@ describe('the capacity search', () => {
     const { speedup, probes } = await findCapacity(async (speed) => {
       const load = { speedup: speed, maxInFlight: undefined };
       const one = spec({ workload, engineOptions, load, workers: 1, seed: 0, mode: 'round-robin' });
-      return (await runReplay(one, parts)).records;
+      return begunShare((await runReplay(one, parts)).records);
     });
     expect(speedup).toBeGreaterThan(9.7);
     expect(speedup).toBeLessThan(10.4);

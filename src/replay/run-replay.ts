@@ -46,6 +46,7 @@ export interface ReplayParts {
   readonly hasher: BlockHasher;
   readonly makeIndex: () => KvIndex;
   readonly onProgress?: (ended: number) => void;
+  readonly signal?: AbortSignal;
 }
 
 export interface ReplayResult {
@@ -67,11 +68,14 @@ export async function runReplay(spec: ReplaySpec, parts: ReplayParts): Promise<R
   return { report, records: sorted };
 }
 
-function runTopology(spec: ReplaySpec, { hasher, makeIndex, onProgress }: ReplayParts): Promise<Recorder> {
+function runTopology(
+  spec: ReplaySpec,
+  { hasher, makeIndex, onProgress, signal }: ReplayParts,
+): Promise<Recorder> {
   const { topology, load, maxSimTimeMs, seed } = spec;
   const clock = new VirtualClock();
   const workload = seed === 0 ? spec.workload : retimed(spec.workload, seed);
-  const fleet = { workload, load, hasher, clock, maxSimTimeMs, onProgress };
+  const fleet = { workload, load, hasher, clock, maxSimTimeMs, onProgress, signal };
   const role = (workers: number, config: RouterConfig) => {
     const engine = { ...spec.engine, emitKvEvents: readsIndex(config) };
     const placement = routedPlacement({ config, engine, workers, clock, seed, hasher, index: makeIndex() });

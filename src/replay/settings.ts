@@ -81,6 +81,11 @@ export const REPLAY_SETTINGS = {
     max: 2,
     help: 'replay at this share of the first mode’s capacity, which is searched first; replaces --speedup',
   }),
+  threads: int({
+    min: 1,
+    max: 256,
+    help: 'replays that run at the same time; one per processor unless given, 1 with --trace -',
+  }),
   outputDir: text({
     placeholder: 'DIR',
     help: 'write report.json and, per mode and seed, the requests as JSON lines',
