@@ -1,5 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
+/** Tests with ZMQ sockets: libzmq’s one context per process does not outlive the threads that vitest ends. */
+const SOCKET_TESTS = ['src/transport/zmq*.test.ts', 'src/worker/**/*.test.ts'];
+
 const shared = { globals: false, testTimeout: 30_000, hookTimeout: 60_000 };
 
 /** Unit tests share a thread's module graph (no module state in `src/`); tests that start processes get forks. */
@@ -13,6 +16,7 @@ export default defineConfig({
           ...shared,
           name: 'unit',
           include: ['src/**/*.test.ts', 'test/*.test.ts', 'test/golden/**/*.test.ts'],
+          exclude: SOCKET_TESTS,
           pool: 'threads',
           isolate: false,
         },
@@ -21,7 +25,7 @@ export default defineConfig({
         test: {
           ...shared,
           name: 'e2e',
-          include: ['test/e2e/**/*.test.ts', 'test/real/**/*.test.ts'],
+          include: ['test/e2e/**/*.test.ts', 'test/real/**/*.test.ts', ...SOCKET_TESTS],
           sequence: { groupOrder: 1 },
           pool: 'forks',
           isolate: true,
