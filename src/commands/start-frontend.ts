@@ -21,6 +21,7 @@ import { FrontendMetrics } from '../metrics/frontend-metrics.ts';
 import { ProcessMetrics } from '../metrics/process-metrics.ts';
 import type { Discovery } from '../transport/discovery.ts';
 import { HttpClient } from '../transport/http-client.ts';
+import { readPredictions } from './hint-predictions.ts';
 import { PromptEncoders } from './prompt-encoders.ts';
 
 export type FrontendSettings = SettingsOf<Omit<typeof FRONTEND_SETTINGS, 'engine'>>;
@@ -114,6 +115,15 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
       migrationLimit: settings.migrationLimit,
       migrationMaxSeqLen: settings.migrationMaxSeqLen,
       nvext: settings.nvext,
+      hints: {
+        strict: settings.strictAgentHints,
+        lowIsUrgent: settings.agentPriority === 'low-is-urgent',
+        maxSensitivity: settings.maxSensitivity,
+        ...(settings.predictionTrie !== undefined && {
+          predict: await readPredictions(settings.predictionTrie),
+        }),
+      },
+      forwarding: { nvext: settings.forwardNvext, priority: settings.forwardPriority },
       minInitialWorkers: options.minInitialWorkers ?? 0,
       addRoutes: (app) => {
         app.get('/', (_, reply) => reply.type('text/html; charset=utf-8').send(DASHBOARD_PAGE));

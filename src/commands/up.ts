@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { fail } from '../base/errors.ts';
 import { flag, int, text } from '../base/settings.ts';
+import { HINT_SETTINGS } from '../frontend/settings.ts';
 import { type RouterConfig, routerConfig } from '../kv/config.ts';
 import { ROUTER_SETTINGS, readRouterConfig } from '../kv/settings.ts';
 import type { LoadReport } from '../load/measure/report.ts';
@@ -44,6 +45,7 @@ When it serves it prints one JSON line (readable lines on a terminal). Ctrl-C dr
     disaggregated: flag({ help: 'let half of the workers prefill and the other half decode' }),
     ...ENGINE_SETTINGS,
     ...ROUTER_SETTINGS,
+    ...HINT_SETTINGS,
   },
   async run(settings, context) {
     const { log, signal } = context;
@@ -70,6 +72,9 @@ When it serves it prints one JSON line (readable lines on a terminal). Ctrl-C dr
         seed: settings.seed,
       },
       router: readRouterConfig(settings, { model: settings.model }),
+      hints: Object.fromEntries(
+        Object.keys(HINT_SETTINGS).map((name) => [name, settings[name as keyof typeof HINT_SETTINGS]]),
+      ),
       env: process.env,
       log,
     };

@@ -10,7 +10,7 @@ import { AnswerMeter } from './answer-meter.ts';
 import { AnswerStream } from './answer-stream.ts';
 import { type AttemptParts, type AttemptResult, attempt } from './attempt.ts';
 import { type Continuation, canContinue, continueAnswer } from './continuation.ts';
-import { engineBody } from './engine-body.ts';
+import { engineBody, type HintForwarding } from './engine-body.ts';
 import type { Exchange } from './exchange.ts';
 import { type Handoff, prefillElsewhere } from './prefill-hop.ts';
 import { place, refusalError } from './route.ts';
@@ -27,6 +27,7 @@ export interface DispatchParts extends AttemptParts {
   readonly migrationLimit: number;
   /** Prompt and answer so far, in tokens, beyond which that is not done. */
   readonly migrationMaxSeqLen: number | undefined;
+  readonly forwarding: HintForwarding;
   /** An engine failed: have a look at it. */
   suspect(workerId: string): void;
 }
@@ -156,7 +157,13 @@ class Dispatch {
       nowMs: () => this.#parts.clock.nowMs(),
       onFirstTokens: () => this.#migrated('success'),
     });
-    const { body, stripUsage } = engineBody(exchange, this.#continuation, handoff);
+    const { body, stripUsage } = engineBody(
+      exchange,
+      instance.kind,
+      this.#parts.forwarding,
+      this.#continuation,
+      handoff,
+    );
     const headers = answerHeaders(exchange, selection, handoff);
     const others = router.fleet.size > this.#excluded.size + 1;
     const resumable = others && this.#migrationsLeft > 0;

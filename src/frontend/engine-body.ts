@@ -1,4 +1,5 @@
 import { SALT_PREFIX } from '../kv/intake/block-salts.ts';
+import type { EngineKind } from '../transport/discovery.ts';
 import type { Continuation } from './continuation.ts';
 import type { Exchange } from './exchange.ts';
 import type { Handoff } from './prefill-hop.ts';
@@ -10,18 +11,49 @@ export interface EngineBody {
   readonly stripUsage: boolean;
 }
 
+/** What engines are told of the hints that came with a request. */
+export interface HintForwarding {
+  /** `auto`: `nvext` goes to the engines that know it; the others get it cut out, as they may refuse what they do not know. */
+  readonly nvext: 'auto' | 'always' | 'never';
+  /** Whether engines get the priority, in their own polarity; they must run with priority scheduling. */
+  readonly priority: boolean;
+}
+
 /** What an engine is sent for a request: the client's body, or that for the rest of an answer, and what we add. */
 export function engineBody(
-  { raw, body, request, stream, controls }: Exchange,
+  exchange: Exchange,
+  kind: EngineKind,
+  forwarding: HintForwarding,
   continuation: Continuation | undefined,
   handoff: Handoff | undefined,
 ): EngineBody {
+  const { raw, body, request, stream } = exchange;
   const usage = usageFields(stream, request.stream_options);
-  const salt = controls.cacheSalt === undefined ? {} : { cache_salt: `${SALT_PREFIX}${controls.cacheSalt}` };
-  const fields = { ...usage.fields, ...salt, ...handoff?.fields };
+  const fields = { ...usage.fields, ...engineFields(exchange, kind, forwarding), ...handoff?.fields };
   const bytes =
     continuation === undefined
       ? upstreamBody(raw, body, fields)
       : Buffer.from(JSON.stringify({ ...continuation.body, ...fields }));
   return { body: bytes, stripUsage: usage.stripUsage };
 }
+
+/** What every engine on a request's way is sent otherwise than the client sent it; an undefined field is cut out. */
+export function engineFields(
+  { body, controls: { cacheSalt, priority } }: Pick<Exchange, 'body' | 'controls'>,
+  kind: EngineKind,
+  forwarding: HintForwarding,
+): Readonly<Record<string, unknown>> {
+  const cut =
+    body.nvext !== undefined &&
+    (forwarding.nvext === 'never' || (forwarding.nvext === 'auto' && kind !== 'kvasir'));
+  const sign =
+    forwarding.priority && priority !== undefined && body.priority == null ? SIGN[kind] : undefined;
+  return {
+    ...(cacheSalt !== undefined && { cache_salt: `${SALT_PREFIX}${cacheSalt}` }),
+    ...(cut && { nvext: undefined }),
+    ...(sign !== undefined && priority !== undefined && { priority: sign * priority }),
+  };
+}
+
+/** Polarity of `priority`: vLLM serves the lowest number first, SGLang the highest; the others take none. */
+const SIGN: Readonly<Partial<Record<EngineKind, 1 | -1>>> = { vllm: -1, kvasir: -1, sglang: 1 };

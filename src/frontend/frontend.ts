@@ -8,6 +8,7 @@ import type { ProcessMetrics } from '../metrics/process-metrics.ts';
 import { HttpServer, type RenderedError } from '../transport/http-server.ts';
 import { serveMetrics } from '../transport/http-server-metrics.ts';
 import { addAdminRoutes } from './admin-routes.ts';
+import { type AgentHintOptions, AgentHintReader } from './agent-hints.ts';
 import { requireApiKey } from './api-keys.ts';
 import { type Endpoint, PATHS } from './exchange.ts';
 import { type DirectoryParts, ModelDirectory, type ServedModel } from './model-directory.ts';
@@ -36,8 +37,9 @@ export interface FrontendOptions {
 /** What the frontend is made of, given by whoever assembles it. */
 export interface FrontendParts
   extends Omit<DirectoryParts, 'wallMs'>,
-    Omit<ServeParts, 'directory' | 'suspect' | 'forwardAuthorization'> {
+    Omit<ServeParts, 'directory' | 'suspect' | 'forwardAuthorization' | 'agentHints'> {
   readonly process: ProcessMetrics;
+  readonly hints: AgentHintOptions;
   /** Adds routes of other parts, such as the dashboard's. */
   readonly addRoutes?: (app: FastifyInstance, frontend: Frontend) => void;
 }
@@ -87,12 +89,13 @@ export class Frontend {
 
   #addRoutes(app: FastifyInstance): void {
     const { apiKeys, admin, metricsPath, maxRequests } = this.#options;
-    const { discovery } = this.#parts;
+    const { discovery, hints, clock, metrics } = this.#parts;
     if (apiKeys.length > 0) requireApiKey(app, apiKeys, ['/v1', '/busy_threshold', '/debug']);
     const serve: ServeParts = {
       ...this.#parts,
       directory: this.directory,
       forwardAuthorization: apiKeys.length === 0,
+      agentHints: new AgentHintReader(hints, clock, (source) => metrics.hinted(source)),
       suspect: (workerId) => discovery.suspect?.(workerId),
     };
     for (const endpoint of Object.keys(PATHS) as Endpoint[])

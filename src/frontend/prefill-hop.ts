@@ -5,6 +5,7 @@ import type { Selection } from '../kv/selection.ts';
 import type { WorkerInstance } from '../transport/discovery.ts';
 import { Relay, type RelayOutcome } from '../transport/relay.ts';
 import type { DispatchParts } from './dispatch.ts';
+import { engineFields } from './engine-body.ts';
 import { lostEngine, mayTryAnother, refusalMessage } from './engine-error.ts';
 import { type Exchange, PATHS } from './exchange.ts';
 import { bootstrapFields, handoffBody, NIXL_PREFILL } from './handoff-fields.ts';
@@ -69,7 +70,10 @@ async function runBefore(
   instance: WorkerInstance,
   last: boolean,
 ): Promise<Handoff | 'retry' | undefined> {
-  const body = handoffBody(exchange.body, NIXL_PREFILL);
+  const body = handoffBody(exchange.body, {
+    ...engineFields(exchange, instance.kind, parts.forwarding),
+    ...NIXL_PREFILL,
+  });
   const relay = startHop(parts, exchange, instance, selection, body);
   const stopListening = exchange.client.onLeave(() => relay.cancel());
   const outcome = await relay.outcome.finally(stopListening);
@@ -97,7 +101,8 @@ function runBeside(
   instance: WorkerInstance,
 ): Handoff {
   const fields = bootstrapFields(instance, selection.worker.dpRank, parts.random);
-  const body = Buffer.from(JSON.stringify({ ...exchange.body, ...fields }));
+  const own = engineFields(exchange, instance.kind, parts.forwarding);
+  const body = Buffer.from(JSON.stringify({ ...exchange.body, ...own, ...fields }));
   const relay = startHop(parts, exchange, instance, selection, body);
   void relay.outcome.then((outcome) => {
     const failed = outcome.kind === 'broke' || outcome.kind === 'timeout';

@@ -1,26 +1,22 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { readAgentHints } from '../formats/openai/agent-annotations.ts';
 import type { RequestExtensions } from '../formats/openai/request.ts';
-import type { Conversation } from '../kv/policies/policy.ts';
+import type { AgentHintReader, RequestHints } from './agent-hints.ts';
+import { readSession } from './session.ts';
 
 /** What a client asks of the router, besides the prompt. */
-export interface ClientControls {
+export interface ClientControls extends RequestHints {
   /** Pin of the only hop, or of the decode hop. */
   readonly workerId: string | undefined;
   readonly dpRank: number | undefined;
   /** Pin of the prefill hop. */
   readonly prefillWorkerId: string | undefined;
   readonly prefillDpRank: number | undefined;
-  /** Seconds of head start in the queue. */
-  readonly priority: number | undefined;
   readonly strictPriority: number | undefined;
   readonly policyClass: string | undefined;
   /** Tenant, or whatever else keeps equal prompts apart. */
   readonly cacheSalt: string | undefined;
   readonly sessionId: string | undefined;
   readonly sessionFinal: boolean;
-  readonly expectedOutputTokens: number | undefined;
-  readonly conversation: Conversation | undefined;
 }
 
 const MAX_U64 = 2n ** 64n - 1n;
@@ -35,9 +31,11 @@ export function readControls(
   headers: IncomingHttpHeaders,
   nvext: RequestExtensions | undefined,
   bodySalt: string | undefined,
+  agentHints: AgentHintReader,
 ): ClientControls {
   const header = (...names: readonly string[]): string | undefined => firstHeader(headers, names);
-  const hints = nvext?.agent_hints ?? {};
+  const session = readSession(header);
+  const hints = agentHints.read(nvext, header, session);
   const backend = instanceId(header('x-dynamo-worker-instance-id', 'x-worker-instance-id'));
   const prefill = instanceId(header('x-dynamo-prefill-instance-id', 'x-prefill-instance-id'));
   const dpRank = integer(header('x-dynamo-dp-rank', 'x-dp-rank', 'x-data-parallel-rank'), 0, MAX_U32);
@@ -50,37 +48,16 @@ export function readControls(
     prefillWorkerId:
       prefill ?? nvext?.prefill_worker_id ?? backend ?? nvext?.backend_instance_id ?? undefined,
     prefillDpRank: prefillRank === undefined || prefillRank === MAX_U32 ? rank : prefillRank,
-    priority:
-      integer(header('x-dynamo-request-priority'), -MAX_I32 - 1, MAX_I32) ??
-      hints.priority ??
-      hints.latency_sensitivity,
+    ...hints,
+    priority: integer(header('x-dynamo-request-priority'), -MAX_I32 - 1, MAX_I32) ?? hints.priority,
     strictPriority:
       integer(header('x-dynamo-request-strict-priority', 'x-dynamo-strict-priority'), 0, MAX_U32) ??
-      hints.strict_priority,
+      nvext?.agent_hints?.strict_priority,
     policyClass: header('x-dynamo-meta-policy-class'),
     cacheSalt: header('x-tenant-id') ?? nvext?.cache_salt ?? bodySalt,
-    sessionId: header('x-dynamo-session-id'),
-    sessionFinal: /^(true|1)$/i.test(header('x-dynamo-session-final') ?? ''),
-    expectedOutputTokens: hints.osl,
-    conversation: conversationOf(nvext?.annotations, header),
+    sessionId: session.id,
+    sessionFinal: session.final,
   };
-}
-
-/** The agent's own words on the conversation, in annotations or `x-prefix` headers; else the session as far as it tells. */
-function conversationOf(
-  annotations: unknown,
-  header: (...names: readonly string[]) => string | undefined,
-): Conversation | undefined {
-  const told = readAgentHints(annotations);
-  const prefixId = told.prefixId ?? header('x-prefix-id');
-  if (prefixId !== undefined) {
-    const total = told.totalRequests ?? integer(header('x-prefix-total-requests'), 1, MAX_I32) ?? 1;
-    const iat = Number(told.iat ?? header('x-prefix-iat'));
-    return { prefixId, remainingCalls: total - 1, interarrivalMs: Number.isFinite(iat) ? iat : undefined };
-  }
-  const sessionId = header('x-dynamo-session-id');
-  const final = /^(true|1)$/i.test(header('x-dynamo-session-final') ?? '');
-  return sessionId === undefined ? undefined : { prefixId: sessionId, remainingCalls: final ? 0 : 1 };
 }
 
 function firstHeader(headers: IncomingHttpHeaders, names: readonly string[]): string | undefined {

@@ -8,6 +8,7 @@ import {
   parseCompletionRequest,
   requestedMaxTokens,
 } from '../formats/openai/request.ts';
+import type { AgentHintReader } from './agent-hints.ts';
 import { ClientPresence } from './client-presence.ts';
 import { type DispatchParts, dispatch } from './dispatch.ts';
 import type { Endpoint, Exchange } from './exchange.ts';
@@ -20,6 +21,7 @@ export interface ServeParts extends DispatchParts {
   readonly directory: ModelDirectory;
   /** Whether `nvext` in bodies is heeded. */
   readonly nvext: boolean;
+  readonly agentHints: AgentHintReader;
   /** Whether the client's `Authorization` goes on to the engine. */
   readonly forwardAuthorization: boolean;
 }
@@ -93,6 +95,7 @@ async function prepare(
         headers,
         parts.nvext ? (request.nvext ?? undefined) : undefined,
         request.cache_salt ?? undefined,
+        parts.agentHints,
       ),
       headers: engineHeaders(headers, id, parts.forwardAuthorization),
       receivedMs,

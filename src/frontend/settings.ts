@@ -1,9 +1,37 @@
 import { choice, flag, int, list, number, text } from '../base/settings.ts';
 import { MIGRATION_SETTINGS } from '../kv/settings.ts';
 
+/** What is made of the hints that agents send. */
+export const HINT_SETTINGS = {
+  strictAgentHints: flag({ help: 'refuse agent hints that Dynamo does not know, as it does' }),
+  agentPriority: choice({
+    choices: ['high-is-urgent', 'low-is-urgent'],
+    default: 'high-is-urgent',
+    help: 'meaning of agent_hints.priority: Dynamo’s, or that of NeMo Agent Toolkit up to 1.7',
+  }),
+  maxSensitivity: int({
+    default: 1000,
+    min: 1,
+    help: 'greatest latency_sensitivity, which a priority of low-is-urgent is subtracted from',
+  }),
+  predictionTrie: text({
+    placeholder: 'FILE',
+    help: 'prediction_trie.json of kvasir profile agent: hints for calls that carry none',
+  }),
+  forwardNvext: choice({
+    choices: ['auto', 'always', 'never'],
+    default: 'auto',
+    help: 'engines that get nvext: those that know it, all, or none',
+  }),
+  forwardPriority: flag({
+    help: 'give engines the priority in their own polarity; they must run with priority scheduling',
+  }),
+};
+
 /** Settings of the HTTP service; those of the router are in `kv/settings.ts`. */
 export const FRONTEND_SETTINGS = {
   ...MIGRATION_SETTINGS,
+  ...HINT_SETTINGS,
   engine: list({
     placeholder: 'SPEC',
     separator: ' ',

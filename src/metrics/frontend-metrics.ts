@@ -18,6 +18,8 @@ export interface FrontendMetricsOptions extends Partial<ModelLimits> {
   readonly chunkGaps?: boolean;
 }
 
+/** Where the hints of a request come from. */
+export type HintSource = 'agent_hints' | 'annotations' | 'headers' | 'prediction';
 export type MigrationType = 'new_request' | 'ongoing_request';
 export type MigrationOutcome = 'success' | 'failure' | 'cancelled';
 
@@ -99,6 +101,11 @@ export class FrontendMetrics {
         freshTokens!.inc(fromText);
       },
     };
+  }
+
+  /** A request came with hints of an agent, or got them here. */
+  hinted(source: HintSource): void {
+    this.#families.agentHints.with({ source }).inc();
   }
 
   /** A migratable failure: of a stream's creation, or of a stream that was running. */

@@ -87,6 +87,11 @@ export const FRONTEND_OWN = {
     'kvasir_frontend_model_overflow_total',
     'Models beyond the limit of models with series of their own',
   ),
+  agentHintsTotal: counter(
+    'kvasir_frontend_agent_hints_total',
+    'Requests with hints of an agent, by where these came from; one request may have several sources',
+    ['source'],
+  ),
   chunkGapSeconds: histogram(
     'kvasir_frontend_chunk_gap_seconds',
     'Time between chunks of an answer as they arrive, not divided by their tokens',

@@ -117,6 +117,8 @@ export async function startFrontend({
         encodeChat: (messages, chat) => tokenizer.encodeChat(messages, chat),
       }),
       defaultBlockSize: 16,
+      hints: { strict: false, lowIsUrgent: false, maxSensitivity: 1000 },
+      forwarding: { nvext: 'auto', priority: false },
       headersTimeoutMs: 5000,
       idleTimeoutMs: 5000,
       retryLimit: 2,

@@ -39,17 +39,6 @@ export interface HintRequest {
 type Json = Readonly<Record<string, unknown>>;
 
 const LEAST_SENSITIVITY = 2;
-const WORDS = {
-  osl: { LOW: 128, MEDIUM: 512, HIGH: 2048 },
-  iat: { LOW: 50, MEDIUM: 250, HIGH: 750 },
-} as const;
-
-/** A count, or LOW, MEDIUM, HIGH in any case; undefined for anything else or less than 1. */
-export function hintWord(kind: 'osl' | 'iat', value: string | number): number | undefined {
-  if (typeof value === 'number') return Number.isInteger(value) && value >= 1 ? value : undefined;
-  const word = WORDS[kind][value.toUpperCase() as 'LOW'];
-  return word ?? (/^\d+$/.test(value) ? hintWord(kind, Number(value)) : undefined);
-}
 
 /** The members of `nvext` for one request. Throws when the sensitivity is outside 0..max. */
 export function requestHints(request: HintRequest, defaults: HintDefaults, dialect: HintDialect): Json {

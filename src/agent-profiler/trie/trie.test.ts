@@ -12,7 +12,7 @@ import type { Trace } from '../input/event.ts';
 import { callSamples, type PathRule } from './call-samples.ts';
 import { slackRatios } from './parallel-slack.ts';
 import { TrieCollector } from './prediction-trie.ts';
-import { HINT_DEFAULTS, hintWord, injectHints, requestHints } from './request-hints.ts';
+import { HINT_DEFAULTS, injectHints, requestHints } from './request-hints.ts';
 import { logicalPositions, type SensitivityOptions, scoreToInt, sensitivityScores } from './sensitivity.ts';
 import { readTrie, trieJson } from './trie-file.ts';
 import { lookUp, type Prediction, type TrieNode } from './trie-node.ts';
@@ -286,15 +286,5 @@ describe('request hints', () => {
     });
     const hints = requestHints({ prefixId: 'p', callIndex: 1, prediction }, HINT_DEFAULTS, 'dynamo');
     expect(hints).toEqual({ agent_hints: { priority: 4, osl: 50 } });
-  });
-
-  test('know the words for lengths and gaps', () => {
-    expect([
-      hintWord('osl', 'low'),
-      hintWord('osl', 'High'),
-      hintWord('iat', 'MEDIUM'),
-      hintWord('iat', 'soon'),
-      hintWord('osl', 0),
-    ]).toEqual([128, 2048, 250, undefined, undefined]);
   });
 });

@@ -1,14 +1,16 @@
 /** What an agent says of its conversation in `nvext.annotations`, as written. */
-export interface AgentHints {
+export interface AnnotatedHints {
   readonly prefixId: string | undefined;
   /** At least 1. */
   readonly totalRequests: number | undefined;
   readonly osl: string | undefined;
   readonly iat: string | undefined;
+  readonly functionPath: string | undefined;
+  readonly callIndex: string | undefined;
 }
 
 /** Reads `key:value` annotations: the first of a key counts, its value is everything behind the first colon. */
-export function readAgentHints(annotations: unknown): AgentHints {
+export function readAgentHints(annotations: unknown): AnnotatedHints {
   const texts = Array.isArray(annotations) ? annotations.filter((each) => typeof each === 'string') : [];
   const textOf = (key: string): string | undefined => {
     const found = texts.find((text) => text.startsWith(`${key}:`))?.slice(key.length + 1);
@@ -20,5 +22,7 @@ export function readAgentHints(annotations: unknown): AgentHints {
     totalRequests: /^[+-]?\d+$/.test(total) ? Math.max(1, Number(total)) : undefined,
     osl: textOf('osl'),
     iat: textOf('iat'),
+    functionPath: textOf('function_path'),
+    callIndex: textOf('call_index'),
   };
 }

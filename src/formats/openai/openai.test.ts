@@ -110,7 +110,7 @@ describe('requests', () => {
     ],
     [{ ...chat, max_tokens: 0 }, 'max_tokens', /\(got 0\)/],
     [{ ...chat, temperature: 'hot' }, 'temperature', /\(got "hot"\)/],
-    [{ ...chat, nvext: { agent_hints: { zeal: 1 } } }, 'nvext.agent_hints', /zeal/],
+    [{ ...chat, nvext: { agent_hints: { osl: 'soon' } } }, 'nvext.agent_hints.osl', /soon/],
     [[], undefined, /^Validation: body: /],
     [null, undefined, /^Validation: body: /],
     ['{}', undefined, /^Validation: body: /],

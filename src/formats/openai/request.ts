@@ -12,12 +12,29 @@ const message = z.looseObject({
 /** A u64 as a JSON integer, or as decimal text where it exceeds 2^53. */
 const instanceId = z.union([z.int().min(0).transform(String), z.string().regex(/^\d{1,20}$/)]);
 
-const agentHints = z.strictObject({
+/** Dynamo's own, and no others. */
+export const STANDARD_AGENT_HINTS = [
+  'priority',
+  'strict_priority',
+  'osl',
+  'speculative_prefill',
+  'latency_sensitivity',
+] as const;
+
+/** A count, or one of the toolkit's words. */
+const amount = z.union([z.int().min(0), z.string().regex(/^(low|medium|high)$/i)]);
+const agentHints = z.looseObject({
   priority: z.int().optional(),
   strict_priority: z.int().min(0).optional(),
-  osl: z.int().min(0).optional(),
+  osl: amount.optional(),
   speculative_prefill: z.boolean().optional(),
   latency_sensitivity: z.number().optional(),
+  // NeMo Agent Toolkit's, and what a prediction is looked up by.
+  prefix_id: z.string().min(1).optional(),
+  total_requests: z.int().min(1).optional(),
+  iat: amount.optional(),
+  function_path: z.array(z.string()).max(64).optional(),
+  call_index: z.int().min(1).optional(),
 });
 
 const nvext = z.looseObject({
