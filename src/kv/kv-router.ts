@@ -19,6 +19,7 @@ import { PredictionBias, type RankBias } from './prediction-bias.ts';
 import { PromptLookup } from './prompt-lookup.ts';
 import { AdmissionQueue, type QueuedPrompt } from './queue/admission-queue.ts';
 import { canQueue, type PolicyClass } from './queue/policy-classes.ts';
+import { Replica, type ReplicaOptions } from './replica/replica.ts';
 import { overriddenWeights, promptLength, type RouteRequest } from './route-request.ts';
 import { type Refusal, refuse } from './select.ts';
 import type { Selection } from './selection.ts';
@@ -75,6 +76,7 @@ export class KvRouter {
   readonly #chooser: Chooser;
   readonly #bias = new PredictionBias();
   readonly #queue: AdmissionQueue | undefined;
+  #replica: Replica | undefined;
 
   constructor(options: KvRouterOptions) {
     const { clock, config, blockSize, random, observer = {}, index, hasher = new BlockHasher() } = options;
@@ -134,6 +136,7 @@ export class KvRouter {
       this.#policy.rankAdded?.(id, `${key.workerId}/${key.dpRank}`);
       this.#observer.workerRegistered?.(key);
     }
+    if (added.length > 0) this.#replica?.ranksChanged();
     this.#queue?.drain();
   }
 
@@ -146,6 +149,25 @@ export class KvRouter {
   removeWorker(workerId: string): void {
     for (const rank of this.fleet.remove(workerId)) this.#forget(rank);
     this.#queue?.drain();
+  }
+
+  /** Shares bookings with other routers of the same workers from now on, until it stops. */
+  shareBookings(options: ReplicaOptions): Replica {
+    if (this.#replica !== undefined) throw fail('KV_INTERNAL', { reason: 'bookings are shared already' });
+    const { sequences, fleet } = this;
+    const rankOf = (key: WorkerKey): number | undefined => fleet.rankOf(key)?.id;
+    const keyOf = (rank: number): WorkerKey | undefined => fleet.rank(rank)?.key;
+    this.#replica = new Replica({ clock: this.#clock, sequences, rankOf, keyOf }, options);
+    this.#replica.start();
+    return this.#replica;
+  }
+
+  /** The booking of an own active request, such as one restored from a peer; undefined if there is none. */
+  bookingOf(requestId: string): Booking | undefined {
+    const { sequences } = this;
+    const request = sequences.find(requestId);
+    if (request === undefined || request.foreign) return undefined;
+    return makeBooking({ sequences, request, affinity: undefined, lease: undefined, sessionFinal: false });
   }
 
   /** Takes in what an engine says of its load. */
@@ -275,6 +297,7 @@ export class KvRouter {
   /** Disarms timers and refuses what waits. */
   stop(): void {
     this.#queue?.stop();
+    this.#replica?.stop();
     this.intake.stop();
     this.sequences.stop();
   }

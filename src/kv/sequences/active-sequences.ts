@@ -1,4 +1,5 @@
 import type { CancelTimer, Clock } from '../../base/clock.ts';
+import type { BookingJournal } from './booking-journal.ts';
 import { type PendingPrefill, PrefillBacklog } from './prefill-backlog.ts';
 import type { PrefillLoadModel } from './prefill-load-model.ts';
 import { type PrefixNode, PrefixTree } from './prefix-tree.ts';
@@ -29,6 +30,10 @@ export interface ActiveRequestSpec {
   /** Prompt tokens to compute; 0 counts as no prefill. */
   readonly newTokens: number;
   readonly expectedOutputTokens?: number | undefined;
+  /** Time since it was booked elsewhere. */
+  readonly ageMs?: number | undefined;
+  /** Another router's: it has no lease here and is not told to the journal. */
+  readonly foreign?: boolean | undefined;
 }
 
 /** A booked request; opaque to callers, who hand it back. */
@@ -39,6 +44,7 @@ export interface ActiveRequest {
   readonly expectedOutputTokens: number | undefined;
   readonly prefix: PrefixNode<Share> | undefined;
   readonly addedMs: number;
+  readonly foreign: boolean;
   prefill: PendingPrefill | undefined;
   /** Blocks nobody shares: of output, and of prompts booked by number. */
   ownBlocks: number;
@@ -68,6 +74,7 @@ export class ActiveSequences {
   readonly #weights: number[] = [];
   readonly #counts: number[] = [];
   readonly #backlogs: (PrefillBacklog | undefined)[] = [];
+  #journal: BookingJournal | undefined;
   #cancelSweep: CancelTimer | undefined;
   #lastSweepMs = 0;
 
@@ -83,6 +90,20 @@ export class ActiveSequences {
     return this.#requests.has(requestId);
   }
 
+  find(requestId: string): ActiveRequest | undefined {
+    return this.#requests.get(requestId);
+  }
+
+  /** All active requests, those of other routers too. */
+  requests(): IterableIterator<ActiveRequest> {
+    return this.#requests.values();
+  }
+
+  /** Tells the journal what happens to this router's own requests from now on; undefined ends it. */
+  keepJournal(journal: BookingJournal | undefined): void {
+    this.#journal = journal;
+  }
+
   /** Books a request; undefined when its id is active already. */
   add(spec: ActiveRequestSpec): ActiveRequest | undefined {
     this.#sweepIfDue();
@@ -96,7 +117,8 @@ export class ActiveSequences {
       isl: spec.isl,
       expectedOutputTokens: spec.expectedOutputTokens,
       prefix: shared ? this.#tree.insert(blocks) : undefined,
-      addedMs: nowMs,
+      addedMs: nowMs - (spec.ageMs ?? 0),
+      foreign: spec.foreign === true,
       prefill: undefined,
       ownBlocks: typeof blocks === 'number' ? blocks : 0,
       ownWeight: 1,
@@ -109,6 +131,7 @@ export class ActiveSequences {
     this.#share(request);
     this.#startPrefill(request, spec.newTokens, nowMs);
     this.#armSweep();
+    if (!request.foreign) this.#journal?.added(request);
     this.#options.onChange?.(rank, 'add');
     return request;
   }
@@ -121,6 +144,7 @@ export class ActiveSequences {
     const { loadModel } = this.#options;
     loadModel?.observe?.(request.rank, request.prefill.tokens, request.lastActivityMs - request.addedMs);
     this.#endPrefill(request);
+    if (!request.foreign) this.#journal?.prefillCompleted(request);
     this.#options.onChange?.(request.rank, 'prefill_complete');
   }
 
@@ -147,6 +171,7 @@ export class ActiveSequences {
     request.ownBlocks += blocks;
     this.#weigh(rank, blocks * request.ownWeight);
     if (fraction !== undefined) this.#setFraction(request, fraction);
+    if (!request.foreign) this.#journal?.outputBlocksAdded(request, blocks, fraction);
     this.#options.onChange?.(rank, 'output_block');
   }
 
@@ -162,6 +187,7 @@ export class ActiveSequences {
     // Sums of fractions drift; an idle rank is known to be empty.
     if (this.requestCount(rank) === 0) this.#weights[rank] = 0;
     if (this.#requests.size === 0) this.stop();
+    if (!request.foreign) this.#journal?.freed(request);
     this.#options.onChange?.(rank, 'free');
   }
 
@@ -202,7 +228,7 @@ export class ActiveSequences {
     const nowMs = this.#options.clock.nowMs();
     this.#lastSweepMs = nowMs;
     for (const request of this.#requests.values()) {
-      if (nowMs - request.lastActivityMs < this.#options.leaseMs) continue;
+      if (request.foreign || nowMs - request.lastActivityMs < this.#options.leaseMs) continue;
       this.free(request);
       this.#options.onExpired?.(request.requestId);
     }

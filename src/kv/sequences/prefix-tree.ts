@@ -120,3 +120,16 @@ function commonRun(run: BigUint64Array, sequence: BigUint64Array, at: number): n
   }
   return equal;
 }
+
+/** Sequence hashes of the whole prefix that ends at the node. */
+export function hashesOf<H>(end: PrefixNode<H> | undefined): BigUint64Array {
+  const runs: BigUint64Array[] = [];
+  for (let node = end; node !== undefined; node = node.parent) runs.push(node.hashes);
+  const hashes = new BigUint64Array(runs.reduce((sum, run) => sum + run.length, 0));
+  let at = hashes.length;
+  for (const run of runs) {
+    at -= run.length;
+    hashes.set(run, at);
+  }
+  return hashes;
+}
