@@ -7,6 +7,8 @@ import { metricsReferencePage } from '../src/metrics/reference-page.ts';
 import { makeDashboard } from './build-dashboard.mjs';
 import { makeKernel } from './build-kernels.mjs';
 import { makeDemoTrace } from './demo-trace.ts';
+import { dashboardJson } from './grafana/dashboard.ts';
+import { DASHBOARDS } from './grafana/dashboards.ts';
 
 interface Generator {
   /** The file it makes, from the root of the repository. */
@@ -29,6 +31,10 @@ const GENERATORS: readonly Generator[] = [
   { path: 'assets/traces/demo.jsonl', make: async () => makeDemoTrace() },
   { path: 'docs/reference/metrics.md', make: async () => metricsReferencePage() },
   { path: 'docs/reference/errors.md', make: async () => errorsPage() },
+  ...DASHBOARDS.map((dashboard) => ({
+    path: `deploy/grafana/dashboards/${dashboard.uid}.json`,
+    make: async () => dashboardJson(dashboard),
+  })),
   ...commands.map((command) => ({
     path: `docs/reference/kvasir-${command.name.replace(' ', '-')}.md`,
     make: async () => referencePage(command),

@@ -58,6 +58,7 @@ export const ERRORS = {
     status: 500,
     hint: 'Choose another address with --host or another port with {flag}.',
   },
+  KV_PROGRAM_FAILED: { message: '{program} does not run: {reason}', status: 500, hint: '{mend}' },
   KV_OPTIONAL_MISSING: {
     message: 'the optional package {name} could not be loaded: {reason}',
     status: 500,

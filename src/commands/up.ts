@@ -1,10 +1,14 @@
 import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { RealClock } from '../base/clock.ts';
 import { fail } from '../base/errors.ts';
 import { flag, int, text } from '../base/settings.ts';
 import { HINT_SETTINGS } from '../frontend/settings.ts';
 import { type RouterConfig, routerConfig } from '../kv/config.ts';
 import { ROUTER_SETTINGS, readRouterConfig } from '../kv/settings.ts';
 import type { LoadReport } from '../load/measure/report.ts';
+import { HttpClient } from '../transport/http-client.ts';
+import type { PrometheusServer } from '../transport/prometheus-server.ts';
 import { ENGINE_SETTINGS, engineOptions } from '../worker/worker-settings.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { comparisonJson, comparisonTable, DEMO_GOALS, runDemoTrace } from './demo.ts';
@@ -12,6 +16,8 @@ import { type FleetOptions, type RunningFleet, startFleet } from './start-fleet.
 
 const PORT = { min: 0, max: 65_535, placeholder: 'PORT' };
 const PROGRESS_SHARE = 0.25;
+const RULES = new URL('../../deploy/prometheus/', import.meta.url);
+const RULE_FILES = ['alias-rules.yml', 'alert-rules.yml'];
 
 export const command = defineCommand({
   name: 'up',
@@ -19,6 +25,7 @@ export const command = defineCommand({
   details: `Examples:
   kvasir up
   kvasir up --demo
+  kvasir up --with-prometheus
   kvasir up --workers 8 --router-mode round-robin --http-port 0 --system-port-base 0
 
 When it serves it prints one JSON line (readable lines on a terminal). Ctrl-C drains and exits.`,
@@ -42,6 +49,8 @@ When it serves it prints one JSON line (readable lines on a terminal). Ctrl-C dr
       help: 'system status port of worker 0, the others 100 apart; 0 picks free ones',
     }),
     demo: flag({ help: 'first replay a small trace with round-robin and with KV routing, and compare' }),
+    withPrometheus: flag({ help: 'start a Prometheus of this machine that scrapes the fleet' }),
+    prometheusPort: int({ ...PORT, default: 9090, help: 'port of that Prometheus; 0 picks a free one' }),
     disaggregated: flag({ help: 'let half of the workers prefill and the other half decode' }),
     ...ENGINE_SETTINGS,
     ...ROUTER_SETTINGS,
@@ -83,19 +92,55 @@ When it serves it prints one JSON line (readable lines on a terminal). Ctrl-C dr
       rows.push(['round-robin', await demoWith(options, settings.model, context)]);
     if (signal.aborted) return 0;
     const fleet = await startFleet(options);
+    let prometheus: PrometheusServer | undefined;
     try {
-      announce(fleet, settings.model, context);
+      if (settings.withPrometheus) prometheus = await startPrometheus(fleet, settings, context);
+      announce(fleet, prometheus, settings.model, context);
       if (settings.demo) {
         rows.push([settings.routerMode, await replay(fleet, settings.routerMode, settings.model, context)]);
         if (!signal.aborted) showComparison(rows, fleet, settings.model, context);
       }
       if (!signal.aborted) await once(signal, 'abort');
     } finally {
+      await prometheus?.stop();
       await fleet.stop();
     }
     return 0;
   },
 });
+
+/** Scrapes the fleet under the jobs of `deploy/prometheus`, and evaluates its rules. */
+async function startPrometheus(
+  fleet: RunningFleet,
+  { host, prometheusPort }: { readonly host: string; readonly prometheusPort: number },
+  { log, signal }: CommandContext,
+): Promise<PrometheusServer> {
+  const { PrometheusServer } = await import('../transport/prometheus-server.ts');
+  const client = new HttpClient();
+  const targetOf = (url: string): string => new URL(url).host;
+  const workers = fleet.workers.flatMap(({ systemUrl }) => systemUrl ?? []);
+  try {
+    return await PrometheusServer.start(
+      {
+        host,
+        port: prometheusPort,
+        portFlag: '--prometheus-port',
+        jobs: [
+          { job: 'dynamo-frontend', targets: [targetOf(fleet.frontend.url)] },
+          { job: 'dynamo-worker', targets: workers.map(targetOf) },
+        ],
+        ruleFiles: RULE_FILES.map((name) => fileURLToPath(new URL(name, RULES))),
+        env: process.env,
+        client,
+        clock: new RealClock(),
+        log,
+      },
+      signal,
+    );
+  } finally {
+    await client.stop();
+  }
+}
 
 /** The demo on a fleet of its own with round-robin, so that the caches of the one that stays are fresh. */
 async function demoWith(options: FleetOptions, model: string, context: CommandContext): Promise<LoadReport> {
@@ -128,7 +173,12 @@ async function replay(
   return report;
 }
 
-function announce(fleet: RunningFleet, model: string, { interactive, print }: CommandContext): void {
+function announce(
+  fleet: RunningFleet,
+  prometheus: PrometheusServer | undefined,
+  model: string,
+  { interactive, print }: CommandContext,
+): void {
   const { url } = fleet.frontend;
   const workers = fleet.workers.map((worker) => ({
     url: worker.url,
@@ -136,12 +186,14 @@ function announce(fleet: RunningFleet, model: string, { interactive, print }: Co
     kvEvents: worker.kvEvents,
   }));
   if (!interactive) {
-    print(JSON.stringify({ event: 'ready', role: 'frontend', url, workers }));
+    print(JSON.stringify({ event: 'ready', role: 'frontend', url, workers, prometheus: prometheus?.url }));
     return;
   }
   print(`frontend serves ${model} on ${url}`);
   for (const [number, worker] of workers.entries())
     print(`  worker ${number}: ${worker.url}, metrics ${worker.systemUrl}/metrics`);
+  if (prometheus !== undefined)
+    print(`prometheus: ${prometheus.url}; try: kvasir collect --prometheus-url ${prometheus.url} --watch`);
 }
 
 function showComparison(

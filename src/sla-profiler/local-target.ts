@@ -1,12 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { createWriteStream } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { type Clock, sleepUntil } from '../base/clock.ts';
 import { fail, toError } from '../base/errors.ts';
 import { shellSplit } from '../formats/deployment/arguments.ts';
 import type { BackendName } from '../formats/deployment/backend.ts';
+import { type ChildServer, freePort, launch, stopChild } from '../transport/child-server.ts';
 import { EndpointEngine } from './endpoint-engine.ts';
 import { kvCapacityFromLog } from './kv-capacity.ts';
 import { attentionRanks } from './plan.ts';
@@ -21,8 +19,6 @@ export const LOCAL_COMMANDS: Readonly<Record<BackendName, string>> = {
 };
 
 const POLL_MS = 250;
-/** From the polite signal to the other one. */
-const STOP_GRACE_MS = 10_000;
 const LOG_TAIL_CHARS = 300;
 
 export interface LocalOptions {
@@ -82,7 +78,7 @@ export class LocalTarget implements ProfileTarget {
     }
   }
 
-  async #untilReady(child: Launched, url: string, logPath: string, signal: AbortSignal): Promise<void> {
+  async #untilReady(child: ChildServer, url: string, logPath: string, signal: AbortSignal): Promise<void> {
     const { clock, readyTimeoutMs, client } = this.#options;
     const deadlineMs = clock.nowMs() + readyTimeoutMs;
     let reason = 'it does not answer';
@@ -106,53 +102,4 @@ export class LocalTarget implements ProfileTarget {
       reason: tail === '' ? why : `${why}; its log ends with: ${tail}`,
     });
   }
-}
-
-interface Launched {
-  readonly process: ChildProcess;
-  readonly exited: Promise<void>;
-  ended: string | undefined;
-}
-
-function launch(program: string, args: readonly string[], logPath: string): Launched {
-  // A group of its own, so that the engine's own children end with it.
-  const process = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
-  const log = createWriteStream(logPath);
-  process.stdout.pipe(log, { end: false });
-  process.stderr.pipe(log, { end: false });
-  const launched: Launched = {
-    process,
-    ended: undefined,
-    exited: new Promise((resolve) => {
-      const settle = (how: string): void => {
-        launched.ended ??= how;
-        log.end(() => resolve());
-      };
-      process.once('error', (error) => settle(error.message));
-      process.once('exit', (code, signal) => settle(signal ?? `exit code ${code}`));
-    }),
-  };
-  return launched;
-}
-
-async function stopChild(child: Launched): Promise<void> {
-  if (child.ended !== undefined || child.process.pid === undefined) return child.exited;
-  const group = -child.process.pid;
-  process.kill(group, 'SIGTERM');
-  const force = setTimeout(() => {
-    if (child.ended === undefined) process.kill(group, 'SIGKILL');
-  }, STOP_GRACE_MS);
-  await child.exited;
-  clearTimeout(force);
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
 }

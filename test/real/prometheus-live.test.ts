@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { DASHBOARDS } from '../../scripts/grafana/dashboards.ts';
 import { parseExposition } from '../../src/formats/prometheus-text/parse.ts';
 import {
   type ConsumerQuery,
@@ -178,6 +179,28 @@ describe.skipIf(realPart('prometheus').skip)('a real Prometheus that scrapes kva
       return failures.length === 0;
     };
     await eventually(allAnswered, WITHIN_MS, () => failures.join('\n'));
+  });
+
+  test('fills every panel of the dashboards', async () => {
+    const targets = DASHBOARDS.flatMap(({ rows }) => rows)
+      .flatMap(({ panels }) => panels)
+      .flatMap((panel) => panel.targets.map((target) => ({ title: panel.title, ...target })));
+    expect(targets.length).toBeGreaterThan(40);
+    let empty: string[] = [];
+    const allFilled = async (): Promise<boolean> => {
+      empty = [];
+      for (const { title, legend, expr, quiet } of targets) {
+        const samples = await prometheus.query(
+          expr.replaceAll('$__rate_interval', '10s').replaceAll('$model', '.*'),
+        );
+        // A query about what does not happen here must be one that Prometheus understands, no more.
+        if (quiet !== undefined) continue;
+        if (samples.length === 0 || samples.some(({ value }) => !Number.isFinite(value)))
+          empty.push(`${title}, ${legend}: ${JSON.stringify(samples)}`);
+      }
+      return empty.length === 0;
+    };
+    await eventually(allFilled, WITHIN_MS, () => empty.join('\n'));
   });
 
   test('counts as many tokens at the frontend as the engines made', async () => {
