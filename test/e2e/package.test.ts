@@ -17,7 +17,7 @@ describe('the published package', () => {
       run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], ROOT),
     ) as [{ filename: string; files: { path: string }[] }];
     const tops = new Set(packed.files.map(({ path }) => path.split('/')[0]));
-    expect([...tops].sort()).toEqual(['LICENSE', 'README.md', 'assets', 'dist', 'package.json']);
+    expect([...tops].sort()).toEqual(['LICENSE', 'README.md', 'assets', 'deploy', 'dist', 'package.json']);
     const paths = packed.files.map(({ path }) => path);
     expect(paths).toContain('dist/bin/kvasir.js');
     expect(paths).toContain('assets/fonts/Inter-Regular.ttf');
