@@ -44,6 +44,10 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     summary: 'make a trace like a given one',
     load: async () => (await import('../commands/trace-synthesize.ts')).command,
   },
+  'trace agents': {
+    summary: 'make a trace of agents with growing contexts',
+    load: async () => (await import('../commands/trace-agents.ts')).command,
+  },
   doctor: {
     summary: 'examine engines and say what to mend',
     load: async () => (await import('../commands/doctor.ts')).command,
