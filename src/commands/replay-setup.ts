@@ -7,7 +7,7 @@ import { profileTiming } from '../engine/timing-profile.ts';
 import { decodeNpz } from '../formats/npz/npz.ts';
 import { ROUTER_MODES, ROUTER_SETTINGS, readRouterConfig } from '../kv/settings.ts';
 import type { ModeSpec, ReplayJob } from '../replay/replay-job.ts';
-import { parseSla, REPLAY_SETTINGS } from '../replay/settings.ts';
+import { parseSla, parseSpeeds, REPLAY_SETTINGS } from '../replay/settings.ts';
 import { type Workload, workloadOf } from '../replay/workload.ts';
 import { readTraceFile } from '../transport/trace-file.ts';
 import { ENGINE_SETTINGS, engineOptions } from '../worker/worker-settings.ts';
@@ -128,7 +128,13 @@ function jobOf(
 
 function topologyOf(settings: ReplayCommandSettings): ReplayJob['base']['topology'] {
   const { workers, prefillWorkers, decodeWorkers, handoffLatency: handoffLatencyMs } = settings;
-  if (prefillWorkers === undefined && decodeWorkers === undefined) return { kind: 'aggregated', workers };
+  if (prefillWorkers === undefined && decodeWorkers === undefined)
+    return { kind: 'aggregated', workers, speeds: parseSpeeds(settings.workerSpeed, workers) };
+  if (settings.workerSpeed.length > 0)
+    throw fail('KV_USAGE', {
+      reason: '--worker-speed is for workers that both prefill and decode',
+      mend: 'Leave it out, or use --workers.',
+    });
   if (prefillWorkers === undefined || decodeWorkers === undefined)
     throw fail('KV_USAGE', {
       reason: 'prefill and decode workers belong together',

@@ -11,16 +11,18 @@ import { promptOf } from './workload.ts';
 export interface AggregatedOptions extends FleetOptions {
   readonly engine: EngineSettings;
   readonly workers: number;
+  /** How fast each is; all alike where absent. */
+  readonly speeds?: readonly number[];
   readonly placement: Placement;
 }
 
 /** Replays a workload on workers that both prefill and decode. */
 export async function replayAggregated(options: AggregatedOptions): Promise<Recorder> {
-  const { engine, workers, placement, workload } = options;
+  const { engine, workers, speeds, placement, workload } = options;
   const fleet = new Fleet(options);
   const pool = new WorkerPool({
     name: 'agg',
-    engines: fleet.engines(workers, engine),
+    engines: fleet.engines(workers, engine, speeds),
     time: fleet.time,
     recorder: fleet.recorder,
     horizonNs: (othersDue) => fleet.horizonNs(placement, othersDue),

@@ -18,6 +18,8 @@ const COLUMNS: readonly Column[] = [
   { title: 'p99', figure: 'p99_ttft_ms', digits: 0 },
   { title: 'ITL p50', figure: 'median_itl_ms', digits: 1 },
   { title: 'p95', figure: 'p95_itl_ms', digits: 1 },
+  { title: 'E2E mean', figure: 'mean_e2e_latency_ms', digits: 0 },
+  { title: 'p95', figure: 'p95_e2e_latency_ms', digits: 0 },
   { title: 'out tok/s', figure: 'output_throughput_tok_s', digits: 0 },
   { title: 'goodput r/s', figure: 'goodput_request_throughput_rps', digits: 2 },
   { title: 'duration s', figure: 'duration_ms', digits: 1, scale: 1e-3 },
@@ -49,8 +51,20 @@ function cell(value: Estimate | undefined, { digits, scale = 1 }: Column): strin
   return value.halfWidth === undefined ? mean : `${mean} ±${(value.halfWidth * scale).toFixed(digits)}`;
 }
 
-function ratioLines({ baseline, modes }: Comparison): readonly string[] {
-  return modes.flatMap((summary) => ratioLine(summary, baseline));
+function ratioLines({ baseline, best, modes }: Comparison): readonly string[] {
+  return [
+    ...modes.flatMap((summary) => ratioLine(summary, baseline)),
+    ...modes.flatMap((summary) => regretLine(summary, best)),
+  ];
+}
+
+function regretLine({ mode, regretMs, lateRegretMs }: ModeSummary, best: string): readonly string[] {
+  if (regretMs === undefined || lateRegretMs === undefined || !Number.isFinite(regretMs.mean)) return [];
+  const shown = ({ mean, halfWidth }: Estimate): string =>
+    halfWidth === undefined ? mean.toFixed(0) : `${mean.toFixed(0)} ±${halfWidth.toFixed(0)}`;
+  return [
+    `${mode}: regret ${shown(regretMs)} ms a request against ${best}, ${shown(lateRegretMs)} ms in the second half`,
+  ];
 }
 
 function ratioLine({ mode, ratios }: ModeSummary, baseline: string): readonly string[] {

@@ -47,12 +47,15 @@ export class Fleet {
     this.#arrivals = new Arrivals(options.workload, options.load);
   }
 
-  /** The engines of one pool. */
-  engines(count: number, settings: EngineSettings): readonly EngineWorker[] {
+  /** The engines of one pool; `speeds` divides the durations of each, as it comes. */
+  engines(count: number, settings: EngineSettings, speeds: readonly number[] = []): readonly EngineWorker[] {
     const answer = drawnTokens(settings.seed, idRange(0, VOCABULARY));
     const { hasher } = this.#options;
     return Array.from({ length: count }, (_, stream) => {
-      return new EngineWorker({ settings, hasher, answer, stream, snapshots: false });
+      // A ratio of 0 stands for 1.
+      const speedupRatio = (settings.speedupRatio || 1) * (speeds[stream] ?? 1);
+      const own = speeds.length === 0 ? settings : { ...settings, speedupRatio };
+      return new EngineWorker({ settings: own, hasher, answer, stream, snapshots: false });
     });
   }
 

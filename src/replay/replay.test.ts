@@ -16,7 +16,7 @@ import { estimate } from './interval.ts';
 import { gapLatencies, latencyOf } from './latency.ts';
 import { requestRow } from './request-row.ts';
 import { type ReplaySpec, runReplay } from './run-replay.ts';
-import { parseSla } from './settings.ts';
+import { parseSla, parseSpeeds } from './settings.ts';
 import { workloadOf } from './workload.ts';
 
 const mini = workloadOf(
@@ -27,15 +27,16 @@ const parts = { hasher: new BlockHasher(), makeIndex: () => new NaiveIndex() };
 function spec(
   changes: Partial<ReplaySpec> & {
     workers?: number;
+    speeds?: readonly number[];
     engineOptions?: Partial<EngineOptions>;
     mode?: RouterConfig['mode'];
   },
 ) {
-  const { engineOptions, workers = 3, mode = 'kv', ...rest } = changes;
+  const { engineOptions, workers = 3, speeds = [], mode = 'kv', ...rest } = changes;
   return {
     workload: mini,
     engine: engineSettings({ timing: POLYNOMIAL_TIMING, ...engineOptions }),
-    topology: { kind: 'aggregated', workers },
+    topology: { kind: 'aggregated', workers, speeds },
     router: routerConfig({ mode }),
     load: { speedup: 1, maxInFlight: undefined },
     sla: { ttftMs: 500 },
@@ -88,6 +89,21 @@ describe('a replay with the KV router', () => {
     const outcomes = new Set(records.map(({ routing }) => routing[0]!.outcome));
     expect(outcomes).toEqual(new Set(['immediate', 'queued']));
     expect(report.completed_requests).toBe(120);
+  });
+
+  test('feels a slow worker, which only policies that watch load or learn come to avoid', async () => {
+    const share = async (mode: RouterConfig['mode'], speeds: readonly number[]) => {
+      const { report, records } = await runReplay(spec({ mode, workers: 3, speeds }), parts);
+      const slow = records.filter(({ routing }) => routing[0]!.worker === 2).length;
+      return { slow: slow / records.length, latency: report.mean_e2e_latency_ms! };
+    };
+    const even = await share('round-robin', []);
+    const uneven = await share('round-robin', [1, 1, 0.3]);
+    const learned = await share('thompson', [1, 1, 0.3]);
+    expect(uneven.slow).toBeCloseTo(1 / 3, 2);
+    expect(uneven.latency).toBeGreaterThan(1.3 * even.latency);
+    expect(learned.slow).toBeLessThan(0.25);
+    expect(learned.latency).toBeLessThan(uneven.latency);
   });
 
   test('ends at the time limit with the rest unfinished', async () => {
@@ -187,6 +203,26 @@ describe('statistics over gaps and seeds', () => {
     expect(comparison.modes[0]!.ratios!.p95_ttft_ms).toEqual({ mean: 0.5, halfWidth: 0 });
     expect(comparison.modes[1]!.ratios).toBeUndefined();
     expect(comparisonTable(comparison).at(-1)).toBe("kv: TTFT p95 is 0.500 ±0.000 of round-robin's");
+  });
+
+  test('tell regret against the mode that was best on average, seed by seed', () => {
+    const report = (ms: number) => ({ mean_e2e_latency_ms: ms, late_mean_e2e_latency_ms: ms / 2 });
+    const { best, modes } = compareModes([
+      { mode: 'kv', reports: [report(100), report(260)] },
+      { mode: 'thompson', reports: [report(110), report(230)] },
+    ]);
+    expect(best).toBe('thompson');
+    expect(modes[1]!.regretMs).toBeUndefined();
+    expect(modes[0]!.regretMs!.mean).toBe(10);
+    expect(modes[0]!.lateRegretMs!.mean).toBe(5);
+    expect(modes[0]!.regretMs!.halfWidth).toBeCloseTo((12.706 * Math.sqrt(800)) / Math.SQRT2, 9);
+  });
+
+  test('read speeds of workers, one for each', () => {
+    expect(parseSpeeds(['1', '0.4'], 2)).toEqual([1, 0.4]);
+    expect(parseSpeeds([], 2)).toEqual([]);
+    expect(() => parseSpeeds(['1', '0'], 2)).toThrow(/--worker-speed: 0 is not a number above 0/);
+    expect(() => parseSpeeds(['1'], 2)).toThrow(/names 1 workers of 2/);
   });
 
   test('read limits of good requests, and say what is wrong with them', () => {

@@ -63,6 +63,7 @@ export function summarizeReplay(input: ReportInput): Report {
     first_admission_prefix_cache_reused_ratio: ratio(sum(completed, firstReuse)),
     ...(sla === undefined ? {} : goodput(completed, sla, perSecond)),
     ...latencies(completed, input.gaps),
+    late_mean_e2e_latency_ms: latencyOf(lateHalf(completed).map(e2eOf)).mean,
   };
 }
 
@@ -117,6 +118,11 @@ function latencies(completed: readonly RequestRecord[], gaps: GapPool): Record<s
     ...keyed('e2e_latency_ms', latencyOf(completed.map(e2eOf))),
     ...keyed('output_token_throughput_per_user', userThroughput),
   };
+}
+
+/** Those that arrived later than half of them. */
+function lateHalf(records: readonly RequestRecord[]): readonly RequestRecord[] {
+  return [...records].sort((a, b) => a.arrivalNs - b.arrivalNs).slice(Math.floor(records.length / 2));
 }
 
 function keyed(name: string, latency: Latency): Record<string, number> {

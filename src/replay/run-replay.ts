@@ -30,7 +30,12 @@ export interface ReplaySpec {
 }
 
 export type Topology =
-  | { readonly kind: 'aggregated'; readonly workers: number }
+  | {
+      readonly kind: 'aggregated';
+      readonly workers: number;
+      /** How fast each is; empty where all are alike. Routers are not told. */
+      readonly speeds: readonly number[];
+    }
   | {
       readonly kind: 'disaggregated';
       readonly prefillWorkers: number;
@@ -82,7 +87,7 @@ function runTopology(
     return { engine, workers, placement };
   };
   if (topology.kind === 'aggregated')
-    return replayAggregated({ ...fleet, ...role(topology.workers, spec.router) });
+    return replayAggregated({ ...fleet, ...role(topology.workers, spec.router), speeds: topology.speeds });
   return replayDisaggregated({
     ...fleet,
     prefill: role(topology.prefillWorkers, spec.router),

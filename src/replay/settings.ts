@@ -16,6 +16,10 @@ export const REPLAY_SETTINGS = {
   repair: flag({ help: 'cut rows whose lengths and ids disagree, instead of failing' }),
   limit: int({ min: 1, help: 'replay only so many leading rows' }),
   workers: int({ default: 4, min: 1, max: 4096, aliases: ['--num-workers'], help: 'simulated workers' }),
+  workerSpeed: list({
+    placeholder: 'X,X,…',
+    help: 'how fast each of --workers is, as in 1,1,1,0.4 with a slow one; routers are not told',
+  }),
   prefillWorkers: int({
     min: 1,
     max: 4096,
@@ -91,6 +95,23 @@ export const REPLAY_SETTINGS = {
     help: 'write report.json and, per mode and seed, the requests as JSON lines',
   }),
 };
+
+/** Reads `1,1,1,0.4`: one factor above 0 for each worker, or none at all. */
+export function parseSpeeds(values: readonly string[], workers: number): readonly number[] {
+  const speeds = values.map(Number);
+  const invalid = (value: string, reason: string) =>
+    fail('KV_SETTING_INVALID', {
+      setting: '--worker-speed',
+      value,
+      reason,
+      mend: `Give ${workers} numbers above 0, as many as --workers, or none.`,
+    });
+  for (const [i, speed] of speeds.entries())
+    if (!(speed > 0 && Number.isFinite(speed))) throw invalid(values[i]!, 'is not a number above 0');
+  if (speeds.length > 0 && speeds.length !== workers)
+    throw invalid(values.join(), `names ${speeds.length} workers of ${workers}`);
+  return speeds;
+}
 
 /** Reads `ttft:200,itl:20,e2e:5000`; `tpot` is another name for `itl`. */
 export function parseSla(value: string | undefined): Sla | undefined {
