@@ -1,16 +1,17 @@
+import { Beliefs } from './thompson-beliefs.ts';
 import type { Draws } from './thompson-draws.ts';
+import { FleetLatency, type JobLoad } from './thompson-fleet.ts';
 import { decodeCost, iatFactor, type Level, prefillLevel } from './thompson-levels.ts';
-import { LinearModel } from './thompson-linear.ts';
 import type { ThompsonParameters } from './thompson-parameters.ts';
-import { Rewards } from './thompson-rewards.ts';
+import { Rewards, rewardOf } from './thompson-rewards.ts';
 import {
-  FEATURE_NAMES,
   features,
   loadFactor,
   pickByDraw,
   prefillCost,
   type RequestView,
   softmaxOfScores,
+  speedOf,
   stickiness,
   type WorkerView,
 } from './thompson-scores.ts';
@@ -33,8 +34,9 @@ export interface BanditRequest {
 
 export interface BanditChoice {
   readonly row: number;
+  /** Of each row, averaged over the draws. */
   readonly scores: Float64Array;
-  /** Of each row, given what was drawn for the scores. */
+  /** Of each row, given what was drawn for the scores: the law that the row was drawn by. */
   readonly probabilities: Float64Array;
 }
 
@@ -50,23 +52,18 @@ export interface Lesson {
   readonly baseline: number;
 }
 
-/** What is believed of one worker. */
-export interface WorkerBelief {
-  readonly model: LinearModel;
-  alpha: number;
-  beta: number;
-}
-
 interface Pending {
   readonly worker: string;
   readonly x: Float64Array;
   readonly osl: Level;
   readonly prefill: Level;
+  readonly load: JobLoad;
   readonly startS: number;
 }
 
 const WORST = -1e9;
-const MAX_BELIEFS = 4096;
+/** Kvasir's models learn how far a reward is from this, so that a worker nobody knows is as good as any. */
+const USUAL_REWARD = 0.5;
 const LEAST_SESSION_S = 60;
 const DEFAULT_IAT_MS = 250;
 
@@ -77,8 +74,11 @@ const DEFAULT_IAT_MS = 250;
 export class ThompsonBandit {
   readonly parameters: ThompsonParameters;
   readonly sessions: Sessions;
+  /** Baselines of the reference's rules. */
   readonly rewards: Rewards;
-  readonly beliefs = new Map<string, WorkerBelief>();
+  /** The baseline of Kvasir's. */
+  readonly fleet = new FleetLatency();
+  readonly beliefs: Beliefs;
   readonly #draws: Draws;
   readonly #pending = new Map<string | number, Pending>();
   readonly #pendingOf = new Map<string, number>();
@@ -88,10 +88,8 @@ export class ThompsonBandit {
     this.parameters = parameters;
     this.#draws = draws;
     this.sessions = new Sessions(parameters.maxSessions);
-    this.rewards = new Rewards(
-      parameters.latencyEmaAlpha,
-      parameters.rules === 'reference' ? 'worker' : 'fleet',
-    );
+    this.beliefs = new Beliefs(parameters);
+    this.rewards = new Rewards(parameters.latencyEmaAlpha);
   }
 
   /** Decisions whose outcome is not known yet. */
@@ -101,16 +99,6 @@ export class ThompsonBandit {
 
   pendingOf(worker: string): number {
     return this.#pendingOf.get(worker) ?? 0;
-  }
-
-  belief(worker: string): WorkerBelief {
-    let belief = this.beliefs.get(worker);
-    if (belief === undefined) {
-      const { lambda, forgetRate } = this.parameters;
-      belief = { model: new LinearModel(FEATURE_NAMES.length, lambda, forgetRate), alpha: 1, beta: 1 };
-      this.beliefs.set(worker, belief);
-    }
-    return belief;
   }
 
   /** Scores the views, draws one, and remembers the decision until its outcome comes. */
@@ -124,13 +112,7 @@ export class ThompsonBandit {
       iatFactor: iatFactor(request.iat),
       last: session?.worker,
     };
-    const scores = Float64Array.from(views, (each) => this.#score(view, each));
-    const { temperatureBase, exploration } = this.parameters;
-    const probabilities = softmaxOfScores(
-      scores,
-      temperatureBase / (1 + view.reuse * view.iatFactor),
-      this.parameters,
-    ).map((p) => (1 - exploration) * p + exploration / views.length);
+    const { scores, probabilities } = this.#weigh(view, views);
     const row = pickByDraw(probabilities, this.#draws.uniform());
     if (request.queryOnly !== true) this.#remember(request, view, views[row]!, nowS);
     return { row, scores, probabilities };
@@ -140,13 +122,10 @@ export class ThompsonBandit {
   learn(decision: string | number, { success, latencyMs, outputTokens }: BanditOutcome): Lesson | undefined {
     const pending = this.#settle(decision);
     if (pending === undefined) return undefined;
-    const { worker, osl, prefill } = pending;
-    const { reward, baseline } = this.rewards.judge(
-      { worker, osl, prefill },
-      latencyMs,
-      outputTokens,
-      success,
-    );
+    const { worker, osl, prefill, load } = pending;
+    const { reward, baseline } = this.#isReference
+      ? this.rewards.judge({ worker, osl, prefill }, latencyMs, outputTokens, success)
+      : this.#judgeByFleet(worker, load, latencyMs, outputTokens, success);
     this.#teach(pending, reward);
     return { worker, reward, baseline };
   }
@@ -156,18 +135,19 @@ export class ThompsonBandit {
     this.#settle(decision);
   }
 
-  /** The worker left. What is believed of it is kept only if it can be told again when it returns. */
-  retire(worker: string, keep: boolean): void {
-    if (!keep || this.beliefs.size > MAX_BELIEFS) this.beliefs.delete(worker);
+  /** The worker left; what is believed of it is kept only if it can be told again when it returns. */
+  retire(worker: string, keep: boolean, nowS: number): void {
+    if (keep) this.beliefs.leave(worker, nowS);
+    else this.beliefs.delete(worker);
     this.rewards.forget(worker);
   }
 
   /** Takes in a reward (cut to 0..1) for a worker as such, whatever the request. */
   reward(worker: string, reward: number): void {
-    const belief = this.belief(worker);
+    const belief = this.beliefs.of(worker);
     const r = Math.min(1, Math.max(0, reward));
     // The reference's Beta bandit never forgets.
-    const kept = this.parameters.rules === 'reference' ? 1 : this.parameters.forgetRate;
+    const kept = this.#isReference ? 1 : this.parameters.forgetRate;
     belief.alpha = 1 + kept * (belief.alpha - 1) + r;
     belief.beta = 1 + kept * (belief.beta - 1) + 1 - r;
   }
@@ -177,30 +157,70 @@ export class ThompsonBandit {
     return this.#pending.get(decision)?.x;
   }
 
-  #score(request: RequestView, view: WorkerView): number {
-    const { parameters } = this;
-    const { rules, baseTsWeight, v, costWeight } = parameters;
-    const { worker } = view;
-    const outstanding = this.sessions.outstanding(worker);
-    const x = features(parameters, request, view, outstanding);
-    const belief = this.belief(worker);
-    const draw = this.#draws.beta(belief.alpha, belief.beta);
-    const learned =
-      rules === 'reference'
-        ? belief.model.sampleByCoefficients(x, v, this.#draws)
-        : belief.model.sample(x, v, this.#draws);
-    const exploring = (baseTsWeight / (1 + request.reuse * request.iatFactor)) * draw;
-    const score =
-      rules === 'reference'
-        ? (learned + exploring + stickiness(parameters, request, view)) *
-          loadFactor(parameters, request, view, outstanding)
-        : learned + exploring + this.#cachedStickiness(request, view) - costWeight * view.excessCost;
-    return Number.isFinite(score) ? score : WORST;
+  get #isReference(): boolean {
+    return this.parameters.rules === 'reference';
   }
 
-  /** A conversation is worth its cached prefix: without one there is nothing to return to. */
-  #cachedStickiness(request: RequestView, view: WorkerView): number {
-    return view.worker === request.last ? view.overlap * stickiness(this.parameters, request, view) : 0;
+  #judgeByFleet(worker: string, load: JobLoad, latencyMs: number, outputTokens: number, success: boolean) {
+    const baseline = this.fleet.expectMs(load, outputTokens) ?? latencyMs;
+    if (!success) return { reward: 0, baseline };
+    this.fleet.learn(this.beliefs.of(worker), load, outputTokens, latencyMs);
+    return { reward: rewardOf(latencyMs, baseline), baseline };
+  }
+
+  /** Scores and probabilities, averaged over draws from the beliefs. */
+  #weigh(request: RequestView, views: readonly WorkerView[]): Omit<BanditChoice, 'row'> {
+    const { temperatureBase, exploration, draws } = this.parameters;
+    const temperature = temperatureBase / (1 + request.reuse * request.iatFactor);
+    const score = this.#isReference ? this.#referenceScores(request) : this.#scores(request, views);
+    const scores = new Float64Array(views.length);
+    const probabilities = new Float64Array(views.length).fill(exploration / views.length);
+    for (let draw = 0; draw < draws; draw++) {
+      const drawn = Float64Array.from(views, (view, i) => finite(score(view, i)));
+      const shares = softmaxOfScores(drawn, temperature, this.parameters);
+      for (let i = 0; i < views.length; i++) {
+        scores[i]! += drawn[i]! / draws;
+        probabilities[i]! += ((1 - exploration) * shares[i]!) / draws;
+      }
+    }
+    return { scores, probabilities };
+  }
+
+  #referenceScores(request: RequestView): (view: WorkerView) => number {
+    const { parameters } = this;
+    const weight = parameters.baseTsWeight / (1 + request.reuse * request.iatFactor);
+    return (view) => {
+      const outstanding = this.sessions.outstanding(view.worker);
+      const { alpha, beta, model } = this.beliefs.of(view.worker);
+      const exploring = weight * this.#draws.beta(alpha, beta);
+      const x = features(parameters, request, view, outstanding);
+      const learned = model.sampleByCoefficients(x, parameters.v, this.#draws);
+      return (
+        (learned + exploring + stickiness(parameters, request, view)) *
+        loadFactor(parameters, request, view, outstanding)
+      );
+    };
+  }
+
+  /**
+   * Minus the logarithm of what a worker would take: its work times its slowness, as drawn; a conversation's cached
+   * prefix counts in its favour.
+   */
+  #scores(request: RequestView, views: readonly WorkerView[]): (view: WorkerView, i: number) => number {
+    const { parameters } = this;
+    const { slownessWeight, negligibleWork, v } = parameters;
+    const known = views.map((view) => {
+      const x = features(parameters, request, view, this.sessions.outstanding(view.worker));
+      const { mean, deviation } = this.beliefs.of(view.worker).model.predict(x);
+      // Without a cached prefix there is nothing to return to.
+      const cached = view.worker === request.last ? view.overlap : 0;
+      const certain = cached * stickiness(parameters, request, view) - Math.log(view.work + negligibleWork);
+      return { reward: USUAL_REWARD + mean, spread: v * deviation, certain };
+    });
+    return (_, i) => {
+      const { reward, spread, certain } = known[i]!;
+      return certain + slownessWeight * speedOf(reward + spread * this.#draws.normals(1)[0]!);
+    };
   }
 
   #remember(request: BanditRequest, view: RequestView, chosen: WorkerView, nowS: number): void {
@@ -218,22 +238,17 @@ export class ThompsonBandit {
         decodeCost: view.decodeCost,
         prefillCost: prefill,
         iatFactor: view.iatFactor,
-        expiresS:
-          parameters.rules === 'reference'
-            ? Number.POSITIVE_INFINITY
-            : nowS + Math.max(LEAST_SESSION_S, idleS),
+        expiresS: this.#isReference ? Number.POSITIVE_INFINITY : nowS + Math.max(LEAST_SESSION_S, idleS),
       });
     }
     // The reference learns from features that hold this request already; Kvasir from those it scored.
-    const x =
-      parameters.rules === 'reference'
-        ? features(parameters, view, chosen, sessions.outstanding(worker))
-        : scored;
+    const x = this.#isReference ? features(parameters, view, chosen, sessions.outstanding(worker)) : scored;
     this.#pending.set(request.decision, {
       worker,
       x,
       osl: request.osl,
       prefill: prefillLevel(prefill),
+      load: chosen.load,
       startS: nowS,
     });
     this.#pendingOf.set(worker, this.pendingOf(worker) + 1);
@@ -252,19 +267,26 @@ export class ThompsonBandit {
 
   #teach({ worker, x }: Pending, reward: number): void {
     this.reward(worker, reward);
-    this.belief(worker).model.learn(x, reward);
+    const { model } = this.beliefs.of(worker);
+    if (this.#isReference) model.reward(x, reward);
+    else model.learn(x, reward - USUAL_REWARD);
   }
 
   #sweep(nowS: number): void {
-    const { feedbackTimeoutS, sweepIntervalS, timeoutReward, rules } = this.parameters;
+    const { feedbackTimeoutS, sweepIntervalS, timeoutReward } = this.parameters;
     if (nowS - this.#sweptS < sweepIntervalS) return;
     this.#sweptS = nowS;
-    if (rules === 'kvasir') this.sessions.expire(nowS);
+    if (!this.#isReference) this.sessions.expire(nowS);
+    this.beliefs.expire(nowS);
     for (const [decision, { startS }] of this.#pending) {
       // Oldest first.
       if (nowS - startS < feedbackTimeoutS) break;
       const pending = this.#settle(decision)!;
-      if (rules === 'reference') this.#teach(pending, timeoutReward);
+      if (this.#isReference) this.#teach(pending, timeoutReward);
     }
   }
+}
+
+function finite(score: number): number {
+  return Number.isFinite(score) ? score : WORST;
 }

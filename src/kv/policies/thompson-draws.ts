@@ -1,4 +1,5 @@
 import type { Random } from '../../base/random.ts';
+import { gamma, normal } from '../../math/distributions.ts';
 
 /** What a Thompson policy draws; tests give the draws of a recorded run. */
 export interface Draws {
@@ -10,27 +11,13 @@ export interface Draws {
 }
 
 export function randomDraws(random: Random): Draws {
-  const normal = (): number =>
-    Math.sqrt(-2 * Math.log1p(-random.next())) * Math.cos(2 * Math.PI * random.next());
   return {
-    normals: (count) => Float64Array.from({ length: count }, normal),
+    normals: (count) => Float64Array.from({ length: count }, () => normal(random)),
     beta: (alpha, beta) => {
-      const a = gamma(random, normal, alpha);
-      const b = gamma(random, normal, beta);
+      const a = gamma(random, alpha);
+      const b = gamma(random, beta);
       return a + b === 0 ? 0.5 : a / (a + b);
     },
     uniform: () => random.next(),
   };
-}
-
-/** Gamma of the given shape and scale 1 (Marsaglia and Tsang 2000). */
-function gamma(random: Random, normal: () => number, shape: number): number {
-  if (shape < 1) return gamma(random, normal, shape + 1) * (1 - random.next()) ** (1 / shape);
-  const d = shape - 1 / 3;
-  const c = 1 / Math.sqrt(9 * d);
-  for (;;) {
-    const x = normal();
-    const v = (1 + c * x) ** 3;
-    if (v > 0 && Math.log1p(-random.next()) < x * x * 0.5 + d - d * v + d * Math.log(v)) return d * v;
-  }
 }

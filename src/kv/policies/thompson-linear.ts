@@ -41,10 +41,14 @@ export class LinearModel {
     return [...this.#mean];
   }
 
-  /** Takes in a reward of 0..1 (cut to it) for features x. */
-  learn(x: ArrayLike<number>, reward: number): void {
+  /** Takes in a reward, cut to 0..1. */
+  reward(x: ArrayLike<number>, reward: number): void {
+    this.learn(x, Math.min(1, Math.max(0, reward)));
+  }
+
+  /** Takes in what came of features x. */
+  learn(x: ArrayLike<number>, value: number): void {
     const { size } = this;
-    const r = Math.min(1, Math.max(0, reward));
     const phi = this.#phi;
     for (let i = 0; i < size; i++) {
       for (let j = 0; j <= i; j++) {
@@ -53,7 +57,7 @@ export class LinearModel {
         this.#a[i * size + j] = value;
         this.#a[j * size + i] = value;
       }
-      this.#b[i] = phi * this.#b[i]! + r * x[i]!;
+      this.#b[i] = phi * this.#b[i]! + value * x[i]!;
     }
     this.#stale = true;
   }

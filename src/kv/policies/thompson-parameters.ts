@@ -34,10 +34,16 @@ export interface ThompsonParameters {
   readonly sweepIntervalS: number;
   readonly timeoutReward: number;
   readonly latencyEmaAlpha: number;
-  /** Kvasir's rules: weight of the KV cost, in prompts' worth of work, against rewards of 0..1. */
-  readonly costWeight: number;
+  /** Kvasir's rules: what a worker's slowness counts, as an exponent, against the work it would have to do. */
+  readonly slownessWeight: number;
+  /** Kvasir's rules: tokens of work that are no reason to go elsewhere. */
+  readonly negligibleWork: number;
+  /** Kvasir's rules: factor on all features but the bias; less of it takes workers more for alike in all contexts. */
+  readonly contextScale: number;
   /** Kvasir's rules: least probability of all candidates together to be drawn evenly. */
   readonly exploration: number;
+  /** Draws of the beliefs that a choice averages over; its probabilities are exact given these. */
+  readonly draws: number;
   /** Kvasir's rules: sessions and decisions kept at most. */
   readonly maxSessions: number;
   readonly maxPending: number;
@@ -71,24 +77,31 @@ export const REFERENCE_THOMPSON: ThompsonParameters = {
   sweepIntervalS: 5,
   timeoutReward: 0,
   latencyEmaAlpha: 0.2,
-  costWeight: 0,
+  slownessWeight: 0,
+  negligibleWork: 0,
+  contextScale: 1,
   exploration: 0,
+  draws: 1,
   maxSessions: Number.POSITIVE_INFINITY,
   maxPending: Number.POSITIVE_INFINITY,
 };
 
-/** Mended: costs are subtracted, rewards compare with the fleet, what is kept is bounded. */
+/** Mended: work counts in the open, rewards compare with the fleet, what is kept is bounded. */
 export const KVASIR_THOMPSON: ThompsonParameters = {
   ...REFERENCE_THOMPSON,
   rules: 'kvasir',
-  baseTsWeight: 0.02,
+  // The linear model explores by itself.
+  baseTsWeight: 0,
   temperatureBase: 0.01,
   temperatureMin: 0,
-  v: 0.05,
+  v: 0.1,
   // A long generation is no failure: only what says nothing for so long is given up, without a lesson.
   feedbackTimeoutS: 3600,
-  costWeight: 1,
+  slownessWeight: 1.5,
+  negligibleWork: 2048,
+  contextScale: 0.3,
   exploration: 0.005,
+  draws: 16,
   maxSessions: 65_536,
   maxPending: 65_536,
 };

@@ -16,36 +16,37 @@ export interface Reward {
 
 const LEAST_BASELINE = 0.001;
 
+/** Reward of a latency against the usual one, 0..1: half is as usual. */
+export function rewardOf(latency: number, baseline: number): number {
+  return 1 / (1 + latency / Math.max(LEAST_BASELINE, baseline));
+}
+
 /**
- * Turns latencies into rewards of 0..1: 1 / (1 + latency / baseline), so that 0.5 is as usual. Latency is taken per
- * output token where there are some, with baselines of its own. The reference compares a worker with itself, which
- * makes every worker average in the end; by `fleet` it is compared with all workers at the same kind of request.
+ * The reference's rewards: latency, per output token where there are some, against moving averages of the same worker
+ * at the same kind of request. In the end every worker is average.
  */
 export class Rewards {
   readonly #averages = new Map<string, number>();
   readonly #alpha: number;
-  readonly #scope: 'worker' | 'fleet';
 
-  constructor(alpha: number, scope: 'worker' | 'fleet') {
+  constructor(alpha: number) {
     this.#alpha = alpha;
-    this.#scope = scope;
   }
 
   /** Baselines move only on success, after the reward is computed. */
   judge(context: RewardContext, latencyMs: number, outputTokens: number, success: boolean): Reward {
     const perToken = outputTokens > 0;
     const metric = perToken ? latencyMs / outputTokens : latencyMs;
-    const keys = this.#keys(context, perToken);
+    const keys = keysOf(context, perToken);
     const known = keys.find((key) => this.#averages.has(key));
     const baseline = known === undefined ? Math.max(1, metric) : this.#averages.get(known)!;
     if (!success) return { metric, perToken, baseline, reward: 0 };
-    const reward = 1 / (1 + metric / Math.max(LEAST_BASELINE, baseline));
     for (const key of keys) {
       const before = this.#averages.get(key);
       const after = before === undefined ? metric : this.#alpha * metric + (1 - this.#alpha) * before;
       this.#averages.set(key, after);
     }
-    return { metric, perToken, baseline, reward };
+    return { metric, perToken, baseline, reward: rewardOf(metric, baseline) };
   }
 
   /** Average latency of the whole fleet. */
@@ -54,7 +55,7 @@ export class Rewards {
   }
 
   bucket(context: RewardContext, perToken: boolean): number | undefined {
-    return this.#averages.get(this.#keys(context, perToken)[0]!);
+    return this.#averages.get(keysOf(context, perToken)[0]!);
   }
 
   entries(): readonly (readonly [string, number])[] {
@@ -69,14 +70,11 @@ export class Rewards {
     for (const key of this.#averages.keys())
       if (key.startsWith(`worker|${worker}|`)) this.#averages.delete(key);
   }
+}
 
-  #keys({ worker, osl, prefill }: RewardContext, perToken: boolean): readonly string[] {
-    const mode = modeOf(perToken);
-    const kind = `${osl}|${prefill}|${mode}`;
-    return this.#scope === 'fleet'
-      ? [`fleet|${kind}`, `all|${mode}`]
-      : [`worker|${worker}|${kind}`, `worker|${worker}|${mode}`, `all|${mode}`];
-  }
+function keysOf({ worker, osl, prefill }: RewardContext, perToken: boolean): readonly string[] {
+  const mode = modeOf(perToken);
+  return [`worker|${worker}|${osl}|${prefill}|${mode}`, `worker|${worker}|${mode}`, `all|${mode}`];
 }
 
 function modeOf(perToken: boolean): string {

@@ -1,3 +1,4 @@
+import type { JobLoad } from './thompson-fleet.ts';
 import type { ThompsonParameters } from './thompson-parameters.ts';
 
 /** What is known of a candidate when it is scored. */
@@ -8,8 +9,9 @@ export interface WorkerView {
   readonly queue: number;
   /** Share of the prompt that it has cached. */
   readonly overlap: number;
-  /** KV cost above the cheapest candidate's, in prompts; read by Kvasir's rules only. */
-  readonly excessCost: number;
+  /** Read by Kvasir's rules only: its KV cost in tokens, and the load that the request meets. */
+  readonly work: number;
+  readonly load: JobLoad;
 }
 
 /** What is known of the request, the same for all candidates. */
@@ -50,9 +52,9 @@ export function features(
   { worker, gpu, queue, overlap }: WorkerView,
   outstanding: number,
 ): Float64Array {
-  const { gpuPenaltyWeight, queuePenaltyWeight } = parameters;
+  const { gpuPenaltyWeight, queuePenaltyWeight, contextScale } = parameters;
   const load = gpuPenaltyWeight * Math.max(0, gpu) + queuePenaltyWeight * Math.max(0, queue);
-  return Float64Array.of(
+  const x = Float64Array.of(
     1,
     1 / (1 + load),
     overlap,
@@ -63,6 +65,8 @@ export function features(
     request.iatFactor / 1.5,
     Math.tanh(0.25 * request.reuse),
   );
+  for (let i = 1; i < x.length; i++) x[i]! *= contextScale;
+  return x;
 }
 
 /** What a candidate gains by having served the conversation, or loses by not having. */
@@ -98,6 +102,14 @@ export function loadFactor(
   const factor = 1 / (1 + Math.max(0, load));
   return worker === request.last && request.reuse > 0 ? Math.max(factor, parameters.stickyLoadFloor) : factor;
 }
+
+/** What a reward says of latency: minus the logarithm of its ratio to the usual one. Extremes are cut: draws may pass 0 and 1. */
+export function speedOf(reward: number): number {
+  const r = Math.min(1 - LEAST_REWARD, Math.max(LEAST_REWARD, reward));
+  return Math.log(r / (1 - r));
+}
+
+const LEAST_REWARD = 0.05;
 
 /** Probabilities of scores at a temperature within its limits; 0 gives all to the best. */
 export function softmaxOfScores(

@@ -1,11 +1,10 @@
 import { z } from 'zod';
 import { fail } from '../../base/errors.ts';
 import type { ThompsonBandit } from './thompson-bandit.ts';
+import { FLEET_SIZE } from './thompson-fleet.ts';
 import { FEATURE_NAMES } from './thompson-scores.ts';
 
-const VERSION = 1;
-// Half of what was learned is forgotten in a day of absence: fleets and their neighbours change.
-const HALF_LIFE_MS = 86_400_000;
+const VERSION = 2;
 const N = FEATURE_NAMES.length;
 
 const belief = z.strictObject({
@@ -13,6 +12,9 @@ const belief = z.strictObject({
   b: z.array(z.number()).length(N),
   alpha: z.number().min(1),
   beta: z.number().min(1),
+  slowness: z.number(),
+  /** How long the worker had been away. */
+  absent_s: z.number().min(0),
 });
 const schema = z.strictObject({
   schema: z.literal('kvasir.thompson'),
@@ -24,10 +26,19 @@ const schema = z.strictObject({
   forget_rate: z.number(),
   workers: z.record(z.string(), belief),
   baselines: z.array(z.tuple([z.string(), z.number().positive()])),
+  fleet: z.strictObject({
+    a: z.array(z.number()).length(FLEET_SIZE * FLEET_SIZE),
+    b: z.array(z.number()).length(FLEET_SIZE),
+    lessons: z.number().int().min(0),
+  }),
 });
 
 /** What a bandit has learned, for a file. */
-export function banditState({ parameters, beliefs, rewards }: ThompsonBandit, wallMs: number): object {
+export function banditState(
+  { parameters, beliefs, rewards, fleet }: ThompsonBandit,
+  nowS: number,
+  wallMs: number,
+): object {
   return {
     schema: 'kvasir.thompson',
     version: VERSION,
@@ -37,17 +48,21 @@ export function banditState({ parameters, beliefs, rewards }: ThompsonBandit, wa
     lambda: parameters.lambda,
     forget_rate: parameters.forgetRate,
     workers: Object.fromEntries(
-      [...beliefs].map(([worker, { model, alpha, beta }]) => [
+      [...beliefs.entries()].map(([worker, { model, alpha, beta, slowness }]) => [
         worker,
-        { a: model.a, b: model.b, alpha, beta },
+        { a: model.a, b: model.b, alpha, beta, slowness, absent_s: beliefs.absentS(worker, nowS) },
       ]),
     ),
     baselines: rewards.entries(),
+    fleet: { a: fleet.model.a, b: fleet.model.b, lessons: fleet.lessons },
   };
 }
 
-/** Takes in what was saved, weaker by its age. Throws `KV_THOMPSON_STATE` for what another bandit has learned. */
-export function restoreBandit(bandit: ThompsonBandit, saved: unknown, wallMs: number): void {
+/**
+ * Takes in what was saved, weaker by its age. Its workers count as away until they are seen. Throws
+ * `KV_THOMPSON_STATE` for what another bandit has learned, and then changes nothing.
+ */
+export function restoreBandit(bandit: ThompsonBandit, saved: unknown, nowS: number, wallMs: number): void {
   const parsed = schema.safeParse(saved);
   if (!parsed.success) {
     const { path, message } = parsed.error.issues[0]!;
@@ -64,13 +79,17 @@ export function restoreBandit(bandit: ThompsonBandit, saved: unknown, wallMs: nu
           ? 'its features are others'
           : undefined;
   if (unlike !== undefined) throw fail('KV_THOMPSON_STATE', { reason: unlike });
-  const share = 0.5 ** (Math.max(0, wallMs - data.saved_at_ms) / HALF_LIFE_MS);
-  for (const [worker, { a, b, alpha, beta }] of Object.entries(data.workers)) {
-    const into = bandit.belief(worker);
+  const { beliefs, rewards, fleet } = bandit;
+  const ageS = Math.max(0, wallMs - data.saved_at_ms) / 1000;
+  for (const [worker, { a, b, alpha, beta, slowness, absent_s: absentS }] of Object.entries(data.workers)) {
+    const into = beliefs.of(worker);
     into.model.restore(a, b);
-    into.model.age(share);
-    into.alpha = 1 + share * (alpha - 1);
-    into.beta = 1 + share * (beta - 1);
+    into.alpha = alpha;
+    into.beta = beta;
+    into.slowness = slowness;
+    beliefs.leave(worker, nowS - ageS - absentS);
   }
-  bandit.rewards.restore(data.baselines);
+  rewards.restore(data.baselines);
+  fleet.model.restore(data.fleet.a, data.fleet.b);
+  fleet.lessons = data.fleet.lessons;
 }

@@ -24,6 +24,7 @@ const FULL_AT_REQUESTS = 20;
 export function thompsonPolicy(name: string, parameters: ThompsonParameters, parts: ThompsonParts): Policy {
   const { blockSize, clock, random } = parts;
   const bandit = new ThompsonBandit(parameters, randomDraws(random));
+  const nowS = (): number => (clock?.nowMs() ?? 0) / 1000;
   const names = new Map<number, string>();
   const nameOf = (rank: number): string => names.get(rank) ?? `#${rank}`;
   return {
@@ -32,23 +33,28 @@ export function thompsonPolicy(name: string, parameters: ThompsonParameters, par
     choose(request, table, costs, decision) {
       kvCosts(request.isl, blockSize, request.weights, table, costs);
       const views = viewsOf(request, table, costs, blockSize, nameOf);
-      const nowS = (clock?.nowMs() ?? 0) / 1000;
-      const { row, scores } = bandit.choose(banditRequest(request, decision), views, nowS);
+      const { row, scores } = bandit.choose(banditRequest(request, decision), views, nowS());
       for (let i = 0; i < table.count; i++) costs[i] = -scores[i]!;
       return row;
     },
-    rankAdded: (rank, worker) => void names.set(rank, worker),
+    rankAdded(rank, worker) {
+      names.set(rank, worker);
+      bandit.beliefs.return(worker, nowS());
+    },
     rankRemoved(rank) {
       // What is believed of a named worker waits for its return; the id may become another's.
-      bandit.retire(nameOf(rank), names.has(rank));
+      bandit.retire(nameOf(rank), names.has(rank), nowS());
       names.delete(rank);
     },
     learn({ decision, outcome, latencyMs, outputTokens }) {
       if (outcome === 'cancelled') bandit.cancel(decision);
       else bandit.learn(decision, { success: outcome === 'success', latencyMs, outputTokens });
     },
-    state: (wallMs) => banditState(bandit, wallMs),
-    restore: (state, wallMs) => restoreBandit(bandit, state, wallMs),
+    state: (wallMs) => banditState(bandit, nowS(), wallMs),
+    restore(state, wallMs) {
+      restoreBandit(bandit, state, nowS(), wallMs);
+      for (const worker of names.values()) bandit.beliefs.return(worker, nowS());
+    },
   };
 }
 
@@ -59,14 +65,16 @@ function viewsOf(
   blockSize: number,
   nameOf: (rank: number) => string,
 ): readonly WorkerView[] {
-  const promptBlocks = Math.max(1, isl / blockSize);
-  const cheapest = Math.min(...costs.subarray(0, table.count));
   return Array.from({ length: table.count }, (_, row) => ({
     worker: nameOf(table.rank[row]!),
     gpu: Math.min(1, table.activeRequests[row]! / FULL_AT_REQUESTS),
     queue: table.activeRequests[row]!,
     overlap: Math.min(1, table.cachedTokens[row]! / isl),
-    excessCost: (costs[row]! - cheapest) / promptBlocks,
+    work: Math.max(0, costs[row]!) * blockSize,
+    load: {
+      prefillTokens: table.prefillTokens[row]! + Math.max(0, isl - table.cachedTokens[row]!),
+      decodeBlocks: table.activeBlocks[row]! + table.additionalBlocks[row]!,
+    },
   }));
 }
 
