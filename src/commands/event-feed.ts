@@ -7,6 +7,8 @@ import type { KvRouter } from '../kv/kv-router.ts';
 import type { WorkerInstance } from '../transport/discovery.ts';
 import type { EventSource, PublishedBatch } from '../transport/event-source.ts';
 import type { HttpClient } from '../transport/http-client.ts';
+import type { NatsConnection } from '../transport/nats/nats-connection.ts';
+import { NATS_EVENTS, natsEventSources } from '../transport/nats/nats-event-source.ts';
 import { zmqEventSources } from '../transport/zmq-event-source.ts';
 import type { RunningWorker } from '../worker/start-worker.ts';
 
@@ -30,13 +32,16 @@ export function followWorker(worker: RunningWorker | undefined, router: KvRouter
   };
 }
 
-/** Feeds an engine's ZMQ publishers, one for each rank, to a router's index. */
-export function followEngine(
-  instance: WorkerInstance,
-  router: KvRouter,
-  parts: { readonly client: HttpClient; readonly log: Log },
-): StopFeed {
-  const sources = zmqEventSources(instance, parts);
+export interface FeedParts {
+  readonly client: HttpClient;
+  readonly log: Log;
+  /** For workers that publish on NATS. */
+  readonly nats?: NatsConnection | undefined;
+}
+
+/** Feeds an engine's publishers, one for each rank, on ZMQ or NATS, to a router's index. */
+export function followEngine(instance: WorkerInstance, router: KvRouter, parts: FeedParts): StopFeed {
+  const sources = eventSources(instance, parts);
   if (sources.length === 0)
     for (let dpRank = 0; dpRank < instance.dpSize; dpRank++)
       router.intake.markSilent({ workerId: instance.workerId, dpRank });
@@ -44,6 +49,16 @@ export function followEngine(
   return () => {
     for (const stop of feeds) stop();
   };
+}
+
+function eventSources(instance: WorkerInstance, { client, log, nats: connection }: FeedParts): EventSource[] {
+  if (!instance.kvEvents?.startsWith(NATS_EVENTS)) return zmqEventSources(instance, { client, log });
+  if (connection !== undefined) return natsEventSources(instance, { connection, client });
+  log.error(
+    { engine: instance.url },
+    'KV events cannot be read: they are on NATS, and --nats-server is not in use',
+  );
+  return [];
 }
 
 function followSource(

@@ -23,6 +23,7 @@ import type { Discovery } from '../transport/discovery.ts';
 import { HttpClient } from '../transport/http-client.ts';
 import { readPredictions } from './hint-predictions.ts';
 import { PromptEncoders } from './prompt-encoders.ts';
+import type { GroupMember } from './share-bookings.ts';
 
 export type FrontendSettings = SettingsOf<Omit<typeof FRONTEND_SETTINGS, 'engine'>>;
 
@@ -40,6 +41,8 @@ export interface StartFrontendOptions {
   /** Connections to the engines; made and closed here unless given. */
   readonly client?: HttpClient;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Joins a router to the others of its group; what it books is its own business unless given. */
+  readonly shareBookings?: ((router: KvRouter, member: GroupMember) => void) | undefined;
   /** Feeds an instance's KV events to a router's index; nothing unless given. */
   readonly feedEvents?: PoolParts['feedEvents'];
 }
@@ -78,7 +81,11 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
     const repeats = () => hop === 'decode' && pool.router('prefill') !== undefined;
     const observer = instruments.observe({ model, blockSize, hop, policyClasses, repeats });
     const loadModel = makeLoadModel(config);
-    return new KvRouter({ blockSize, clock, random, config, index, observer, loadModel });
+    const router = new KvRouter({ blockSize, clock, random, config, index, observer, loadModel });
+    const group = `${model}/${hop}/${blockSize}`;
+    const name = settings.routerId ?? process.instanceId.toString(16);
+    options.shareBookings?.(router, { group, name, series: instruments.replica(model, hop) });
+    return router;
   };
   const feed: PoolParts['feedEvents'] = options.feedEvents ?? (() => () => {});
   const frontend = new Frontend(

@@ -7,6 +7,7 @@ import { startWorker } from '../worker/start-worker.ts';
 import { startUpstreamWorker } from '../worker/upstream-worker.ts';
 import { upstreamOptions, WORKER_SETTINGS, workerOptions } from '../worker/worker-settings.ts';
 import { defineCommand } from './command.ts';
+import { joinPlane } from './join-plane.ts';
 
 /** `kvasir worker`: one engine behind the OpenAI API. */
 export const command = defineCommand({
@@ -15,6 +16,8 @@ export const command = defineCommand({
   details: `Examples:
   kvasir worker --http-port 9001 --kv-events tcp://127.0.0.1:5557 --replay tcp://127.0.0.1:6557 --system-port 8081
   kvasir worker --engine http://127.0.0.1:8000 --kv-events tcp://127.0.0.1:5557 --system-port 8081
+  kvasir worker --discovery nats --http-port 0
+  kvasir worker --discovery nats --engine http://127.0.0.1:8000 --kv-events tcp://127.0.0.1:5557 --event-plane nats
 
 When it serves it prints one JSON line with its url, systemUrl and kvEvents. SIGTERM lets requests finish.`,
   settings: WORKER_SETTINGS,
@@ -29,6 +32,10 @@ When it serves it prints one JSON line with its url, systemUrl and kvEvents. SIG
             signal,
           })
         : await startUpstreamWorker({ ...upstream, log, signal });
+    const membership = await joinPlane(worker, settings, log).catch(async (thrown: unknown) => {
+      await worker.stop(0);
+      throw thrown;
+    });
     const { url, systemUrl, kvEvents, replay } = worker;
     if (interactive) {
       print(`${upstream === undefined ? settings.model : upstream.engine} on ${url}`);
@@ -37,7 +44,9 @@ When it serves it prints one JSON line with its url, systemUrl and kvEvents. SIG
     } else print(JSON.stringify({ event: 'ready', role: 'worker', url, systemUrl, kvEvents, replay }));
     if (!signal.aborted) await once(signal, 'abort');
     log.info({ url }, 'draining');
+    await membership?.withdraw();
     await worker.stop();
+    await membership?.stop();
     return undefined;
   },
 });

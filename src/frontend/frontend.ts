@@ -137,6 +137,7 @@ export class Frontend {
       const body = {
         status: 'healthy',
         endpoints: Object.values(PATHS),
+        discovery: this.#parts.discovery.status?.(),
         instances: instances.map(({ workerId, url, models, role }) => ({
           worker_id: workerId,
           url,
@@ -147,7 +148,8 @@ export class Frontend {
       return { status: 200, body };
     }
     const stage = this.#stage === 'serving' ? 'waiting_for_workers' : this.#stage;
-    return { status: 503, body: { status: 'not_ready', stage, message: 'Service is not ready' } };
+    const discovery = this.#parts.discovery.status?.();
+    return { status: 503, body: { status: 'not_ready', stage, message: 'Service is not ready', discovery } };
   }
 
   #render(error: KvasirError): RenderedError {

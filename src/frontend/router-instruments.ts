@@ -4,6 +4,7 @@ import type { FrontendMetrics } from '../metrics/frontend-metrics.ts';
 import { IndexMetrics } from '../metrics/index-metrics.ts';
 import type { ProcessMetrics } from '../metrics/process-metrics.ts';
 import { RankMetrics } from '../metrics/rank-metrics.ts';
+import { ReplicaMetrics, type ReplicaSeries } from '../metrics/replica-metrics.ts';
 import { RouterOverheadMetrics } from '../metrics/router-overhead-metrics.ts';
 import { type BackpressureReason, RouterQueueMetrics } from '../metrics/router-queue-metrics.ts';
 import { RouterRequestMetrics } from '../metrics/router-request-metrics.ts';
@@ -36,6 +37,7 @@ export class RouterInstruments {
   readonly #overhead: RouterOverheadMetrics;
   readonly #ranks: RankMetrics;
   readonly #queues: RouterQueueMetrics;
+  readonly #replicas: ReplicaMetrics;
 
   constructor(process: ProcessMetrics, frontend: FrontendMetrics, namespace: string) {
     this.#process = process;
@@ -46,6 +48,7 @@ export class RouterInstruments {
     this.index = new IndexMetrics(process, namespace, 'backend');
     this.#ranks = new RankMetrics(process, namespace, 'backend');
     this.#queues = new RouterQueueMetrics(process);
+    this.#replicas = new ReplicaMetrics(process);
   }
 
   /** Requests of a hop, under the component that it goes to; those of prefill show once there are any. */
@@ -57,6 +60,11 @@ export class RouterInstruments {
       this.#requests.set(hop, requests);
     }
     return requests;
+  }
+
+  /** What a router shares with others is measured here. */
+  replica(model: string, hop: Hop): ReplicaSeries {
+    return this.#replicas.router(model, hop);
   }
 
   /** Carries what a router tells to the metrics that show it. */

@@ -113,5 +113,13 @@ export const FRONTEND_SETTINGS = {
     help: 'names, labels and buckets of metrics as that version of Dynamo has them',
   }),
   openMetrics: flag({ help: 'serve OpenMetrics to scrapers that ask for it' }),
-  namespace: text({ default: 'dynamo', env: 'DYN_NAMESPACE', help: 'value of the label dynamo_namespace' }),
+  namespace: text({
+    default: 'dynamo',
+    env: 'DYN_NAMESPACE',
+    help: 'workers and frontends of one namespace find each other; the label dynamo_namespace of metrics',
+  }),
+  routerId: text({
+    placeholder: 'NAME',
+    help: 'name of this router among those that share bookings; made up at each start unless given',
+  }),
 };

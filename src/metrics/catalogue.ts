@@ -14,6 +14,7 @@ import { CONNECTOR, FRONTEND_OWN, INDEX, PREDICTION, SELF, THREAD } from './name
 import { KVBM } from './names-kvbm.ts';
 import { PLANNER } from './names-planner.ts';
 import { ROUTER_INDEX, ROUTER_OVERHEAD, ROUTER_REQUEST } from './names-router.ts';
+import { DISCOVERY, REPLICA } from './names-scale-out.ts';
 import { THOMPSON } from './names-thompson.ts';
 import { ENGINE_GAUGES, KV_PUBLISHER, KV_STATS, PROCESS, WORK_HANDLER, WORK_QUEUE } from './names-worker.ts';
 import type { FamilySpec } from './spec.ts';
@@ -52,6 +53,7 @@ export const METRICS_TABLES: readonly MetricsTable[] = [
   { title: 'Router: time of a decision', labels: [], families: ROUTER_OVERHEAD },
   { title: 'Router: routed requests', labels: COMPONENT, families: { ...ROUTER_REQUEST, ...PREDICTION } },
   { title: 'Router: index and event streams', labels: COMPONENT, families: { ...ROUTER_INDEX, ...INDEX } },
+  { title: 'Router: other routers, and discovery', labels: [], families: { ...REPLICA, ...DISCOVERY } },
   { title: 'Indexer service', labels: [], families: KV_INDEXER },
   { title: 'Worker: served endpoints', labels: ENDPOINT, families: { ...WORK_HANDLER, ...ENGINE_GAUGES } },
   { title: 'Worker: cache statistics', labels: COMPONENT.slice(0, 2), families: KV_STATS },

@@ -1,6 +1,7 @@
 import type { EngineRole } from '../formats/openai/model-card.ts';
 
-export type EngineKind = 'vllm' | 'sglang' | 'trtllm' | 'kvasir' | 'openai';
+export const ENGINE_KINDS = ['vllm', 'sglang', 'trtllm', 'kvasir', 'openai'] as const;
+export type EngineKind = (typeof ENGINE_KINDS)[number];
 
 /** One engine that answers requests, with what is known of it; unknown facts are undefined. */
 export interface WorkerInstance {
@@ -41,12 +42,22 @@ export interface DiscoveryChange {
 
 export type DiscoveryListener = (change: DiscoveryChange) => void;
 
+/** How the looking itself fares, for health. */
+export interface DiscoveryStatus {
+  readonly kind: string;
+  /** Whether changes would be noticed now. */
+  readonly ok: boolean;
+  /** What it waits for, or what is wrong. */
+  readonly detail: string;
+}
+
 /** Tells which workers are ready. An instance's id never changes; when facts do, `changed` carries all of them. */
 export interface Discovery {
   /** Reports the ready instances as added at once, then every change; returns what ends it. */
   watch(listener: DiscoveryListener): () => void;
   /** A request to this worker failed: look at it now instead of at the next turn. */
   suspect?(workerId: string): void;
+  status?(): DiscoveryStatus;
   /** Ends all looking; listeners hear no more. */
   stop(): Promise<void>;
 }

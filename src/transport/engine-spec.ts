@@ -1,7 +1,7 @@
 import { fail } from '../base/errors.ts';
 import { closest } from '../base/settings.ts';
 import type { EngineRole } from '../formats/openai/model-card.ts';
-import type { EngineKind } from './discovery.ts';
+import { ENGINE_KINDS, type EngineKind } from './discovery.ts';
 
 /** What a person says of an engine; the rest is asked of the engine. */
 export interface EngineSpec {
@@ -18,7 +18,6 @@ export interface EngineSpec {
 }
 
 const ROLES: readonly EngineRole[] = ['prefill', 'decode', 'both'];
-const KINDS: readonly EngineKind[] = ['vllm', 'sglang', 'trtllm', 'kvasir', 'openai'];
 const ZMQ_ADDRESS = /^(bind\+)?(tcp:\/\/.+:\d+|ipc:\/\/.+|inproc:\/\/.+)$/;
 
 type Reader = (value: string, refuse: (reason: string, mend: string) => Error) => Partial<EngineSpec>;
@@ -31,7 +30,7 @@ const READERS: Readonly<Record<string, Reader>> = {
   'block-size': (value, refuse) => ({ blockSize: positive(value, refuse) }),
   dp: (value, refuse) => ({ dpSize: positive(value, refuse) }),
   role: (value, refuse) => ({ role: oneOf(ROLES, value, refuse) }),
-  kind: (value, refuse) => ({ kind: oneOf(KINDS, value, refuse) }),
+  kind: (value, refuse) => ({ kind: oneOf(ENGINE_KINDS, value, refuse) }),
 };
 
 /** Reads `http://host:port[,key=value]...`; throws `KV_SETTING_INVALID` that names the piece and the mend. */

@@ -1,6 +1,7 @@
 import type { Log } from '../base/log.ts';
-import { type RankBlocks, readSnapshot } from '../formats/kv-events/snapshot.ts';
+import type { RankBlocks } from '../formats/kv-events/snapshot.ts';
 import type { WorkerInstance } from './discovery.ts';
+import { fetchSnapshot } from './engine-snapshot.ts';
 import type { EventSource, EventSourceListener, PublishedBatch, ReplayOutcome } from './event-source.ts';
 import type { HttpClient } from './http-client.ts';
 import { rankEndpoint } from './zmq-endpoint.ts';
@@ -12,9 +13,6 @@ export interface ZmqEventSourceOptions {
   /** Named by errors of endpoints; `--engine` unless given. */
   readonly flag?: string;
 }
-
-const SNAPSHOT_TIMEOUT_MS = 10_000;
-const SNAPSHOT_MAX_BYTES = 512 * 1024 * 1024;
 
 /** One source per rank of an engine that publishes on ZMQ; none if it does not. */
 export function zmqEventSources(instance: WorkerInstance, options: ZmqEventSourceOptions): EventSource[] {
@@ -28,15 +26,17 @@ class ZmqEventSource implements EventSource {
   readonly dpRank: number;
   readonly #subscriber: ZmqSubscriber;
   readonly #client: HttpClient;
-  readonly #snapshotUrl: string | undefined;
+  readonly #instance: WorkerInstance;
 
   constructor(
-    { replay, snapshot }: WorkerInstance,
+    instance: WorkerInstance,
     kvEvents: string,
     dpRank: number,
     { client, log, flag = '--engine' }: ZmqEventSourceOptions,
   ) {
+    const { replay } = instance;
     this.dpRank = dpRank;
+    this.#instance = instance;
     this.#client = client;
     this.#subscriber = new ZmqSubscriber({
       endpoint: rankEndpoint(kvEvents, dpRank, flag),
@@ -44,7 +44,6 @@ class ZmqEventSource implements EventSource {
       flag,
       log,
     });
-    this.#snapshotUrl = snapshot === undefined ? undefined : `${snapshot}?dp_rank=${dpRank}`;
   }
 
   start(listener: EventSourceListener): Promise<void> {
@@ -62,13 +61,8 @@ class ZmqEventSource implements EventSource {
     return this.#subscriber.replay(fromSeq, onBatch, timeoutMs);
   }
 
-  async snapshot(): Promise<RankBlocks | undefined> {
-    const url = this.#snapshotUrl;
-    if (url === undefined) return undefined;
-    const limits = { timeoutMs: SNAPSHOT_TIMEOUT_MS, maxBytes: SNAPSHOT_MAX_BYTES };
-    const { status, body } = await this.#client.json(url, limits);
-    if (status === 404) return undefined;
-    return readSnapshot(body, url).find((rank) => rank.dpRank === this.dpRank);
+  snapshot(): Promise<RankBlocks | undefined> {
+    return fetchSnapshot(this.#client, this.#instance, this.dpRank);
   }
 
   stop(): Promise<void> {

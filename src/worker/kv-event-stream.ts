@@ -23,6 +23,7 @@ export interface KvEventStreamOptions {
 }
 
 export type BatchListener = (batch: EngineEventBatch, seq: number) => void;
+export type EncodedListener = (payload: Uint8Array, seq: number) => void;
 
 const MEDIUM = 'GPU';
 const SPEC_KIND = 'full_attention';
@@ -32,6 +33,7 @@ export class KvEventStream {
   readonly #options: KvEventStreamOptions;
   readonly #encoder: EventEncoder;
   readonly #listeners = new Set<BatchListener>();
+  readonly #encodedListeners = new Set<EncodedListener>();
   readonly #waiting: ((blocks: RankBlocks) => void)[] = [];
   #seq = -1;
   #lastEventId = -1;
@@ -52,6 +54,12 @@ export class KvEventStream {
     return () => void this.#listeners.delete(listener);
   }
 
+  /** Hears every batch as the sink gets it; returns how to stop. */
+  listenEncoded(listener: EncodedListener): () => void {
+    this.#encodedListeners.add(listener);
+    return () => void this.#encodedListeners.delete(listener);
+  }
+
   /** The events of one pass that ended at `atMs` of the clock. */
   publish(events: readonly RankEvent[], atMs: number): void {
     const last = events.at(-1);
@@ -61,7 +69,11 @@ export class KvEventStream {
     const batch = { timestampS, dpRank: rank, events: events.map((event) => this.#eventOf(event)) };
     this.#seq++;
     this.#lastEventId = last.id;
-    sink?.publish(this.#encoder.encode(batch));
+    if (sink !== undefined || this.#encodedListeners.size > 0) {
+      const payload = this.#encoder.encode(batch);
+      sink?.publish(payload);
+      for (const listener of this.#encodedListeners) listener(payload, this.#seq);
+    }
     for (const listener of this.#listeners) listener(batch, this.#seq);
     for (const tell of this.#waiting.splice(0)) tell(this.#blocks());
   }

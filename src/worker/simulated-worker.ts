@@ -4,11 +4,12 @@ import { SimulatedEngine } from '../engine/simulated-engine.ts';
 import type { RankBlocks } from '../formats/kv-events/snapshot.ts';
 import type { EngineFacts } from '../formats/openai/model-card.ts';
 import { BlockHasher } from '../kv/hash.ts';
+import { advertisedUrl } from '../transport/advertised-url.ts';
 import { workerIdOf } from '../transport/engine-spec.ts';
 import { HttpServer } from '../transport/http-server.ts';
 import type { ZmqPublisher } from '../transport/zmq-publisher.ts';
 import { addEngineRoutes } from './engine-routes.ts';
-import { type BatchListener, KvEventStream } from './kv-event-stream.ts';
+import { type BatchListener, type EncodedListener, KvEventStream } from './kv-event-stream.ts';
 import { startKvPublishers } from './kv-publishers.ts';
 import { addOpenaiRoutes, type Service } from './openai-routes.ts';
 import type { RunningWorker, WorkerSettings } from './start-worker.ts';
@@ -96,8 +97,9 @@ export class SimulatedWorker implements RunningWorker {
     const { systemPort, clock, log } = this.#settings;
     this.#publishers = await this.#startPublishers();
     const url = await this.#server.start();
+    const reachedAt = advertisedUrl(url, this.#settings.advertiseHost);
     this.#workerId =
-      this.#settings.workerId ?? workerIdOf(url, (bytes, seed) => this.#hasher.hashBytes(bytes, seed));
+      this.#settings.workerId ?? workerIdOf(reachedAt, (bytes, seed) => this.#hasher.hashBytes(bytes, seed));
     this.#service = this.#makeService();
     if (systemPort === undefined) return;
     this.#system = createSystemServer({
@@ -128,8 +130,17 @@ export class SimulatedWorker implements RunningWorker {
     };
   }
 
+  encodedEvents(dpRank: number, listener: EncodedListener): () => void {
+    return this.#streams[dpRank]!.listenEncoded(listener);
+  }
+
   get dpSize(): number {
     return this.#streams.length;
+  }
+
+  async usedBlocks(): Promise<readonly number[]> {
+    const { engine } = this.#loaded();
+    return this.#streams.map((_, rank) => engine.metrics(rank).usedBlocks);
   }
 
   heldBlocks(dpRank: number): Promise<RankBlocks> {

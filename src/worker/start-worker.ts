@@ -8,7 +8,7 @@ import type { EngineRole } from '../formats/openai/model-card.ts';
 import type { MetricsVersion } from '../metrics/registry.ts';
 import { ByteTokenizer } from '../tokenizer/byte-tokenizer.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
-import type { BatchListener } from './kv-event-stream.ts';
+import type { BatchListener, EncodedListener } from './kv-event-stream.ts';
 import { SimulatedWorker } from './simulated-worker.ts';
 
 /** What a worker is like; all but a few have defaults. */
@@ -36,8 +36,10 @@ export interface WorkerOptions {
   readonly namespace?: string;
   readonly component?: string;
   readonly endpoint?: string;
-  /** u64 as decimal text; made from the URL unless given. */
+  /** u64 as decimal text; made from the URL by which others reach it unless given. */
   readonly workerId?: string | undefined;
+  /** Host by which others reach it; this machine's name if it listens on all addresses. */
+  readonly advertiseHost?: string | undefined;
   readonly tokenizer?: Tokenizer;
   /** How discovery names the tokenizer: `byte`, or a path. */
   readonly tokenizerName?: string;
@@ -66,8 +68,12 @@ export interface RunningWorker {
   readonly replay: string | undefined;
   /** Hears the KV events of all ranks in this process, as they are published; returns how to stop. */
   engineEvents(listener: BatchListener): () => void;
+  /** Hears the KV events of one rank as they go over the wire; returns how to stop. */
+  encodedEvents(dpRank: number, listener: EncodedListener): () => void;
   /** Data-parallel ranks. */
   readonly dpSize: number;
+  /** KV blocks in use, by rank. */
+  usedBlocks(): Promise<readonly number[]>;
   /** All blocks that a rank holds now. */
   heldBlocks(dpRank: number): Promise<RankBlocks>;
   /** Takes no more requests, lets those in flight finish for up to `graceMs`, then stops everything. */

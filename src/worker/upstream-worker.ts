@@ -1,9 +1,12 @@
 import { type Clock, RealClock, sleepUntil } from '../base/clock.ts';
 import { toError } from '../base/errors.ts';
 import { type Log, SILENT_LOG } from '../base/log.ts';
+import { readEngineLoads } from '../formats/engine-load/engine-load.ts';
 import type { EngineFacts, EngineRole } from '../formats/openai/model-card.ts';
+import { parseExposition } from '../formats/prometheus-text/parse.ts';
 import { BlockHasher } from '../kv/hash.ts';
 import type { MetricsVersion } from '../metrics/registry.ts';
+import { advertisedUrl } from '../transport/advertised-url.ts';
 import { describeEngine } from '../transport/describe-engine.ts';
 import type { WorkerInstance } from '../transport/discovery.ts';
 import { parseEngineSpec, workerIdOf } from '../transport/engine-spec.ts';
@@ -29,6 +32,8 @@ export interface UpstreamWorkerOptions {
   readonly component: string;
   readonly endpoint: string;
   readonly role: EngineRole;
+  /** Host by which others reach it; this machine's name if it listens on all addresses. */
+  readonly advertiseHost?: string | undefined;
   /** Where the engine itself publishes; only passed on to who asks. */
   readonly kvEvents?: string | undefined;
   readonly replay?: string | undefined;
@@ -97,6 +102,30 @@ export class UpstreamWorker {
     return this.#instance?.replay;
   }
 
+  get workerId(): string {
+    const url = advertisedUrl(this.url, this.#options.advertiseHost);
+    const hasher = new BlockHasher();
+    return workerIdOf(url, (bytes, seed) => hasher.hashBytes(bytes, seed));
+  }
+
+  /** The engine, as it was when the worker began to serve. */
+  get upstream(): WorkerInstance {
+    return this.#instance!;
+  }
+
+  /** KV blocks in use by rank, as far as the engine tells. */
+  async usedBlocks(): Promise<readonly number[]> {
+    const used: number[] = [];
+    for (const { rank, usedBlocks, kvUsage, totalBlocks } of readEngineLoads(
+      parseExposition(await this.#scrapeEngine()),
+    )) {
+      const share = kvUsage === undefined || totalBlocks === undefined ? undefined : kvUsage * totalBlocks;
+      const blocks = usedBlocks ?? share;
+      if (blocks !== undefined) used[rank] = Math.round(blocks);
+    }
+    return used;
+  }
+
   get model(): string {
     return this.#instance?.models[0] ?? '';
   }
@@ -106,8 +135,8 @@ export class UpstreamWorker {
     const instance = await this.#untilReady();
     this.#instance = instance;
     this.#addRoutes();
-    const url = await this.#server.start();
-    this.#metrics = this.#makeMetrics(url, instance);
+    await this.#server.start();
+    this.#metrics = this.#makeMetrics(instance);
     this.#metrics.gauges.loaded(Math.max(1, this.#clock.nowMs() - startMs));
     await this.#startSystem();
     this.#ready = true;
@@ -142,13 +171,12 @@ export class UpstreamWorker {
     });
   }
 
-  #makeMetrics(url: string, { dpSize }: WorkerInstance): DynamoMetrics {
+  #makeMetrics({ dpSize }: WorkerInstance): DynamoMetrics {
     const { namespace, component, endpoint, metricsVersion: version } = this.#options;
-    const hasher = new BlockHasher();
     const metrics = new DynamoMetrics({
       clock: this.#clock,
       log: this.#log,
-      workerId: workerIdOf(url, (bytes, seed) => hasher.hashBytes(bytes, seed)),
+      workerId: this.workerId,
       namespace,
       component,
       endpoint,
@@ -235,7 +263,7 @@ export class UpstreamWorker {
   }
 
   #facts(): EngineFacts {
-    const { blockSize, dpSize, role, kvEvents, replay, snapshot, totalKvBlocks } = this.#instance!;
+    const { blockSize, dpSize, role, kvEvents, replay, snapshot, totalKvBlocks, tokenizer } = this.#instance!;
     return {
       dpSize,
       role: this.#options.role === 'both' ? role : this.#options.role,
@@ -244,6 +272,7 @@ export class UpstreamWorker {
       ...(replay !== undefined && { replay }),
       ...(snapshot !== undefined && { snapshot }),
       ...(totalKvBlocks !== undefined && { totalKvBlocks }),
+      ...(tokenizer !== undefined && { tokenizer }),
     };
   }
 }

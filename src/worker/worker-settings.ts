@@ -5,6 +5,7 @@ import type { EngineOptions } from '../engine/engine-settings.ts';
 import { fixedTiming, POLYNOMIAL_TIMING, type Timing } from '../engine/timing.ts';
 import { DIALECTS, type DialectName } from '../formats/kv-events/dialects.ts';
 import { METRICS_VERSIONS } from '../metrics/registry.ts';
+import { REGISTRATION_SETTINGS } from '../transport/discovery-settings.ts';
 import type { WorkerOptions } from './start-worker.ts';
 import type { UpstreamWorkerOptions } from './upstream-worker.ts';
 
@@ -129,7 +130,11 @@ export const WORKER_SETTINGS = {
     placeholder: 'tcp://HOST:PORT',
     help: 'where consumers ask for KV events that they missed',
   }),
-  namespace: text({ default: 'dynamo', env: 'DYN_NAMESPACE', help: 'label dynamo_namespace of metrics' }),
+  namespace: text({
+    default: 'dynamo',
+    env: 'DYN_NAMESPACE',
+    help: 'label dynamo_namespace of metrics; workers and frontends of one namespace find each other',
+  }),
   component: text({ default: 'backend', help: 'label dynamo_component of metrics' }),
   endpoint: text({ default: 'generate', help: 'label dynamo_endpoint of metrics' }),
   tokenizer: text({
@@ -147,6 +152,7 @@ export const WORKER_SETTINGS = {
     default: 'current',
     help: 'version whose metric names and buckets are shown',
   }),
+  ...REGISTRATION_SETTINGS,
   ...ENGINE_SETTINGS,
 };
 
@@ -204,6 +210,7 @@ export function workerOptions(settings: SettingsOf<typeof WORKER_SETTINGS>): Wor
     meanAnswerTokens: settings.answerTokens,
     maxRequests: settings.maxRequests,
     seed: settings.seed,
+    advertiseHost: settings.advertiseHost,
     metricsVersion: settings.metricsCompat,
   };
 }
@@ -233,6 +240,7 @@ export function upstreamOptions(
     component: settings.component,
     endpoint: settings.endpoint,
     role: settings.role,
+    advertiseHost: settings.advertiseHost,
     kvEvents: settings.kvEvents,
     replay: settings.replay,
     metricsVersion: settings.metricsCompat,

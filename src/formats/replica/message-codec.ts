@@ -126,8 +126,8 @@ function readBooking(item: unknown[]): BookingState {
     requestId: requestId(id),
     workerId,
     dpRank: count(dpRank),
-    // A copy of its own: decoded bytes are views of the whole message.
-    hashes: new BigUint64Array(bytes.slice().buffer),
+    // A copy of its own: decoded bytes are views of the whole message (and a Buffer's `slice` would be one too).
+    hashes: new BigUint64Array(new Uint8Array(bytes).buffer),
     ownBlocks: amount(ownBlocks),
     weight: share(weight),
     isl: count(isl),

@@ -322,6 +322,7 @@ describe('a replica message', () => {
     };
     const bytes = encodeReplicaMessage(message);
     expect(decodeReplicaMessage(bytes)).toEqual(message);
+    expect(decodeReplicaMessage(Buffer.from(bytes))).toEqual(message);
     for (let length = 0; length < bytes.length; length++)
       expect(decodeReplicaMessage(bytes.slice(0, length))).toBeUndefined();
     const other = bytes.slice();

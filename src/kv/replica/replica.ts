@@ -20,6 +20,8 @@ export interface ReplicaOptions {
   readonly router: string;
   /** To all peers, or to the one named. May lose messages, which is found and mended; must not throw. */
   readonly send: (message: ReplicaMessage, to?: string) => void;
+  /** Called once it has said goodbye: nothing is sent any more. */
+  readonly close?: () => void;
   /** Ask peers for the bookings of this router's former life: for routers whose requests outlive them. */
   readonly restore?: boolean;
   readonly observer?: ReplicaObserver;
@@ -85,10 +87,16 @@ export class Replica {
   /** Announces itself; call it once messages can come. */
   start(): void {
     this.#host.sequences.keepJournal(this.#log);
-    const restore = this.#options.restore === true;
-    this.#send({ kind: 'hello', from: this.life, restore });
-    if (restore) this.#restoration.await(() => this.#settle());
+    if (this.#options.restore === true) {
+      this.#send({ kind: 'hello', from: this.life, restore: true });
+      this.#restoration.await(() => this.#settle());
+    } else this.greet();
     this.#beat();
+  }
+
+  /** Asks all for a sign of life: messages can travel again. */
+  greet(): void {
+    this.#send({ kind: 'hello', from: this.life, restore: false });
   }
 
   /** Leaves in good order. Peers' bookings are dropped; own ones stay. */
@@ -100,6 +108,7 @@ export class Replica {
     this.#restoration.stop();
     this.#host.sequences.keepJournal(undefined);
     this.#options.send({ kind: 'bye', from: this.life });
+    this.#options.close?.();
     for (const peer of this.#peers.values()) peer.clear();
     this.#peers.clear();
     this.#resolveJoined();
