@@ -61,6 +61,7 @@ describe('a worker in front of a running engine', () => {
       replay: 'tcp://127.0.0.1:6557',
       snapshot: `${engine.url}/kv/snapshot`,
       totalKvBlocks: 512,
+      tokenizer: 'byte',
     });
     expect([worker.kvEvents, worker.model]).toEqual([engine.kvEvents, 'm']);
   });
