@@ -15,6 +15,7 @@ import { KVBM } from './names-kvbm.ts';
 import { PLANNER } from './names-planner.ts';
 import { ROUTER_INDEX, ROUTER_OVERHEAD, ROUTER_REQUEST } from './names-router.ts';
 import { DISCOVERY, REPLICA } from './names-scale-out.ts';
+import { SGLANG } from './names-sglang.ts';
 import { THOMPSON } from './names-thompson.ts';
 import { ENGINE_GAUGES, KV_PUBLISHER, KV_STATS, PROCESS, WORK_HANDLER, WORK_QUEUE } from './names-worker.ts';
 import type { FamilySpec } from './spec.ts';
@@ -30,6 +31,8 @@ const INSTANCE = ['worker_id'] as const;
 const COMPONENT = ['dynamo_namespace', 'dynamo_component', ...INSTANCE] as const;
 const ENDPOINT = ['dynamo_namespace', 'dynamo_component', 'dynamo_endpoint', 'model', ...INSTANCE] as const;
 
+/** Inherited from SGLang itself, which the catalogue does not list. */
+export const SGLANG_TITLE = 'Worker: simulated SGLang';
 /** Inherited from the connectors themselves, which the catalogue does not list. */
 export const CONNECTORS_TITLE = 'Worker: KV connectors';
 const CONNECTOR_FAMILIES: Readonly<Record<string, FamilySpec>> = Object.fromEntries(
@@ -60,6 +63,7 @@ export const METRICS_TABLES: readonly MetricsTable[] = [
   { title: 'Worker: event publisher', labels: COMPONENT, families: KV_PUBLISHER },
   { title: 'Worker: door', labels: [], families: WORK_QUEUE },
   { title: 'Worker: simulated vLLM', labels: ENDPOINT, families: VLLM },
+  { title: SGLANG_TITLE, labels: ENDPOINT, families: SGLANG },
   { title: CONNECTORS_TITLE, labels: ENDPOINT, families: CONNECTOR_FAMILIES },
   { title: 'Worker: transfers of any KV connector', labels: ENDPOINT, families: CONNECTOR },
   { title: 'Thompson processor', labels: [], families: THOMPSON },

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { metricsCatalogue } from '../../test/support/metrics-catalogue.ts';
 import { resolveBuckets } from './buckets.ts';
-import { CONNECTORS_TITLE, METRICS_TABLES } from './catalogue.ts';
+import { CONNECTORS_TITLE, METRICS_TABLES, SGLANG_TITLE } from './catalogue.ts';
 import { ENDPOINTS } from './outcome.ts';
 import { LOAD_DECISIONS, THROUGHPUT_DECISIONS } from './planner-metrics.ts';
 import { BACKPRESSURE_REASONS } from './router-queue-metrics.ts';
@@ -11,9 +11,13 @@ const catalogue = metricsCatalogue();
 const known = new Map(catalogue.metrics.map((family) => [family.name, family]));
 const all = METRICS_TABLES.flatMap(({ families }) => Object.values<FamilySpec>(families));
 const ours = all.filter(({ name }) => name.startsWith('kvasir_'));
-/** Those of connectors are held by the golden exposition of the connectors' own tests. */
-const connectors = METRICS_TABLES.find(({ title }) => title === CONNECTORS_TITLE)?.families ?? {};
-const inherited = all.filter(({ name }) => !name.startsWith('kvasir_') && !(name in connectors));
+/** Those of connectors and of SGLang are held by golden expositions in their own tests. */
+const elsewhere = new Set(
+  METRICS_TABLES.filter(({ title }) => title === CONNECTORS_TITLE || title === SGLANG_TITLE).flatMap(
+    ({ families }) => Object.values<FamilySpec>(families).map(({ name }) => name),
+  ),
+);
+const inherited = all.filter(({ name }) => !name.startsWith('kvasir_') && !elsewhere.has(name));
 
 /** The hierarchy's labels, and those that an endpoint or an engine's registry gives all its families. */
 const GIVEN = ['dynamo_namespace', 'dynamo_component', 'dynamo_endpoint', 'model', 'model_name', 'worker_id'];

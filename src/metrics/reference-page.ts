@@ -5,7 +5,7 @@ import type { FamilySpec } from './spec.ts';
 
 const HEAD = `# Metrics
 
-Every family that a Kvasir process may expose. Names and HELP texts that begin with \`dynamo_\`, \`vllm:\`, \`lmcache:\` or \`kvbm_\` are those of the
+Every family that a Kvasir process may expose. Names and HELP texts that begin with \`dynamo_\`, \`vllm:\`, \`sglang:\`, \`lmcache:\` or \`kvbm_\` are those of the
 projects they come from, so that their dashboards keep working; \`kvasir_\` families are our own. A family marked with a version is hidden by
 \`--metrics-compat 1.0.2\`. Bucket bounds of ranges in *italics* follow \`DYN_METRICS_*_{MIN,MAX,COUNT}\`.
 `;

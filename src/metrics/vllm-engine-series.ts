@@ -1,27 +1,16 @@
 import type { Counter } from './counter.ts';
+import {
+  type EngineSeries,
+  FINISHED_REASONS,
+  type FinishedReason,
+  type FinishedRequest,
+} from './engine-series.ts';
 import type { Gauge } from './gauge.ts';
 import type { Histogram } from './histogram.ts';
 import type { VllmEngineOptions, VllmFamilies } from './vllm-metrics.ts';
 
-const FINISHED_REASONS = ['stop', 'length', 'abort', 'error'] as const;
-export type FinishedReason = (typeof FINISHED_REASONS)[number];
-
-/** What one request took, from its arrival at the engine to its last token. */
-export interface FinishedRequest {
-  readonly reason: FinishedReason;
-  readonly promptTokens: number;
-  /** Prompt tokens found in the cache, which the prefill did not compute. */
-  readonly cachedTokens: number;
-  readonly generationTokens: number;
-  readonly arrivalMs: number;
-  /** First admission to a batch. */
-  readonly scheduledMs: number;
-  readonly firstTokenMs: number;
-  readonly endMs: number;
-}
-
 /** The native series of one engine. */
-export class VllmEngineSeries {
+export class VllmEngineSeries implements EngineSeries {
   readonly #running: Gauge;
   readonly #waiting: Gauge;
   readonly #usage: Gauge;
@@ -85,14 +74,12 @@ export class VllmEngineSeries {
     families.cacheConfig.with(config).set(1);
   }
 
-  /** After each pass of the scheduler; `usage` is a ratio 0..1. */
   setLoad(running: number, waiting: number, usage: number): void {
     this.#running.set(running);
     this.#waiting.set(waiting);
     this.#usage.set(usage);
   }
 
-  /** A request was admitted for the first time: so many tokens looked up, so many of them found. */
   prefixLookup(queriedTokens: number, hitTokens: number): void {
     this.#prefixQueries.inc(queriedTokens);
     this.#prefixHits.inc(hitTokens);
@@ -102,7 +89,6 @@ export class VllmEngineSeries {
     this.#preemptions.inc(requests);
   }
 
-  /** A request gave its first token, its prompt being done. */
   firstToken(ttftS: number, promptTokens: number, cachedTokens: number): void {
     this.#ttft.observe(ttftS);
     this.#promptTokens.inc(promptTokens);
@@ -110,7 +96,6 @@ export class VllmEngineSeries {
     this.#generationTokens.inc();
   }
 
-  /** So many requests gave a further token, each this long after the one before. */
   laterTokens(itlS: number, tokens = 1): void {
     this.#itl.observe(itlS, tokens);
     this.#generationTokens.inc(tokens);

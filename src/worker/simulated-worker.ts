@@ -173,7 +173,7 @@ export class SimulatedWorker implements RunningWorker {
 
   #makeService(): Service {
     const { clock, log, model, namespace, component, endpoint, metricsVersion } = this.#settings;
-    const { dpSize, blockSize, numGpuBlocks } = this.#engineSettings;
+    const { backend, dpSize, blockSize, numGpuBlocks } = this.#engineSettings;
     const metrics = new WorkerMetrics({
       clock,
       log,
@@ -182,6 +182,7 @@ export class SimulatedWorker implements RunningWorker {
       component,
       endpoint,
       model,
+      backend,
       dpSize,
       blockSize,
       numGpuBlocks,

@@ -1,24 +1,28 @@
+import type { Backend } from '../engine/engine-settings.ts';
 import type { RankMetrics } from '../engine/pass.ts';
 import type { EngineListener } from '../engine/simulated-engine.ts';
+import type { EngineSeries, FinishedReason } from '../metrics/engine-series.ts';
 import { KvPublisherMetrics } from '../metrics/kv-publisher-metrics.ts';
 import { Registry } from '../metrics/registry.ts';
-import type { FinishedReason, VllmEngineSeries } from '../metrics/vllm-engine-series.ts';
+import { SglangMetrics } from '../metrics/sglang-metrics.ts';
 import { VllmMetrics } from '../metrics/vllm-metrics.ts';
 import { DynamoMetrics, type DynamoMetricsOptions } from './dynamo-metrics.ts';
 import type { ChoiceOver } from './generation.ts';
 import { HitRateWindow } from './hit-rate-window.ts';
 
 export interface WorkerMetricsOptions extends DynamoMetricsOptions {
+  /** Whose native families it shows; TensorRT-LLM's engines show vLLM's. */
+  readonly backend: Backend;
   readonly blockSize: number;
   readonly numGpuBlocks: number;
   readonly contextLength: number;
 }
 
-/** All that a simulated worker says of itself: as a Dynamo worker, and as the vLLM engine that it imitates. */
+/** All that a simulated worker says of itself: as a Dynamo worker, and as the engine that it imitates. */
 export class WorkerMetrics {
   readonly dynamo: DynamoMetrics;
   /** One per data-parallel rank. */
-  readonly engines: readonly VllmEngineSeries[];
+  readonly engines: readonly EngineSeries[];
   /** The engine's own families go here. */
   readonly native: Registry;
   readonly #publisher: KvPublisherMetrics;
@@ -26,15 +30,14 @@ export class WorkerMetrics {
   readonly #totals: { queried: number; hit: number }[];
 
   constructor(options: WorkerMetricsOptions) {
-    const { model, dpSize, blockSize, numGpuBlocks } = options;
+    const { dpSize, numGpuBlocks } = options;
     this.dynamo = new DynamoMetrics(options);
     const { process, component, engineLabels } = this.dynamo;
     this.#publisher = new KvPublisherMetrics(component);
     this.native = new Registry(process.root.registry.rules, engineLabels);
     process.attach(this.native);
-    const vllm = new VllmMetrics(this.native, options.contextLength);
     const ranks = Array.from({ length: dpSize }, (_, rank) => rank);
-    this.engines = ranks.map((engine) => vllm.engine({ modelName: model, engine, blockSize, numGpuBlocks }));
+    this.engines = ranks.map(seriesMaker(this.native, options));
     this.#hitRates = ranks.map(() => new HitRateWindow());
     this.#totals = ranks.map(() => ({ queried: 0, hit: 0 }));
     for (const rank of ranks) this.#show(rank, { activeBlocks: 0, totalBlocks: numGpuBlocks });
@@ -54,7 +57,11 @@ export class WorkerMetrics {
   /** Shows cancelled requests gone without waiting for the next pass. */
   refreshOnScrape(metricsOf: (rank: number) => RankMetrics): void {
     this.dynamo.process.onScrape(() => {
-      for (const rank of this.engines.keys()) this.#passed(rank, metricsOf(rank));
+      const nowMs = this.dynamo.process.clock.nowMs();
+      for (const [rank, series] of this.engines.entries()) {
+        this.#passed(rank, metricsOf(rank));
+        series.refresh?.(nowMs);
+      }
     });
   }
 
@@ -89,4 +96,20 @@ export class WorkerMetrics {
     const hitRate = this.#hitRates[rank]!.ratio;
     this.dynamo.showRank(rank, { activeBlocks, totalBlocks, usage: activeBlocks / totalBlocks, hitRate });
   }
+}
+
+function seriesMaker(native: Registry, options: WorkerMetricsOptions): (rank: number) => EngineSeries {
+  const { backend, model: modelName, dpSize, blockSize, numGpuBlocks, contextLength } = options;
+  if (backend === 'sglang') {
+    const sglang = new SglangMetrics(native, dpSize);
+    return (rank) =>
+      sglang.engine({
+        modelName,
+        dpRank: rank,
+        pageSize: blockSize,
+        pages: numGpuBlocks,
+      });
+  }
+  const vllm = new VllmMetrics(native, contextLength);
+  return (engine) => vllm.engine({ modelName, engine, blockSize, numGpuBlocks });
 }

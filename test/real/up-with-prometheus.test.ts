@@ -31,7 +31,11 @@ describe.skipIf(realPart('prometheus').skip)('kvasir up --with-prometheus', () =
     ]);
     ready = (await up.json()) as unknown as typeof ready;
   });
-  afterAll(() => up?.kill());
+  afterAll(async () => {
+    // Not killed: it takes its Prometheus along.
+    up?.signal('SIGTERM');
+    await up?.exitCode();
+  });
 
   test('has what kvasir collect asks for, with the rules of deploy/prometheus', async () => {
     const body = {

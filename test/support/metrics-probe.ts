@@ -1,8 +1,9 @@
 import { VirtualClock } from '../../src/base/clock.ts';
+import { readEngineLoads } from '../../src/formats/engine-load/engine-load.ts';
 import { parseExposition } from '../../src/formats/prometheus-text/parse.ts';
 import { ProcessMetrics, type ProcessMetricsOptions } from '../../src/metrics/process-metrics.ts';
 
-export { parseExposition };
+export { parseExposition, readEngineLoads };
 
 /** Metrics of a process under a virtual clock, and what a scrape of them says. */
 export class MetricsProbe {
