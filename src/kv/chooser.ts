@@ -50,6 +50,7 @@ export class Chooser {
   readonly #eligible: FleetRank[] = [];
   readonly #table = new CandidateTable();
   #costs = new Float64Array(16);
+  #probabilities = new Float64Array(16);
   #activePrefixes = new Uint32Array(16);
 
   constructor(parts: ChooserParts) {
@@ -94,7 +95,7 @@ export class Chooser {
     this.#fillTable(request, prompt, request.controls?.workerId !== undefined);
     this.#makeRoom();
     kvCosts(prompt.isl, this.#parts.blockSize, prompt.weights, this.#table, this.#costs);
-    return explainTable(this.#table, this.#costs, this.#eligible);
+    return explainTable(this.#table, this.#costs, this.#probabilities.fill(Number.NaN), this.#eligible);
   }
 
   /** Tokens of the prompt cached on the eligible rank that has most; 0 when none is eligible. */
@@ -157,18 +158,22 @@ export class Chooser {
     const { expectedOutputTokens, conversation, queryOnly } = request;
     this.#makeRoom();
     this.#costs.fill(Number.NaN);
+    this.#probabilities.fill(Number.NaN);
     const asked = { isl, weights, pinned, expectedOutputTokens, conversation, queryOnly };
-    return policy.choose(asked, this.#table, this.#costs, decisions.nextNumber);
+    return policy.choose(asked, this.#table, this.#costs, this.#probabilities, decisions.nextNumber);
   }
 
   #makeRoom(): void {
-    if (this.#costs.length < this.#table.count) this.#costs = new Float64Array(2 * this.#table.count);
+    if (this.#costs.length >= this.#table.count) return;
+    this.#costs = new Float64Array(2 * this.#table.count);
+    this.#probabilities = new Float64Array(2 * this.#table.count);
   }
 
   #decide(request: RouteRequest, { isl }: Prompt, row: number, pinnedBy: Decision['pinnedBy']): Decision {
     const { clock, decisions, policy } = this.#parts;
     const chosen = this.#eligible[row]!;
     const cost = this.#costs[row]!;
+    if (Number.isNaN(this.#probabilities[row]!)) this.#leaveNothingToChance(row);
     const facts = {
       requestId: request.requestId,
       atWallMs: clock.wallMs(),
@@ -179,7 +184,14 @@ export class Chooser {
       rank: chosen.id,
       predictedCachedTokens: Math.min(isl, this.#table.cachedTokens[row]!),
       cost: Number.isNaN(cost) ? undefined : cost,
+      probability: this.#probabilities[row]!,
+      expectedOutputTokens: request.expectedOutputTokens,
     };
-    return decisions.add(facts, this.#table, this.#costs, this.#eligible, row);
+    return decisions.add(facts, this.#table, this.#costs, this.#probabilities, this.#eligible, row);
+  }
+
+  #leaveNothingToChance(row: number): void {
+    this.#probabilities.fill(0, 0, this.#table.count);
+    this.#probabilities[row] = 1;
   }
 }

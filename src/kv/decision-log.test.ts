@@ -2,13 +2,24 @@ import { describe, expect, test } from 'vitest';
 import { type Decision, DecisionLog, explain } from './decision-log.ts';
 import { tableOf } from './policies/policy.conformance.ts';
 
-const facts = { atWallMs: 0, policy: 'kv', pinnedBy: undefined, isl: 16, rank: 0, predictedCachedTokens: 0 };
+const facts = {
+  atWallMs: 0,
+  policy: 'kv',
+  pinnedBy: undefined,
+  isl: 16,
+  rank: 0,
+  predictedCachedTokens: 0,
+  probability: 1,
+  expectedOutputTokens: undefined,
+};
 
 function addTo(log: DecisionLog, requestId: string, workers = 2): Decision {
   const ranks = Array.from({ length: workers }, (_, i) => ({ key: { workerId: String(i), dpRank: 0 } }));
   const table = tableOf(ranks.map((_, rank) => ({ rank, device: rank, activeBlocks: 10 + rank })));
   const costs = Float64Array.from(ranks, (_, row) => workers - row);
-  return log.add({ ...facts, requestId, worker: ranks[0]!.key, cost: 1 }, table, costs, ranks, 1);
+  const chosen = { ...facts, requestId, worker: ranks[0]!.key, cost: 1 };
+  const probabilities = Float64Array.from(ranks, (_, row) => (row === 1 ? 1 : 0));
+  return log.add(chosen, table, costs, probabilities, ranks, 1);
 }
 
 describe('the decision log', () => {

@@ -7,6 +7,8 @@ export interface CandidateExplanation {
   readonly chosen: boolean;
   /** Undefined for policies that weigh nothing. */
   readonly cost: number | undefined;
+  /** With which the policy would have chosen it; undefined where nothing was chosen. */
+  readonly probability: number | undefined;
   readonly deviceBlocks: number;
   readonly hostPinnedBlocks: number;
   readonly diskBlocks: number;
@@ -32,6 +34,9 @@ export interface Decision {
   readonly rank: number;
   readonly predictedCachedTokens: number;
   readonly cost: number | undefined;
+  /** Of the choice, as the policy made it; 1 where it left nothing to chance. */
+  readonly probability: number;
+  readonly expectedOutputTokens: number | undefined;
   readonly candidates: CandidateRecord;
   /** Told by the engine afterwards. */
   actualCachedTokens: number | undefined;
@@ -47,7 +52,7 @@ interface CandidateRecord {
   values: Float64Array;
 }
 
-const COLUMNS = 10;
+const COLUMNS = 11;
 
 /** The candidates of a decision, cheapest first where they have costs; none when the log has dropped them. */
 export function explain({ number, candidates }: Decision): readonly CandidateExplanation[] {
@@ -58,10 +63,11 @@ export function explain({ number, candidates }: Decision): readonly CandidateExp
 export function explainTable(
   table: CandidateTable,
   costs: Float64Array,
+  probabilities: Float64Array,
   ranks: readonly { readonly key: WorkerKey }[],
 ): readonly CandidateExplanation[] {
   const record = { ...emptyRecord(), chosen: -1 };
-  copyCandidates(record, table, costs, ranks);
+  copyCandidates(record, table, costs, probabilities, ranks);
   return spellOut(record);
 }
 
@@ -71,7 +77,7 @@ function spellOut(candidates: CandidateRecord): readonly CandidateExplanation[] 
     return {
       worker,
       chosen: row === candidates.chosen,
-      cost: Number.isNaN(value(0)) ? undefined : value(0),
+      cost: known(value(0)),
       deviceBlocks: value(1),
       hostPinnedBlocks: value(2),
       diskBlocks: value(3),
@@ -81,9 +87,14 @@ function spellOut(candidates: CandidateRecord): readonly CandidateExplanation[] 
       activeBlocks: value(7),
       additionalBlocks: value(8),
       activeRequests: value(9),
+      probability: known(value(10)),
     };
   });
   return rows.sort((a, b) => (a.cost ?? 0) - (b.cost ?? 0));
+}
+
+function known(value: number): number | undefined {
+  return Number.isNaN(value) ? undefined : value;
 }
 
 /** The latest decisions, oldest overwritten. Recording allocates next to nothing: room is used again. */
@@ -108,12 +119,13 @@ export class DecisionLog {
     facts: Omit<Decision, 'number' | 'candidates' | 'actualCachedTokens'>,
     table: CandidateTable,
     costs: Float64Array,
+    probabilities: Float64Array,
     ranks: readonly { readonly key: WorkerKey }[],
     chosen: number,
   ): Decision {
     const number = this.#next++;
     const candidates = this.#records[number % this.#records.length]!;
-    copyCandidates(candidates, table, costs, ranks);
+    copyCandidates(candidates, table, costs, probabilities, ranks);
     candidates.owner = number;
     candidates.chosen = chosen;
     // Spelled out: spreading `facts` costs 13 us here, a third of a whole decision.
@@ -128,6 +140,8 @@ export class DecisionLog {
       rank: facts.rank,
       predictedCachedTokens: facts.predictedCachedTokens,
       cost: facts.cost,
+      probability: facts.probability,
+      expectedOutputTokens: facts.expectedOutputTokens,
       candidates,
       actualCachedTokens: undefined,
     };
@@ -159,6 +173,7 @@ function copyCandidates(
   record: CandidateRecord,
   table: CandidateTable,
   costs: Float64Array,
+  probabilities: Float64Array,
   ranks: readonly { readonly key: WorkerKey }[],
 ): void {
   const { count } = table;
@@ -176,4 +191,5 @@ function copyCandidates(
   values.set(table.activeBlocks.subarray(0, count), 7 * count);
   values.set(table.additionalBlocks.subarray(0, count), 8 * count);
   values.set(table.activeRequests.subarray(0, count), 9 * count);
+  values.set(probabilities.subarray(0, count), 10 * count);
 }

@@ -316,7 +316,7 @@ describe('inspecting', () => {
     const seen = router.inspect(request);
     expect([...router.decisions.latest()]).toEqual([]);
     const chosen = explain(place({ requestId: 'go' }).decision);
-    expect(seen).toEqual(chosen.map((each) => ({ ...each, chosen: false })));
+    expect(seen).toEqual(chosen.map((each) => ({ ...each, chosen: false, probability: undefined })));
     router.removeWorker('1');
     router.removeWorker('2');
     router.removeWorker('3');

@@ -13,7 +13,7 @@ export function deviceAwareWeightedPolicy(random: Random, ratio = DEFAULT_ACCELE
   return {
     name: 'device-aware-weighted',
     reads: 'load',
-    choose(_request, { count, activeRequests, onCpu }, costs) {
+    choose(_request, { count, activeRequests, onCpu }, costs, probabilities) {
       const ranks = [0, 0];
       const requests = [0, 0];
       for (let row = 0; row < count; row++) {
@@ -25,7 +25,7 @@ export function deviceAwareWeightedPolicy(random: Random, ratio = DEFAULT_ACCELE
       const kind = cpus > 0 && requests[1]! < budget ? 1 : 0;
       for (let row = 0; row < count; row++)
         costs[row] = onCpu[row] === kind ? activeRequests[row]! : Number.POSITIVE_INFINITY;
-      return lowest(costs, count, random);
+      return lowest(costs, count, random, probabilities);
     },
   };
 }

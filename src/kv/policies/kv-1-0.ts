@@ -12,7 +12,7 @@ export function kvPolicy1x0(blockSize: number, random: Random): Policy {
     name: 'kv-1.0',
     reads: 'overlap',
     readsResidents: true,
-    choose(request, candidates, costs) {
+    choose(request, candidates, costs, probabilities) {
       const { count } = candidates;
       const { temperature, prefillLoadScale, trackPrefillTokens } = request.weights;
       for (let row = 0; row < count; row++) {
@@ -25,10 +25,12 @@ export function kvPolicy1x0(blockSize: number, random: Random): Policy {
         costs[row] = prefillLoadScale * toCompute + decode;
       }
       if (scratch.length < count) scratch = new Float64Array(2 * count);
-      if (temperature === 0)
-        return lowest(smallestOfCheapest(candidates.residentBlocks, count, costs, scratch), count, random);
-      softmaxOfCosts(costs, count, temperature, scratch);
-      return pickBySample(scratch, count, random.next());
+      if (temperature === 0) {
+        const sizes = smallestOfCheapest(candidates.residentBlocks, count, costs, scratch);
+        return lowest(sizes, count, random, probabilities);
+      }
+      softmaxOfCosts(costs, count, temperature, probabilities);
+      return pickBySample(probabilities, count, random.next());
     },
   };
 }

@@ -7,9 +7,9 @@ export function leastLoadedPolicy(random: Random): Policy {
   return {
     name: 'least-loaded',
     reads: 'load',
-    choose(_request, { count, activeRequests }, costs) {
+    choose(_request, { count, activeRequests }, costs, probabilities) {
       for (let row = 0; row < count; row++) costs[row] = activeRequests[row]!;
-      return lowest(costs, count, random);
+      return lowest(costs, count, random, probabilities);
     },
   };
 }

@@ -17,6 +17,7 @@ export interface TestRank {
 }
 
 export const BLOCK_SIZE = 16;
+const TRIES = 2000;
 
 /** A table of candidates for tests; what is left out is 0. */
 export function tableOf(ranks: readonly TestRank[]): CandidateTable {
@@ -43,7 +44,8 @@ export function requestOf(changes: Partial<PolicyRequest> = {}): PolicyRequest {
 /** The row a policy chooses, and the costs it wrote. */
 export function chooseFrom(policy: Policy, table: CandidateTable, request = requestOf(), decision = 0) {
   const costs = new Float64Array(table.count).fill(Number.NaN);
-  return { row: policy.choose(request, table, costs, decision), costs };
+  const probabilities = new Float64Array(table.count).fill(Number.NaN);
+  return { row: policy.choose(request, table, costs, probabilities, decision), costs, probabilities };
 }
 
 const anyRank = fc.record({
@@ -94,6 +96,42 @@ export function describePolicy(name: string, make: (random: Random) => Policy): 
           expect([0, ranks.length]).toContain(weighed);
         }),
       );
+    });
+
+    test('tells how probable each row was, or nothing where chance has no part', () => {
+      const policy = make(new SeededRandom(1));
+      fc.assert(
+        fc.property(anyRanks, fc.double({ min: 0, max: 3, noNaN: true }), (ranks, temperature) => {
+          const weights = { ...DEFAULT_KV_WEIGHTS, temperature };
+          const { row, probabilities } = chooseFrom(policy, tableOf(ranks), requestOf({ weights }));
+          if (probabilities.every(Number.isNaN)) return;
+          expect(probabilities.every((p) => p >= 0 && p <= 1)).toBe(true);
+          expect(probabilities.reduce((sum, p) => sum + p, 0)).toBeCloseTo(1, 9);
+          expect(probabilities[row]).toBeGreaterThan(0);
+        }),
+      );
+    });
+
+    test('chooses as often as it says', () => {
+      const ranks = [0, 1, 1, 2].map((activeRequests, rank) => ({
+        rank,
+        activeRequests,
+        activeBlocks: 4 * activeRequests,
+        residentBlocks: 5,
+      }));
+      const table = tableOf(ranks);
+      const policy = make(new SeededRandom(5));
+      const counts = new Float64Array(4);
+      const told = new Float64Array(4);
+      const weights = { ...DEFAULT_KV_WEIGHTS, temperature: name === 'kv' ? 1 : 0 };
+      for (let i = 0; i < TRIES; i++) {
+        const { row, probabilities } = chooseFrom(policy, table, requestOf({ weights }), i);
+        if (Number.isNaN(probabilities[0]!)) return;
+        counts[row]!++;
+        for (const [each, p] of probabilities.entries()) told[each]! += p;
+      }
+      for (const [row, count] of counts.entries())
+        expect(Math.abs(count - told[row]!)).toBeLessThan(4 * Math.sqrt(TRIES / 4));
     });
 
     test('leaves the table as it was', () => {

@@ -43,9 +43,16 @@ export interface Policy {
   readonly readsResidents?: boolean;
   /**
    * The row chosen, or -1 when this policy cannot choose without a pin. Policies that weigh candidates write
-   * their costs (lowest wins); the others leave `costs` alone. `decision` numbers the calls.
+   * their costs (lowest wins); the others leave `costs` alone. Policies that leave something to chance write how
+   * probable each row was into `probabilities`, adding up to 1; the others leave it alone. `decision` numbers the calls.
    */
-  choose(request: PolicyRequest, candidates: CandidateTable, costs: Float64Array, decision: number): number;
+  choose(
+    request: PolicyRequest,
+    candidates: CandidateTable,
+    costs: Float64Array,
+    probabilities: Float64Array,
+    decision: number,
+  ): number;
   /** A rank joined; `worker` names it across restarts. */
   rankAdded?(rank: number, worker: string): void;
   /** The rank left; its id may come back for another one. */

@@ -6,6 +6,9 @@ export function randomPolicy(random: Random): Policy {
   return {
     name: 'random',
     reads: 'nothing',
-    choose: (_request, candidates) => random.nextInt(candidates.count),
+    choose(_request, { count }, _costs, probabilities) {
+      probabilities.fill(1 / count, 0, count);
+      return random.nextInt(count);
+    },
   };
 }

@@ -1,7 +1,15 @@
 import type { Random } from '../../base/random.ts';
 
-/** The index of the lowest of the first `count` costs, uniform among exact ties; draws only when there are ties. */
-export function lowest(costs: Float64Array, count: number, random: Random): number {
+/**
+ * The index of the lowest of the first `count` costs, uniform among exact ties, and how probable each was; draws only
+ * when there are ties.
+ */
+export function lowest(
+  costs: Float64Array,
+  count: number,
+  random: Random,
+  probabilities: Float64Array,
+): number {
   let best = 0;
   let ties = 1;
   for (let i = 1; i < count; i++) {
@@ -15,6 +23,8 @@ export function lowest(costs: Float64Array, count: number, random: Random): numb
       if (random.nextInt(ties) === 0) best = i;
     }
   }
+  const least = costs[best]!;
+  for (let i = 0; i < count; i++) probabilities[i] = costs[i] === least ? 1 / ties : 0;
   return best;
 }
 

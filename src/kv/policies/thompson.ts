@@ -30,12 +30,13 @@ export function thompsonPolicy(name: string, parameters: ThompsonParameters, par
   return {
     name,
     reads: 'overlap',
-    choose(request, table, costs, decision) {
+    choose(request, table, costs, probabilities, decision) {
       kvCosts(request.isl, blockSize, request.weights, table, costs);
       const views = viewsOf(request, table, costs, blockSize, nameOf);
-      const { row, scores } = bandit.choose(banditRequest(request, decision), views, nowS());
-      for (let i = 0; i < table.count; i++) costs[i] = -scores[i]!;
-      return row;
+      const choice = bandit.choose(banditRequest(request, decision), views, nowS());
+      for (let i = 0; i < table.count; i++) costs[i] = -choice.scores[i]!;
+      probabilities.set(choice.probabilities);
+      return choice.row;
     },
     rankAdded(rank, worker) {
       names.set(rank, worker);
