@@ -56,6 +56,10 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     summary: 'replay a trace on simulated workers in virtual time, compare router modes',
     load: async () => (await import('../commands/replay.ts')).command,
   },
+  'policy evaluate': {
+    summary: 'judge routing policies by the logged decisions of another one',
+    load: async () => (await import('../commands/policy-evaluate.ts')).command,
+  },
   'profile sla': {
     summary: 'find the parallel mapping that meets TTFT and ITL targets',
     load: async () => (await import('../commands/profile-sla.ts')).command,

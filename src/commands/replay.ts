@@ -82,10 +82,13 @@ function observerOf(
   return {
     signal,
     rows: outputDir !== undefined && !findCapacity,
+    decisions: outputDir !== undefined && settings.decisions && !findCapacity,
     planned: (replays) => progress.plan(replays),
-    async finished(mode, seed, { rows }) {
-      if (rows === undefined || outputDir === undefined) return;
-      await writeFileAtomic(join(outputDir, `${mode}-seed${seed}.requests.jsonl`), rows);
+    async finished(mode, seed, { rows, decisions }) {
+      if (outputDir === undefined) return;
+      const path = (kind: string): string => join(outputDir, `${mode}-seed${seed}.${kind}.jsonl`);
+      if (rows !== undefined) await writeFileAtomic(path('requests'), rows);
+      if (decisions !== undefined) await writeFileAtomic(path('decisions'), decisions);
     },
   };
 }

@@ -223,6 +223,7 @@ export class KvRouter {
     if (choice.kind === 'refused') return choice;
     const { decision, overlap, overlapBlocks } = choice;
     const { worker, predictedCachedTokens } = decision;
+    if (!query) this.#observer.decided?.(decision);
     const booking = query ? undefined : this.#book(request, decision, blocks, weights.trackPrefillTokens);
     if (!query) this.#lookup.remember(decision.rank, sequence, weights);
     const phases = phaseTimings(startMs, hashedMs, matchedMs, trackedMs, this.#clock.nowMs());
@@ -274,8 +275,9 @@ export class KvRouter {
   }
 
   /** How a request went, for policies that learn. */
-  recordOutcome({ number, rank }: Decision, outcome: RequestOutcome): void {
-    this.#policy.learn?.({ ...outcome, decision: number, rank });
+  recordOutcome(decision: Decision, outcome: RequestOutcome): void {
+    this.#observer.settled?.(decision, outcome);
+    this.#policy.learn?.({ ...outcome, decision: decision.number, rank: decision.rank });
   }
 
   /** What the policy has learned, for a file; undefined for policies that do not learn. */

@@ -1,5 +1,7 @@
+import type { Decision } from './decision-log.ts';
 import type { KvEvent, WorkerKey } from './event.ts';
 import type { StreamState } from './intake/event-stream.ts';
+import type { RequestOutcome } from './policies/policy.ts';
 import type { LoadChange } from './sequences/active-sequences.ts';
 
 /**
@@ -46,6 +48,10 @@ export interface RouterObserver {
   /** After every successful selection, queries included. */
   phases?(timings: PhaseTimings): void;
   routed?(facts: RoutedFacts): void;
+  /** A request was placed; not told of mere questions. Its candidates can be explained only now. */
+  decided?(decision: Decision): void;
+  /** How it went. */
+  settled?(decision: Decision, outcome: RequestOutcome): void;
   /** The router's own bookkeeping of a rank changed. */
   loadChanged?(
     worker: WorkerKey,

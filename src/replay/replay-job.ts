@@ -25,6 +25,8 @@ export interface JobObserver {
   readonly finished?: (mode: string, seed: number, outcome: ReplayOutcome) => Promise<void> | void;
   /** Wants every request of a comparison. */
   readonly rows: boolean;
+  /** Wants every decision. */
+  readonly decisions: boolean;
 }
 
 /** Replays every mode on the same arrivals, seed by seed, and compares them. */
@@ -38,7 +40,8 @@ export async function compare(
   const runs = modes.map(async ({ mode }): Promise<ModeRuns> => {
     const reports = all.map(async (seed) => {
       observer.signal.throwIfAborted();
-      const outcome = await runner.run({ mode, seed, speedup: base.load.speedup, rows: observer.rows });
+      const { rows, decisions } = observer;
+      const outcome = await runner.run({ mode, seed, speedup: base.load.speedup, rows, decisions });
       await observer.finished?.(mode, seed, outcome);
       return outcome.report;
     });
@@ -58,7 +61,7 @@ export function capacityOf(
   return findCapacity(async (speedup) => {
     observer.signal.throwIfAborted();
     observer.planned?.(1);
-    const { begunShare } = await runner.run({ mode, seed, speedup, rows: false });
+    const { begunShare } = await runner.run({ mode, seed, speedup, rows: false, decisions: false });
     return begunShare;
   }, base.load.speedup);
 }

@@ -11,6 +11,8 @@ export interface ReplayTask {
   readonly speedup: number;
   /** Also give every request as a line of JSON. */
   readonly rows: boolean;
+  /** Also give every routing decision, and what came of it, as a line of JSON. */
+  readonly decisions: boolean;
 }
 
 export interface ReplayOutcome {
@@ -19,6 +21,7 @@ export interface ReplayOutcome {
   readonly begunShare: number;
   /** JSON lines, if they were asked for. */
   readonly rows: string | undefined;
+  readonly decisions: string | undefined;
 }
 
 /** Runs the replays of a job, here or in threads; takes any number of tasks at once. */
@@ -31,17 +34,20 @@ export interface ReplayRunner {
 /** Runs one task of a job. */
 export async function runTask(
   { base, modes }: ReplayJob,
-  { mode, seed, speedup, rows }: ReplayTask,
+  { mode, seed, speedup, ...wanted }: ReplayTask,
   parts: ReplayParts,
 ): Promise<ReplayOutcome> {
   const { router } = modes.find((each) => each.mode === mode)!;
   const load = { ...base.load, speedup };
-  const { report, records } = await runReplay({ ...base, load, router, seed }, parts);
+  const decided: string[] = [];
+  const onDecision = wanted.decisions ? (line: string) => void decided.push(`${line}\n`) : undefined;
+  const { report, records } = await runReplay({ ...base, load, router, seed }, { ...parts, onDecision });
   const { dpSize } = base.engine;
-  const lines = rows
+  const rows = wanted.rows
     ? records.map((record) => `${JSON.stringify(requestRow(record, dpSize))}\n`).join('')
     : undefined;
-  return { report, begunShare: begunShare(records), rows: lines };
+  const decisions = wanted.decisions ? decided.join('') : undefined;
+  return { report, begunShare: begunShare(records), rows, decisions };
 }
 
 /** Runs tasks in this thread, one after the other. */

@@ -6,6 +6,7 @@ import type { WorkerKey } from '../kv/event.ts';
 import type { BlockHasher } from '../kv/hash.ts';
 import type { KvIndex } from '../kv/index/kv-index.ts';
 import { KvRouter } from '../kv/kv-router.ts';
+import type { RouterObserver } from '../kv/observer.ts';
 import type { Refusal } from '../kv/select.ts';
 import type { Selection } from '../kv/selection.ts';
 import type { Placement } from './placement.ts';
@@ -20,6 +21,8 @@ export interface RoutedPlacementOptions {
   readonly seed: number;
   readonly index: KvIndex;
   readonly hasher: BlockHasher;
+  /** Told what the router does. */
+  readonly observer?: RouterObserver | undefined;
 }
 
 /** Longer than any replay: a request of virtual time cannot get lost. */
@@ -36,6 +39,7 @@ export function routedPlacement(options: RoutedPlacementOptions): Placement {
     random: new SeededRandom(options.seed),
     config: { ...config, leaseMs: ENDLESS_LEASE_MS },
     index,
+    observer: options.observer,
   });
   const keys = Array.from({ length: options.workers }, (_, worker) =>
     Array.from({ length: dpSize }, (_, dpRank): WorkerKey => ({ workerId: String(worker + 1), dpRank })),

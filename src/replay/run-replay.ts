@@ -1,6 +1,7 @@
 import { VirtualClock } from '../base/clock.ts';
 import type { EngineSettings } from '../engine/engine-settings.ts';
 import type { RouterConfig } from '../kv/config.ts';
+import { decisionObserver } from '../kv/decision-lines.ts';
 import type { BlockHasher } from '../kv/hash.ts';
 import type { KvIndex } from '../kv/index/kv-index.ts';
 import { replayAggregated } from './aggregated-fleet.ts';
@@ -52,6 +53,8 @@ export interface ReplayParts {
   readonly makeIndex: () => KvIndex;
   readonly onProgress?: (ended: number) => void;
   readonly signal?: AbortSignal;
+  /** Takes each decision, and what came of it, as a line of JSON. */
+  readonly onDecision?: ((line: string) => void) | undefined;
 }
 
 export interface ReplayResult {
@@ -75,23 +78,29 @@ export async function runReplay(spec: ReplaySpec, parts: ReplayParts): Promise<R
 
 function runTopology(
   spec: ReplaySpec,
-  { hasher, makeIndex, onProgress, signal }: ReplayParts,
+  { hasher, makeIndex, onProgress, signal, onDecision }: ReplayParts,
 ): Promise<Recorder> {
   const { topology, load, maxSimTimeMs, seed } = spec;
   const clock = new VirtualClock();
   const workload = seed === 0 ? spec.workload : retimed(spec.workload, seed);
   const fleet = { workload, load, hasher, clock, maxSimTimeMs, onProgress, signal };
-  const role = (workers: number, config: RouterConfig) => {
+  const role = (workers: number, config: RouterConfig, hop: string) => {
     const engine = { ...spec.engine, emitKvEvents: readsIndex(config) };
-    const placement = routedPlacement({ config, engine, workers, clock, seed, hasher, index: makeIndex() });
+    const observer = onDecision && decisionObserver(hop, engine.blockSize, onDecision);
+    const index = makeIndex();
+    const placement = routedPlacement({ config, engine, workers, clock, seed, hasher, index, observer });
     return { engine, workers, placement };
   };
   if (topology.kind === 'aggregated')
-    return replayAggregated({ ...fleet, ...role(topology.workers, spec.router), speeds: topology.speeds });
+    return replayAggregated({
+      ...fleet,
+      ...role(topology.workers, spec.router, 'decode'),
+      speeds: topology.speeds,
+    });
   return replayDisaggregated({
     ...fleet,
-    prefill: role(topology.prefillWorkers, spec.router),
-    decode: role(topology.decodeWorkers, topology.decodeRouter),
+    prefill: role(topology.prefillWorkers, spec.router, 'prefill'),
+    decode: role(topology.decodeWorkers, topology.decodeRouter, 'decode'),
     handoffLatencyMs: topology.handoffLatencyMs,
   });
 }

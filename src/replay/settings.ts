@@ -94,6 +94,9 @@ export const REPLAY_SETTINGS = {
     placeholder: 'DIR',
     help: 'write report.json and, per mode and seed, the requests as JSON lines',
   }),
+  decisions: flag({
+    help: 'with --output-dir, also write the routing decisions, for kvasir policy evaluate',
+  }),
 };
 
 /** Reads `1,1,1,0.4`: one factor above 0 for each worker, or none at all. */
