@@ -12,7 +12,7 @@ import { aligned } from '../replay/comparison-table.ts';
 import { defineCommand } from './command.ts';
 
 /** Those that choose by what they see of the candidates, and keep nothing in mind that a log does not show. */
-const JUDGED = ['kv', 'kv-1.0', 'least-loaded', 'power-of-two', 'random', 'round-robin'] as const;
+const JUDGED = ['kv', 'kv-1.0', 'least-loaded', 'power-of-two', 'random'] as const;
 
 // Below these an estimate is the model's, or that of a few decisions.
 const WEAK_SUPPORT = 0.9;

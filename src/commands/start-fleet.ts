@@ -22,9 +22,8 @@ export interface FleetOptions {
   readonly systemPortBase: number;
   readonly worker: WorkerOptions;
   readonly router: RouterConfig;
-  /** Values of `HINT_SETTINGS`. */
-  readonly hints: Readonly<Record<string, unknown>>;
-  /** Settings of the frontend that are not given here come from these variables. */
+  /** Settings of the frontend by name; the others come from the environment. */
+  readonly frontend: Readonly<Record<string, unknown>>;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly log: Log;
 }
@@ -73,7 +72,7 @@ export async function startFleet(options: FleetOptions): Promise<RunningFleet> {
       closers.push(() => worker.stop());
     }
     const byId = new Map(workers.map((worker) => [worker.workerId, worker]));
-    const flags = { ...options.hints, host, httpPort: options.httpPort };
+    const flags = { ...options.frontend, host, httpPort: options.httpPort };
     const frontend = await startFrontend({
       settings: resolveSettings(FRONTEND_SETTINGS, { flags, env: options.env }),
       router: (_model, hop) => forHop(options.router, hop),

@@ -22,6 +22,7 @@ import { ProcessMetrics } from '../metrics/process-metrics.ts';
 import type { Discovery } from '../transport/discovery.ts';
 import { HttpClient } from '../transport/http-client.ts';
 import { readPredictions } from './hint-predictions.ts';
+import { openPolicyFiles } from './policy-files.ts';
 import { PromptEncoders } from './prompt-encoders.ts';
 import type { GroupMember } from './share-bookings.ts';
 
@@ -71,6 +72,7 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
     overloadStatus: settings.overloadStatus,
   });
   const instruments = new RouterInstruments(process, metrics, settings.namespace);
+  const files = await openPolicyFiles(settings, { process, clock, log });
   const random = options.random ?? new SeededRandom(Math.trunc(clock.wallMs()));
   const makeRouter: PoolParts['makeRouter'] = (pool, hop) => {
     const { model, blockSize } = pool;
@@ -79,12 +81,17 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
     if (index !== undefined) instruments.index.watch(() => index.stats());
     const policyClasses = config.queue.classes.map(({ name }) => name);
     const repeats = () => hop === 'decode' && pool.router('prefill') !== undefined;
-    const observer = instruments.observe({ model, blockSize, hop, policyClasses, repeats });
+    const policyName = `${model}/${hop}`;
+    const observer = {
+      ...instruments.observe({ model, blockSize, hop, policyClasses, repeats }),
+      ...files.observe(policyName, blockSize),
+    };
     const loadModel = makeLoadModel(config);
     const router = new KvRouter({ blockSize, clock, random, config, index, observer, loadModel });
     const group = `${model}/${hop}/${blockSize}`;
     const name = settings.routerId ?? process.instanceId.toString(16);
     options.shareBookings?.(router, { group, name, series: instruments.replica(model, hop) });
+    files.remember(policyName, router);
     return router;
   };
   const feed: PoolParts['feedEvents'] = options.feedEvents ?? (() => () => {});
@@ -137,10 +144,14 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
       },
     },
   );
-  const url = await frontend.start();
+  const url = await frontend.start().catch(async (thrown: unknown) => {
+    await files.stop();
+    throw thrown;
+  });
   const stopWatching = watchThread(process, clock);
   const stop = async (): Promise<void> => {
     await frontend.stop();
+    await files.stop();
     stopWatching();
     metrics.stop();
     await encoders.stop();

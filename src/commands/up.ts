@@ -5,7 +5,7 @@ import { fail } from '../base/errors.ts';
 import { flag, int, text } from '../base/settings.ts';
 import { HINT_SETTINGS } from '../frontend/settings.ts';
 import { type RouterConfig, routerConfig } from '../kv/config.ts';
-import { ROUTER_SETTINGS, readRouterConfig } from '../kv/settings.ts';
+import { POLICY_FILE_SETTINGS, ROUTER_SETTINGS, readRouterConfig } from '../kv/settings.ts';
 import type { LoadReport } from '../load/measure/report.ts';
 import { HttpClient } from '../transport/http-client.ts';
 import type { PrometheusServer } from '../transport/prometheus-server.ts';
@@ -18,6 +18,9 @@ const PORT = { min: 0, max: 65_535, placeholder: 'PORT' };
 const PROGRESS_SHARE = 0.25;
 const RULES = new URL('../../deploy/prometheus/', import.meta.url);
 const RULE_FILES = ['alias-rules.yml', 'alert-rules.yml'];
+
+/** Settings of the frontend that are this command's too. */
+const PASSED_ON = { ...HINT_SETTINGS, ...POLICY_FILE_SETTINGS };
 
 export const command = defineCommand({
   name: 'up',
@@ -54,7 +57,7 @@ When it serves it prints one JSON line (readable lines on a terminal). Ctrl-C dr
     disaggregated: flag({ help: 'let half of the workers prefill and the other half decode' }),
     ...ENGINE_SETTINGS,
     ...ROUTER_SETTINGS,
-    ...HINT_SETTINGS,
+    ...PASSED_ON,
   },
   async run(settings, context) {
     const { log, signal } = context;
@@ -81,8 +84,8 @@ When it serves it prints one JSON line (readable lines on a terminal). Ctrl-C dr
         seed: settings.seed,
       },
       router: readRouterConfig(settings, { model: settings.model }),
-      hints: Object.fromEntries(
-        Object.keys(HINT_SETTINGS).map((name) => [name, settings[name as keyof typeof HINT_SETTINGS]]),
+      frontend: Object.fromEntries(
+        Object.keys(PASSED_ON).map((name) => [name, settings[name as keyof typeof PASSED_ON]]),
       ),
       env: process.env,
       log,
@@ -145,7 +148,7 @@ async function startPrometheus(
 /** The demo on a fleet of its own with round-robin, so that the caches of the one that stays are fresh. */
 async function demoWith(options: FleetOptions, model: string, context: CommandContext): Promise<LoadReport> {
   const router: RouterConfig = routerConfig({ mode: 'round-robin' });
-  const fleet = await startFleet({ ...options, httpPort: 0, systemPortBase: 0, router });
+  const fleet = await startFleet({ ...options, httpPort: 0, systemPortBase: 0, router, frontend: {} });
   try {
     return await replay(fleet, 'round-robin', model, context);
   } finally {

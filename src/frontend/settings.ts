@@ -1,5 +1,5 @@
 import { choice, flag, int, list, number, text } from '../base/settings.ts';
-import { MIGRATION_SETTINGS } from '../kv/settings.ts';
+import { MIGRATION_SETTINGS, POLICY_FILE_SETTINGS } from '../kv/settings.ts';
 
 /** What is made of the hints that agents send. */
 export const HINT_SETTINGS = {
@@ -32,6 +32,7 @@ export const HINT_SETTINGS = {
 export const FRONTEND_SETTINGS = {
   ...MIGRATION_SETTINGS,
   ...HINT_SETTINGS,
+  ...POLICY_FILE_SETTINGS,
   engine: list({
     placeholder: 'SPEC',
     separator: ' ',

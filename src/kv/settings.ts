@@ -244,6 +244,30 @@ export const MIGRATION_SETTINGS = {
   }),
 };
 
+/** What routers keep in files: read by who opens them. */
+export const POLICY_FILE_SETTINGS = {
+  policyStateFile: text({
+    placeholder: 'FILE',
+    help: 'keeps what a learning router mode knows across restarts',
+  }),
+  policyStateSecs: number({
+    default: 60,
+    min: 1,
+    placeholder: 'SECONDS',
+    help: 'how often it is written, besides at shutdown',
+  }),
+  decisionLogFile: text({
+    placeholder: 'FILE',
+    help: 'write every routing decision, with probabilities and outcome, as JSON lines',
+  }),
+  decisionLogMaxBytes: int({
+    default: 128 * 1024 * 1024,
+    min: 64 * 1024,
+    placeholder: 'BYTES',
+    help: 'size at which that file is moved to FILE.1, over the one before',
+  }),
+};
+
 /** Several routers as one: read by who connects them. */
 export const SCALE_OUT_SETTINGS = {
   serveIndexer: flag({ env: 'DYN_SERVE_INDEXER', help: 'answer lookups of other routers' }),

@@ -10,7 +10,7 @@ import {
   TOKENIZER_CACHE,
 } from './names-frontend.ts';
 import { KV_INDEXER } from './names-indexer.ts';
-import { CONNECTOR, FRONTEND_OWN, INDEX, PREDICTION, SELF, THREAD } from './names-kvasir.ts';
+import { CONNECTOR, FRONTEND_OWN, INDEX, POLICY_FILES, PREDICTION, SELF, THREAD } from './names-kvasir.ts';
 import { KVBM } from './names-kvbm.ts';
 import { PLANNER } from './names-planner.ts';
 import { ROUTER_INDEX, ROUTER_OVERHEAD, ROUTER_REQUEST } from './names-router.ts';
@@ -57,6 +57,7 @@ export const METRICS_TABLES: readonly MetricsTable[] = [
   { title: 'Router: routed requests', labels: COMPONENT, families: { ...ROUTER_REQUEST, ...PREDICTION } },
   { title: 'Router: index and event streams', labels: COMPONENT, families: { ...ROUTER_INDEX, ...INDEX } },
   { title: 'Router: other routers, and discovery', labels: [], families: { ...REPLICA, ...DISCOVERY } },
+  { title: 'Router: files of a policy', labels: [], families: POLICY_FILES },
   { title: 'Indexer service', labels: [], families: KV_INDEXER },
   { title: 'Worker: served endpoints', labels: ENDPOINT, families: { ...WORK_HANDLER, ...ENGINE_GAUGES } },
   { title: 'Worker: cache statistics', labels: COMPONENT.slice(0, 2), families: KV_STATS },

@@ -41,6 +41,21 @@ export const PREDICTION = {
   ),
 } as const;
 
+/** What routers keep in files. */
+export const POLICY_FILES = {
+  savesTotal: counter('kvasir_policy_state_saves_total', 'Writes of what a router policy has learned', [
+    'result',
+  ]),
+  refusedTotal: counter(
+    'kvasir_policy_state_refused_total',
+    'Saved states of a router policy that could not be used and were kept aside',
+  ),
+  droppedTotal: counter(
+    'kvasir_decision_log_dropped_lines_total',
+    'Lines of the decision log that were lost because they could not be written',
+  ),
+} as const;
+
 /** The index of cached blocks and the event streams that feed it. */
 export const INDEX = {
   memoryBytes: gauge('kvasir_index_memory_bytes', 'Memory that the block index holds'),
