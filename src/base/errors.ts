@@ -220,6 +220,17 @@ export const ERRORS = {
     status: 500,
     hint: 'Turn prefix caching on in the engine, or sweep fewer requests.',
   },
+  KV_PROFILE_PROMPT_CACHED: {
+    message:
+      'engine {url} had the prompts of every tried seed in its cache, so their TTFT says nothing of prefill',
+    status: 500,
+    hint: 'Restart the engine, turn its prefix caching off, or give another --seed.',
+  },
+  KV_PROFILE_NOT_TOGETHER: {
+    message: 'only {together} of {asked} requests were decoding at the same time, too briefly to be measured',
+    status: 500,
+    hint: 'The engine runs fewer requests at once than its KV cache holds (--max-num-seqs): raise its limit, or ask for longer answers with --osl.',
+  },
   KV_PROFILE_NO_ENDPOINT: {
     message: 'no endpoint was given for {mapping}',
     status: 400,

@@ -1,11 +1,18 @@
 import { RealClock } from '../base/clock.ts';
 import { fail } from '../base/errors.ts';
 import { OpenAiTarget } from '../load/openai-target.ts';
+import { type LoadPlan, type PlannedRequest, singleTurns } from '../load/plan.ts';
 import { PromptWriter } from '../load/prompt-words.ts';
 import type { RequestRecord } from '../load/record.ts';
 import { runLoad } from '../load/run-load.ts';
 import { syntheticPlan } from '../load/synthetic-plan.ts';
-import type { EndpointFacts, ProbeAnswer, ProbeBatch, ProbeClient } from '../sla-profiler/probe-client.ts';
+import type {
+  EndpointFacts,
+  ProbeAnswer,
+  ProbeBatch,
+  ProbeClient,
+  ProbeLoad,
+} from '../sla-profiler/probe-client.ts';
 import { describeEngine } from '../transport/describe-engine.ts';
 import { parseEngineSpec } from '../transport/engine-spec.ts';
 import { HttpClient } from '../transport/http-client.ts';
@@ -46,30 +53,57 @@ export class LoadProbeClient implements ProbeClient {
     this.#facts.delete(url);
   }
 
-  async send(batch: ProbeBatch, signal: AbortSignal): Promise<readonly ProbeAnswer[]> {
-    const { model } = await this.facts(batch.url);
-    const { count, islTokens, oslTokens, seed } = batch;
+  send(batch: ProbeBatch, signal: AbortSignal): Promise<readonly ProbeAnswer[]> {
+    const { url, count, islTokens, oslTokens, seed } = batch;
+    const plan = syntheticPlan({
+      requests: count,
+      isl: islTokens,
+      osl: oslTokens,
+      concurrency: count,
+      seed,
+    });
+    return this.#run(url, plan, seed, signal);
+  }
+
+  serve({ url, requests, seed }: ProbeLoad, signal: AbortSignal): Promise<readonly ProbeAnswer[]> {
+    const planned = requests.map(
+      ({ islTokens, oslTokens, prompt }, index): PlannedRequest => ({
+        id: `load-${index}`,
+        index,
+        phase: 'measure',
+        prompt: { kind: 'parts', parts: [{ id: prompt, length: islTokens }] },
+        inputLength: islTokens,
+        outputLength: oslTokens,
+      }),
+    );
+    const sessions = singleTurns(
+      planned,
+      requests.map(({ atMs }) => atMs),
+    );
+    return this.#run(url, { loop: 'open', sessions }, seed, signal);
+  }
+
+  async #run(
+    url: string,
+    plan: LoadPlan,
+    seed: number,
+    signal: AbortSignal,
+  ): Promise<readonly ProbeAnswer[]> {
+    const { model } = await this.facts(url);
     const writer = new PromptWriter({ seed, ids: PROBE_IDS });
-    const extra = { min_tokens: oslTokens };
     const target = new OpenAiTarget({
-      url: batch.url,
+      url,
       writer,
       model,
       form: 'token-ids',
       ignoreEos: true,
+      minTokens: true,
       continuousUsage: false,
-      extra,
+      extra: {},
     });
     try {
-      const plan = syntheticPlan({
-        requests: count,
-        isl: islTokens,
-        osl: oslTokens,
-        concurrency: count,
-        seed,
-      });
       const { records } = await runLoad(plan, target, { signal, clock: this.#clock });
-      return records.map(answerOf);
+      return records.toSorted((a, b) => a.index - b.index).map(answerOf);
     } finally {
       await target.stop();
     }
@@ -82,7 +116,7 @@ export class LoadProbeClient implements ProbeClient {
 
 function answerOf(record: RequestRecord): ProbeAnswer {
   return {
-    sentMs: record.wroteMs ?? record.sentMs,
+    sentMs: record.intendedMs ?? record.wroteMs ?? record.sentMs,
     chunkMs: record.chunkMs.filter((_, i) => record.chunkTokens[i]! > 0),
     outputTokens:
       record.usage?.completionTokens ?? record.chunkTokens.reduce((sum, tokens) => sum + tokens, 0),

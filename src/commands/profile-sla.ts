@@ -45,15 +45,19 @@ A run that was cut short goes on where it stopped when it is started again with 
         );
         return 0;
       }
-      const { target, gpus, serve, deploy } = await chooseTarget(settings, base, client, (line) =>
-        output.log(line),
+      const { target, gpus, loadServer, deploy } = await chooseTarget(
+        settings,
+        base,
+        client,
+        signal,
+        (line) => output.log(line),
       );
       const profile = await runProfile({
         settings,
         base,
         gpus,
         target,
-        serve,
+        loadServer,
         output,
         renderer: settings.charts ? await loadPngRenderer() : undefined,
         signal,

@@ -12,7 +12,7 @@ import type { ProbeClient } from '../sla-profiler/probe-client.ts';
 import type { SlaSettings } from '../sla-profiler/settings.ts';
 import { SimTarget } from '../sla-profiler/sim-target.ts';
 import type { ProfileTarget } from '../sla-profiler/target.ts';
-import type { ServeLoad } from '../sla-profiler/validation.ts';
+import type { LoadServer } from '../sla-profiler/validation.ts';
 import { DynamoCluster } from '../transport/dynamo-cluster.ts';
 import { readText } from './read-text.ts';
 import { simulatedLoad } from './serve-load.ts';
@@ -20,8 +20,8 @@ import { simulatedLoad } from './serve-load.ts';
 /** What the settings say to measure, how wide, and what to do once it is measured. */
 export interface ChosenTarget {
   readonly target: ProfileTarget;
-  /** Undefined where load would need real engines. */
-  readonly serve?: ServeLoad;
+  /** Simulates load where the target's engines do not take it themselves. */
+  readonly loadServer?: LoadServer;
   readonly gpus: GpuRange;
   /** Creates the recommended deployment; undefined where there is nowhere to. */
   readonly deploy?: (deployment: Deployment) => Promise<boolean>;
@@ -31,6 +31,7 @@ export async function chooseTarget(
   settings: SlaSettings,
   base: Deployment,
   client: ProbeClient,
+  signal: AbortSignal,
   log: (line: string) => void,
 ): Promise<ChosenTarget> {
   const gpus = gpuRange(settings, undefined);
@@ -39,7 +40,7 @@ export async function chooseTarget(
       const path = settings.simModel;
       const model =
         path === undefined ? DEFAULT_MODEL : parseAnalyticModel(parseJson(await readText(path), path), path);
-      return { gpus, target: new SimTarget(model), serve: simulatedLoad(model) };
+      return { gpus, target: new SimTarget(model), loadServer: simulatedLoad(model, signal) };
     }
     case 'endpoint': {
       const endpoints = settings.endpoint.map(parseNamedEndpoint);

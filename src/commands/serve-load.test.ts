@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { profileSla } from '../../test/support/profile-sla.ts';
 import { DEFAULT_MODEL } from '../perf/analytic-model.ts';
-import type { LoadTrial } from '../sla-profiler/validation.ts';
+import type { LoadTrial, ServedRequest } from '../sla-profiler/validation.ts';
 import { poissonWorkload, simulatedLoad } from './serve-load.ts';
 
 const trial = (ratePerS: number, requests = 400): LoadTrial => ({
@@ -12,6 +12,11 @@ const trial = (ratePerS: number, requests = 400): LoadTrial => ({
   target: { islTokens: 1000, oslTokens: 50, ttftMs: 200, itlMs: 20 },
   seed: 3,
 });
+const NEVER = new AbortController().signal;
+const serve = async (one: LoadTrial): Promise<readonly ServedRequest[]> => {
+  const [served] = await simulatedLoad(DEFAULT_MODEL, NEVER).serve([one]);
+  return served!;
+};
 const mean = (values: readonly number[]): number => values.reduce((sum, one) => sum + one, 0) / values.length;
 
 describe('the load of a validation', () => {
@@ -23,7 +28,6 @@ describe('the load of a validation', () => {
   });
 
   test('meets the sweep’s times when nothing waits, and a queue near capacity', async () => {
-    const serve = simulatedLoad(DEFAULT_MODEL);
     // One GPU prefills 1000 tokens in 67.5 ms, so it takes 14.8 requests/s.
     const p99 = async (ratePerS: number): Promise<number> => {
       const served = await serve(trial(ratePerS));
@@ -38,7 +42,6 @@ describe('the load of a validation', () => {
   });
 
   test('repeats exactly', async () => {
-    const serve = simulatedLoad(DEFAULT_MODEL);
     expect(await serve(trial(8))).toEqual(await serve(trial(8)));
   });
 });

@@ -1,24 +1,22 @@
-import { SeededRandom } from '../base/random.ts';
 import { type EngineSettings, engineSettings } from '../engine/engine-settings.ts';
 import { BlockHasher } from '../kv/hash.ts';
-import { normal } from '../math/distributions.ts';
 import { type AnalyticModel, analyticTiming } from '../perf/analytic-model.ts';
 import { replayDisaggregated } from '../replay/disaggregated-fleet.ts';
 import type { Placement } from '../replay/placement.ts';
 import { tpotOf, ttftOf } from '../replay/report.ts';
 import type { Workload, WorkloadRequest } from '../replay/workload.ts';
-import type { EnginePool, LoadTrial, ServeLoad } from '../sla-profiler/validation.ts';
+import { drawLoad, LONGEST_SHARE } from '../sla-profiler/drawn-load.ts';
+import type { EnginePool, LoadServer, LoadTrial, ServedRequest } from '../sla-profiler/validation.ts';
 
 const BLOCK_SIZE = 16;
-/** Spread of prompt and answer lengths: standard deviation of a log-normal draw, as a share of the mean. */
-const LENGTH_SPREAD = 0.3;
-const SHORTEST = 2;
-const LONGEST_SHARE = 2.5;
+/** Rates that are tried, and requests of each at most: virtual time costs little. */
+const LOAD_SHARES = [0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 1];
+const MOST_REQUESTS = 4000;
 
 /** Serves trials on simulated prefill and decode engines in virtual time, each request on the least busy engine. */
-export function simulatedLoad(model: AnalyticModel): ServeLoad {
+export function simulatedLoad(model: AnalyticModel, signal: AbortSignal): LoadServer {
   const hasher = new BlockHasher();
-  return async (trial) => {
+  const serveTrial = async (trial: LoadTrial): Promise<ServedRequest[]> => {
     const pool = (role: 'prefill' | 'decode', { mapping, engines }: EnginePool) => ({
       engine: engineOf(model, role, mapping.gpus, trial),
       workers: engines,
@@ -35,6 +33,18 @@ export function simulatedLoad(model: AnalyticModel): ServeLoad {
     return records
       .toSorted((a, b) => a.request.index - b.request.index)
       .map((record) => ({ ttftMs: ttftOf(record), itlMs: tpotOf(record) }));
+  };
+  return {
+    loadShares: LOAD_SHARES,
+    mostRequests: MOST_REQUESTS,
+    async serve(trials) {
+      const served = [];
+      for (const trial of trials) {
+        signal.throwIfAborted();
+        served.push(await serveTrial(trial));
+      }
+      return served;
+    },
   };
 }
 
@@ -56,28 +66,20 @@ function engineOf(
   });
 }
 
-/** Requests with lengths about the target's, whose prompts share nothing. */
-export function poissonWorkload({ ratePerS, requests: count, target, seed }: LoadTrial): Workload {
-  const random = new SeededRandom(seed);
-  const sigma = Math.sqrt(Math.log(1 + LENGTH_SPREAD ** 2));
-  const length = (mean: number): number => {
-    const drawn = Math.round(mean * Math.exp(normal(random, -(sigma ** 2) / 2, sigma)));
-    return Math.min(Math.ceil(LONGEST_SHARE * mean), Math.max(SHORTEST, drawn));
-  };
-  let arrivalMs = 0;
+/** The drawn requests as sessions of one turn, whose prompts share nothing. */
+export function poissonWorkload(trial: LoadTrial): Workload {
   const requests: WorkloadRequest[] = [];
-  const sessions = Array.from({ length: count }, (_, index) => {
-    arrivalMs += (-Math.log(1 - random.next()) * 1000) / ratePerS;
+  const sessions = drawLoad(trial).map(({ atMs, islTokens, oslTokens }, index) => {
     const turns: WorkloadRequest[] = [];
-    const session = { id: String(index), arrivalMs, turns };
+    const session = { id: String(index), arrivalMs: atMs, turns };
     const request: WorkloadRequest = {
       index,
       requestId: undefined,
       session,
       turn: 0,
       delayMs: 0,
-      inputLength: length(target.islTokens),
-      outputLength: length(target.oslTokens),
+      inputLength: islTokens,
+      outputLength: oslTokens,
       plannedTokens: undefined,
       priority: undefined,
       blockIds: undefined,

@@ -9,6 +9,8 @@ export interface BodyOptions {
   readonly form: PromptForm;
   /** Ask the engine to generate to the full length: without it lengths, and so latencies, are the model's whim. */
   readonly ignoreEos: boolean;
+  /** Ask for no fewer tokens than that either, for engines that stop at other words than the end of text. */
+  readonly minTokens?: boolean;
   /** Ask for token counts on every chunk. */
   readonly continuousUsage: boolean;
   /** Merged into the body last. */
@@ -25,6 +27,7 @@ export function requestBody(request: PlannedRequest, writer: PromptWriter, optio
     max_tokens: request.outputLength,
     temperature: 0,
     ...(options.ignoreEos && { ignore_eos: true }),
+    ...(options.minTokens === true && { min_tokens: request.outputLength }),
     ...(request.priority !== undefined && { priority: request.priority }),
     ...options.extra,
   });

@@ -36,6 +36,7 @@ export function parseNamedEndpoint(text: string): NamedEndpoint {
 export class EndpointTarget implements ProfileTarget {
   readonly name = 'endpoint';
   readonly identity: unknown;
+  readonly takesLoad = true;
   readonly #endpoints: readonly NamedEndpoint[];
   readonly #client: ProbeClient;
   readonly #kvTokens: number | undefined;
@@ -58,6 +59,7 @@ export class EndpointTarget implements ProfileTarget {
     await this.#client.facts(endpoint.url);
     return new EndpointEngine({
       url: endpoint.url,
+      role,
       client: this.#client,
       kvTokens: this.#kvTokens,
       signal,

@@ -24,6 +24,7 @@ function estimatorOf({ isl, osl }: SlaSettings): ProfileTarget {
   return {
     name: 'estimator',
     identity: DEFAULT_MODEL,
+    takesLoad: false,
     start: ({ mapping: { gpus } }): Promise<EngineUnderTest> => {
       const itl = (concurrency: number, context: number): number =>
         analyticItlMs(DEFAULT_MODEL, gpus, concurrency, concurrency * context);

@@ -41,6 +41,7 @@ export interface KubernetesOptions {
 export class KubernetesTarget implements ProfileTarget {
   readonly name = 'kubernetes';
   readonly identity: unknown;
+  readonly takesLoad = true;
   readonly #options: KubernetesOptions;
   readonly #run: string;
 
@@ -75,7 +76,14 @@ export class KubernetesTarget implements ProfileTarget {
       const workerLog = await this.#saveLogs(order, name);
       await this.#untilServing(url, signal);
       const logged = kvCapacityFromLog(backend, workerLog, attentionRanks(order.mapping));
-      return new EndpointEngine({ url, client, kvTokens: kvTokens ?? logged, signal, stop });
+      return new EndpointEngine({
+        url,
+        role: order.role,
+        client,
+        kvTokens: kvTokens ?? logged,
+        signal,
+        stop,
+      });
     } catch (thrown) {
       await this.#saveLogs(order, name).catch(() => {});
       await stop();

@@ -36,6 +36,7 @@ export interface LocalOptions {
 export class LocalTarget implements ProfileTarget {
   readonly name = 'local';
   readonly identity: unknown;
+  readonly takesLoad = true;
   readonly #options: LocalOptions;
 
   constructor(options: LocalOptions) {
@@ -71,7 +72,14 @@ export class LocalTarget implements ProfileTarget {
         await readFile(logPath, 'utf8'),
         attentionRanks(order.mapping),
       );
-      return new EndpointEngine({ url, client, kvTokens: kvTokens ?? logged, signal, stop });
+      return new EndpointEngine({
+        url,
+        role: order.role,
+        client,
+        kvTokens: kvTokens ?? logged,
+        signal,
+        stop,
+      });
     } catch (thrown) {
       await stop();
       throw thrown;

@@ -1,21 +1,10 @@
 import { createHash } from 'node:crypto';
 import { toError } from '../base/errors.ts';
-import { percentileLinear } from '../math/percentile.ts';
-import { meanHalfWidth } from '../math/student-t.ts';
-import { mean, summarize } from '../math/summary.ts';
+import { mean } from '../math/summary.ts';
+import type { DrawnRequest } from './drawn-load.ts';
+import { isTight, type Latency, latencyOf } from './latency.ts';
 import type { JournalEntry, PointJournal } from './point-journal.ts';
 import type { EngineOrder, EngineUnderTest, ProfileTarget } from './target.ts';
-
-/** A latency with what is known of its spread; percentiles over requests, the interval over the mean (95 %, t). */
-export interface Latency {
-  readonly meanMs: number;
-  readonly p50Ms: number;
-  readonly p90Ms: number;
-  readonly p95Ms: number;
-  readonly p99Ms: number;
-  readonly halfWidthMs: number;
-  readonly samples: number;
-}
 
 export interface PrefillPoint {
   readonly islTokens: number;
@@ -141,6 +130,12 @@ export class Measurements {
             return { islTokens, oslTokens, concurrency, itl: latencyOf(itlMs), tokensPerS: mean(rates)! };
           },
         ),
+      load: (requests, ratePerS, seed) =>
+        this.#once(
+          `${base}/load${ratePerS}/${requests.length}`,
+          `${engine}, ${ratePerS.toFixed(2)} requests/s`,
+          async () => (await start()).load!(requests, seed),
+        ),
     };
   }
 
@@ -176,17 +171,19 @@ export class Measurements {
     return entry.value as T | undefined;
   }
 
-  /** Probes with fresh seeds until the mean is tight or a limit is reached; all latencies seen. */
-  async #repeat(probe: (seed: number) => Promise<readonly number[]>, salt: number): Promise<number[]> {
+  /** Probes with fresh seeds until the mean is tight or a limit is reached; the latencies of each. */
+  async #repeat(
+    probe: (seed: number) => Promise<readonly number[]>,
+    salt: number,
+  ): Promise<(readonly number[])[]> {
     const { halfWidthShare, fewestRepeats, mostRepeats, mostProbes } = this.#precision;
-    const seen: number[] = [];
+    const seen: (readonly number[])[] = [];
     for (let repeat = 0; repeat < mostRepeats; repeat++) {
-      seen.push(...(await probe(this.#seed + salt * 64 + repeat)));
+      seen.push(await probe(this.#seed + salt * 64 + repeat));
       this.counts.probes++;
       this.#probesSpent++;
       if (mostProbes !== undefined && this.#probesSpent >= mostProbes) break;
-      const tight = meanHalfWidth(seen) <= halfWidthShare * mean(seen)!;
-      if (repeat + 1 >= fewestRepeats && tight) break;
+      if (seen.length >= fewestRepeats && isTight(seen, halfWidthShare)) break;
     }
     return seen;
   }
@@ -211,24 +208,15 @@ export interface EngineProbes {
   kvTokens(): Promise<number | undefined>;
   prefill(islTokens: number): Promise<PrefillPoint | undefined>;
   decode(islTokens: number, oslTokens: number, concurrency: number): Promise<DecodePoint | undefined>;
+  /** As {@link EngineUnderTest.load}; `ratePerS` names the point. */
+  load(
+    requests: readonly DrawnRequest[],
+    ratePerS: number,
+    seed: number,
+  ): Promise<readonly (number | null)[] | undefined>;
 }
 
 /** prefill throughput of one request in flight, tokens/s/GPU. */
 export function prefillTokensPerSPerGpu(point: PrefillPoint, gpus: number): number {
   return (point.islTokens / point.ttft.meanMs / gpus) * 1000;
-}
-
-function latencyOf(values: readonly number[]): Latency {
-  const summary = summarize(values);
-  if (summary === undefined) throw toError(new Error('the probe returned no latencies'));
-  const { sorted } = summary;
-  return {
-    meanMs: summary.mean,
-    p50Ms: percentileLinear(sorted, 50)!,
-    p90Ms: percentileLinear(sorted, 90)!,
-    p95Ms: percentileLinear(sorted, 95)!,
-    p99Ms: percentileLinear(sorted, 99)!,
-    halfWidthMs: meanHalfWidth(values),
-    samples: summary.count,
-  };
 }

@@ -16,12 +16,13 @@ export type ProfilePhase =
   | 'Done';
 
 /** Points that a phase is expected to measure; refinement adds some, a small KV cache takes some away. */
-export function expectedPoints(plan: SlaPlan): Partial<Record<ProfilePhase, number>> {
+export function expectedPoints(plan: SlaPlan, loadPoints: number): Partial<Record<ProfilePhase, number>> {
   const { gpuCounts, prefillIsls, decodeIsls, decodeGranularity } = plan;
   return {
     SweepingPrefill: gpuCounts.length,
     // The KV capacity counts as a point: asking for it starts the engine.
     SweepingDecode: gpuCounts.length * (1 + decodeGranularity),
     BuildingCurves: prefillIsls.length + decodeIsls.length * decodeGranularity,
+    Validating: loadPoints,
   };
 }

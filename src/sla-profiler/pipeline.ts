@@ -2,6 +2,8 @@ import { fail, toError } from '../base/errors.ts';
 import type { ParallelMapping } from '../formats/deployment/backend.ts';
 import type { WorkerRole } from '../formats/deployment/deployment.ts';
 import { measureDecodeCurve, measurePrefillCurve } from './curves.ts';
+import { findings } from './findings.ts';
+import { relativeHalfWidth } from './latency.ts';
 import type { DecodePoint, EngineProbes, Measurements } from './measurements.ts';
 import { prefillTokensPerSPerGpu } from './measurements.ts';
 import type { PipelineObserver } from './phases.ts';
@@ -47,6 +49,7 @@ export async function profileSla(
   const decodeMapping = decodeChoice.chosen.mapping;
   const wording = { style: 'mapping', prefill: prefillMapping.kind, decode: decodeMapping.kind } as const;
   for (const line of recommendationLines(recommendation, wording)) observer.log(line);
+  for (const line of findings({ recommendation, refinement: swept.refinement })) observer.log(line);
 
   observer.onPhase('BuildingCurves');
   const prefillCurve = await measurePrefillCurve(plan, prefillMapping, measurements, observer);
@@ -97,6 +100,7 @@ async function sweepPrefill(
           mapping,
           point,
           latencyMs: point.ttft.meanMs,
+          uncertainty: relativeHalfWidth(point.ttft),
           tokensPerSPerGpu: prefillTokensPerSPerGpu(point, gpus),
         });
         return true;
@@ -160,7 +164,7 @@ async function sweepDecode(
   }
   return {
     candidates: candidates.toSorted((a, b) => a.gpus - b.gpus || a.concurrency - b.concurrency),
-    refinement: sumRefinements(refinements),
+    refinement: plan.refine ? sumRefinements(refinements) : undefined,
   };
 }
 
@@ -173,6 +177,7 @@ function decodeCandidate(mapping: ParallelMapping, maxKvTokens: number, point: D
     maxKvTokens,
     concurrency: point.concurrency,
     latencyMs: point.itl.meanMs,
+    uncertainty: relativeHalfWidth(point.itl),
     tokensPerSPerGpu,
   };
 }
@@ -203,8 +208,7 @@ function nothingMeasured(phase: 'prefill' | 'decode', lost: readonly LostCandida
   throw fail('KV_PROFILE_TOO_FEW_POINTS', { phase, measured: 0, needed: 1, reason: reasons.join('; ') });
 }
 
-function sumRefinements(all: readonly Refinement[]): Refinement | undefined {
-  if (all.length === 0) return undefined;
+function sumRefinements(all: readonly Refinement[]): Refinement {
   const sum = (pick: (refinement: Refinement) => number): number =>
     all.reduce((total, refinement) => total + pick(refinement), 0);
   return { extraPoints: sum((r) => r.extraPoints), gridPoints: sum((r) => r.gridPoints) };

@@ -1,3 +1,5 @@
+import type { DrawnRequest } from './drawn-load.ts';
+
 /** Requests of one probe, all sent at once; their prompts have exactly `islTokens` tokens and share no prefix. */
 export interface ProbeBatch {
   readonly url: string;
@@ -8,8 +10,21 @@ export interface ProbeBatch {
   readonly seed: number;
 }
 
+/** Requests that arrive when they are due, whatever the engine does. */
+export interface ProbeLoad {
+  readonly url: string;
+  readonly requests: readonly LoadRequest[];
+  readonly seed: number;
+}
+
+export interface LoadRequest extends DrawnRequest {
+  /** Requests of equal numbers and lengths have equal prompts, all others share nothing. */
+  readonly prompt: number;
+}
+
 /** What came back for one request of a probe. Times are ms on one clock. */
 export interface ProbeAnswer {
+  /** When it was written; of a load, when it was due. */
   readonly sentMs: number;
   /** Arrival of each chunk that carried tokens. */
   readonly chunkMs: readonly number[];
@@ -35,4 +50,6 @@ export interface ProbeClient {
   /** The endpoint is gone: another engine may answer there next. */
   forget(url: string): void;
   send(batch: ProbeBatch, signal: AbortSignal): Promise<readonly ProbeAnswer[]>;
+  /** Answers in the order of the requests. */
+  serve(load: ProbeLoad, signal: AbortSignal): Promise<readonly ProbeAnswer[]>;
 }

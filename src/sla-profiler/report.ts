@@ -1,8 +1,10 @@
 import { escapeText, type Svg } from '../plot/svg.ts';
-import type { Latency } from './measurements.ts';
+import { findings } from './findings.ts';
+import type { Latency } from './latency.ts';
 import type { RankedPair } from './ranking.ts';
 import { recommendationLines } from './recommendation.ts';
 import { type SlaProfile, slaMet } from './result.ts';
+import { kvUsage } from './selection.ts';
 import { name } from './summary.ts';
 import { validationLine, validationRows } from './validation.ts';
 
@@ -46,7 +48,7 @@ ${pairTable(pairs)}
 ${validationSection(profile)}
 <h2>Prefill sweep</h2>
 ${table(
-  ['mapping', 'TTFT mean ± 95 %', 'p50', 'p99', 'samples', 'tokens/s/GPU'],
+  ['mapping', 'TTFT ms, mean ± 95 %', 'p50', 'p90', 'p99', 'probes / requests', 'tokens/s/GPU'],
   profile.prefill.map(({ mapping, point, tokensPerSPerGpu }) => ({
     cells: [name(mapping), ...latencyCells(point.ttft), thousands(tokensPerSPerGpu)],
     best: mapping === profile.prefillMapping,
@@ -54,11 +56,21 @@ ${table(
 )}
 <h2>Decode sweep</h2>
 ${table(
-  ['mapping × in flight', 'ITL mean ± 95 %', 'p50', 'p99', 'samples', 'tokens/s/GPU'],
+  [
+    'mapping × in flight',
+    'ITL ms, mean ± 95 %',
+    'p50',
+    'p90',
+    'p99',
+    'probes / requests',
+    'KV use',
+    'tokens/s/GPU',
+  ],
   profile.decode.map((candidate) => ({
     cells: [
       `${name(candidate.mapping)} × ${candidate.concurrency}`,
       ...latencyCells(candidate.point.itl),
+      `${(100 * kvUsage(candidate.concurrency, target.islTokens, target.oslTokens, candidate.maxKvTokens)).toFixed(0)} %`,
       thousands(candidate.tokensPerSPerGpu),
     ],
     best: candidate === recommendation.decode.chosen,
@@ -66,7 +78,7 @@ ${table(
 )}
 ${lostSection(profile)}
 <h2>Effort</h2>
-<p>${effort(profile)}</p>
+<p>${[effort(profile), ...findings(profile).map((line) => `${escapeText(line)}.`)].join('<br>')}</p>
 <h2>Charts</h2>
 ${pictures.map((svg) => `<figure>${svg}</figure>`).join('\n')}
 </body></html>
@@ -103,9 +115,13 @@ function table(
   return `<table><tr>${head.map((cell) => `<th>${escapeText(cell)}</th>`).join('')}</tr>${body.join('')}</table>`;
 }
 
-function latencyCells({ meanMs, halfWidthMs, p50Ms, p99Ms, samples }: Latency): string[] {
-  const spread = Number.isFinite(halfWidthMs) ? ` ± ${halfWidthMs.toFixed(2)}` : '';
-  return [`${meanMs.toFixed(2)}${spread} ms`, p50Ms.toFixed(2), p99Ms.toFixed(2), String(samples)];
+function latencyCells({ meanMs, halfWidthMs, p50Ms, p90Ms, p99Ms, probes, samples }: Latency): string[] {
+  const spread = halfWidthMs === null ? '' : ` ± ${halfWidthMs.toFixed(2)}`;
+  return [
+    `${meanMs.toFixed(2)}${spread}`,
+    ...[p50Ms, p90Ms, p99Ms].map((value) => value.toFixed(2)),
+    `${probes} / ${samples}`,
+  ];
 }
 
 function validationSection({ validation }: SlaProfile): string {
@@ -128,11 +144,9 @@ function lostSection({ lost }: SlaProfile): string {
   return `<h2>Not measured</h2><table><tr><th>engine</th><th class="text">reason</th></tr>${rows.join('')}</table>`;
 }
 
-function effort({ counts, refinement }: SlaProfile): string {
+function effort({ counts }: SlaProfile): string {
   const { measured, reused, failed, probes } = counts;
-  const points = `${measured} points measured with ${probes} probes, ${reused} taken from an earlier run, ${failed} failed.`;
-  if (refinement === undefined) return points;
-  return `${points} The ITL boundary was found with ${refinement.extraPoints} points beyond the grid; a grid that fine would have taken ${refinement.gridPoints} more.`;
+  return `${measured} points measured with ${probes} probes, ${reused} taken from an earlier run, ${failed} failed.`;
 }
 
 function thousands(value: number): string {

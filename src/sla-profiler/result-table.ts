@@ -1,3 +1,4 @@
+import { findings } from './findings.ts';
 import type { RankedPair } from './ranking.ts';
 import { recommendationLines } from './recommendation.ts';
 import { type SlaProfile, slaMet } from './result.ts';
@@ -42,6 +43,7 @@ export function resultTable(profile: SlaProfile, pairs: readonly RankedPair[]): 
       prefill: prefillMapping.kind,
       decode: decodeMapping.kind,
     }).map((line) => `  ${line}`),
+    ...findings(profile).map((line) => `  ${line}`),
     '',
     ...columns(head, rows),
     ...more,

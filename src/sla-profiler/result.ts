@@ -36,7 +36,7 @@ export interface DecodeCurve {
   readonly points: readonly DecodePoint[];
 }
 
-/** What refining near the ITL target did, against a grid of the same resolution. */
+/** Points that refining near the ITL target took, and those of a grid as fine; 0 where nothing was to refine. */
 export interface Refinement {
   readonly extraPoints: number;
   readonly gridPoints: number;
@@ -53,6 +53,7 @@ export interface SlaProfile {
   readonly decodeMapping: ParallelMapping;
   readonly prefillCurve: PrefillCurve;
   readonly decodeCurve: DecodeCurve;
+  /** Undefined: not asked for. */
   readonly refinement: Refinement | undefined;
   readonly counts: MeasurementCounts;
   /** How the recommended pair does under load, where that can be told. */

@@ -7,6 +7,7 @@ import { withPlanner } from '../formats/deployment/planner.ts';
 import { profileCharts } from './charts.ts';
 import type { GpuRange } from './gpu-inventory.ts';
 import { writeInterpolationFiles } from './interpolation-files.ts';
+import { MEASURED_LOAD_SHARES, measuredLoad } from './measured-load.ts';
 import { type MeasurementObserver, Measurements } from './measurements.ts';
 import { expectedPoints, type ProfilePhase } from './phases.ts';
 import { profileSla } from './pipeline.ts';
@@ -19,7 +20,7 @@ import { type SlaProfile, slaMet } from './result.ts';
 import { plannerOptions, type SlaSettings } from './settings.ts';
 import { profileSummary } from './summary.ts';
 import type { ProfileTarget } from './target.ts';
-import { type ServeLoad, validatePair, validationLine } from './validation.ts';
+import { type LoadServer, validatePair, validationLine } from './validation.ts';
 
 /** Fewest repeats from which an interval can be made. */
 const FEWEST_REPEATS = 2;
@@ -38,8 +39,8 @@ export interface ProfileRun {
   readonly gpus: GpuRange;
   readonly target: ProfileTarget;
   readonly output: ProfileOutput;
-  /** Serves the recommended pair under load; undefined where the target cannot. */
-  readonly serve?: ServeLoad | undefined;
+  /** Serves the recommended pair under load where its engines cannot be loaded themselves. */
+  readonly loadServer?: LoadServer | undefined;
   /** Undefined: charts are written as SVG only. */
   readonly renderer: ChartRenderer | undefined;
   readonly signal: AbortSignal;
@@ -61,7 +62,9 @@ export async function runProfile(run: ProfileRun): Promise<SlaProfile> {
     run.observer.onPhase(next);
     pendingStatus.push(output.status({ status: 'running', phase }));
   };
-  run.observer.onStart(expectedPoints(plan));
+  // Each rate is a point of either role.
+  const loadPoints = run.target.takesLoad && settings.validate ? 2 * MEASURED_LOAD_SHARES.length : 0;
+  run.observer.onStart(expectedPoints(plan, loadPoints));
   try {
     const precision = {
       halfWidthShare: settings.halfWidthShare,
@@ -80,7 +83,8 @@ export async function runProfile(run: ProfileRun): Promise<SlaProfile> {
     await writeSweepConfigs(plan, output);
     const log = (line: string): void => output.log(line);
     const measured = await profileSla(plan, measurements, { onPhase: enter, log });
-    const profile = await validated(run, measured, enter);
+    const server = run.loadServer ?? (run.target.takesLoad ? measuredLoad(plan, measurements) : undefined);
+    const profile = await validated(run, measured, server, enter);
     enter('GeneratingDGD');
     await writeResults(run, plan, profile);
     await Promise.all(pendingStatus);
@@ -104,13 +108,19 @@ export async function runProfile(run: ProfileRun): Promise<SlaProfile> {
 }
 
 async function validated(
-  { serve, settings, signal, output }: ProfileRun,
+  { settings, output }: ProfileRun,
   profile: SlaProfile,
+  server: LoadServer | undefined,
   enter: (phase: ProfilePhase) => void,
 ): Promise<SlaProfile> {
-  if (serve === undefined || !settings.validate) return profile;
+  if (server === undefined || !settings.validate) return profile;
   enter('Validating');
-  const validation = await validatePair(profile, serve, settings.seed, signal);
+  output.log('Serving the recommended pair under mixed load...');
+  const validation = await validatePair(profile, server, settings.seed);
+  if (validation === undefined) {
+    output.log('The recommended pair could not be measured under load');
+    return profile;
+  }
   output.log(validationLine(validation));
   return { ...profile, validation };
 }

@@ -4,6 +4,8 @@ export interface Candidate {
   /** TTFT of prefill or ITL of decode. */
   readonly latencyMs: number;
   readonly tokensPerSPerGpu: number;
+  /** Half of the 95 % interval of both, as a share of each; 0 or absent: not known to vary. */
+  readonly uncertainty?: number;
 }
 
 export interface DecodeCandidate extends Candidate {
@@ -17,6 +19,8 @@ export interface Choice<C extends Candidate> {
   readonly chosen: C;
   /** False: nothing met the target, and the fastest was taken. */
   readonly met: boolean;
+  /** Wider engine that measured better, but within the intervals of both; undefined: the chosen one is the best. */
+  readonly tiedWith?: C;
 }
 
 /** Thresholds for a planner that scales by load. */
@@ -26,22 +30,41 @@ export interface Bounds {
 }
 
 /**
- * The candidate with the best throughput per GPU inside the target, else the fastest one. Equal ones: the first in
- * sweep order. Undefined only for no candidates.
+ * The candidate with the best throughput per GPU inside the target, else the fastest one. Of those that cannot be told
+ * from the best, because their intervals overlap, the one with the fewest GPUs. Equal ones: the first in sweep order.
+ * Undefined only for no candidates.
  */
 export function selectCandidate<C extends Candidate>(
   candidates: readonly C[],
   targetMs: number,
 ): Choice<C> | undefined {
   const meeting = candidates.filter((candidate) => candidate.latencyMs <= targetMs);
-  const better =
-    meeting.length > 0
-      ? (a: C, b: C): boolean => a.tokensPerSPerGpu > b.tokensPerSPerGpu
-      : (a: C, b: C): boolean => a.latencyMs < b.latencyMs;
-  const pool = meeting.length > 0 ? meeting : candidates;
+  const met = meeting.length > 0;
+  const merit: Merit = met ? ({ tokensPerSPerGpu }) => tokensPerSPerGpu : ({ latencyMs }) => -latencyMs;
+  const pool = met ? meeting : candidates;
   if (pool.length === 0) return undefined;
-  const chosen = pool.reduce((best, candidate) => (better(candidate, best) ? candidate : best));
-  return { chosen, met: meeting.length > 0 };
+  const best = bestOf(pool, merit);
+  const narrower = pool.filter((candidate) => candidate.gpus < best.gpus && overlap(candidate, best, merit));
+  if (narrower.length === 0) return { chosen: best, met };
+  const fewest = Math.min(...narrower.map(({ gpus }) => gpus));
+  const chosen = bestOf(
+    narrower.filter(({ gpus }) => gpus === fewest),
+    merit,
+  );
+  return { chosen, met, tiedWith: best };
+}
+
+/** More is better. */
+type Merit = (candidate: Candidate) => number;
+
+function bestOf<C extends Candidate>(candidates: readonly C[], merit: Merit): C {
+  return candidates.reduce((best, candidate) => (merit(candidate) > merit(best) ? candidate : best));
+}
+
+function overlap(worse: Candidate, better: Candidate, merit: Merit): boolean {
+  const reach = (candidate: Candidate): number => Math.abs(merit(candidate)) * (candidate.uncertainty ?? 0);
+  const gap = merit(better) - merit(worse);
+  return gap > 0 && gap <= reach(worse) + reach(better);
 }
 
 /** Share of the KV cache that `concurrency` requests hold halfway through their output. */

@@ -24,6 +24,7 @@ const PREFILL_PROBE_OUTPUT = 5;
 export class SimTarget implements ProfileTarget {
   readonly name = 'sim';
   readonly identity: unknown;
+  readonly takesLoad = false;
   readonly #model: AnalyticModel;
 
   constructor(model: AnalyticModel) {

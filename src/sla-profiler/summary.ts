@@ -1,5 +1,5 @@
 import type { ParallelMapping } from '../formats/deployment/backend.ts';
-import type { Latency } from './measurements.ts';
+import type { Latency } from './latency.ts';
 import type { RankedPair } from './ranking.ts';
 import { type SlaProfile, slaMet } from './result.ts';
 import { GOOD_ENOUGH, type Validation } from './validation.ts';
@@ -89,8 +89,8 @@ export function name({ kind, gpus }: ParallelMapping): string {
   return `${kind}${gpus}`;
 }
 
-function latency(measured: Latency): Record<string, number> {
-  const { meanMs, halfWidthMs, p50Ms, p90Ms, p95Ms, p99Ms, samples } = measured;
+function latency(measured: Latency): Record<string, number | null> {
+  const { meanMs, halfWidthMs, p50Ms, p90Ms, p95Ms, p99Ms, probes, samples } = measured;
   return {
     mean: meanMs,
     ci95_half_width: halfWidthMs,
@@ -98,6 +98,7 @@ function latency(measured: Latency): Record<string, number> {
     p90: p90Ms,
     p95: p95Ms,
     p99: p99Ms,
+    probes,
     samples,
   };
 }

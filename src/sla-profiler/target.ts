@@ -1,5 +1,6 @@
 import type { ParallelMapping } from '../formats/deployment/backend.ts';
 import type { Deployment, WorkerRole } from '../formats/deployment/deployment.ts';
+import type { DrawnRequest } from './drawn-load.ts';
 
 /** What one prefill probe saw: requests sent one at a time to an idle engine. */
 export interface PrefillSample {
@@ -28,6 +29,11 @@ export interface EngineUnderTest {
   kvTokens(): Promise<number>;
   prefill(probe: { readonly islTokens: number; readonly seed: number }): Promise<PrefillSample>;
   decode(probe: DecodeProbe): Promise<DecodeSample>;
+  /**
+   * Open loop: latency of each request in ms, by the role the engine was started for. TTFT from when it was due,
+   * so with its wait; or mean ITL, the prompt being cached. Null where none came. Only of targets that take load.
+   */
+  load?(requests: readonly DrawnRequest[], seed: number): Promise<(number | null)[]>;
   stop(): Promise<void>;
 }
 
@@ -46,6 +52,8 @@ export interface ProfileTarget {
   readonly name: string;
   /** All that decides its measurements, for the journal's key: equal identities give comparable points. */
   readonly identity: unknown;
+  /** Its engines have {@link EngineUnderTest.load}. */
+  readonly takesLoad: boolean;
   /** Resolves when the engine is ready; throws KV_ENGINE_NOT_READY and the like. */
   start(order: EngineOrder, signal: AbortSignal): Promise<EngineUnderTest>;
 }

@@ -26,8 +26,15 @@ export interface ServedRequest {
   readonly itlMs: number | undefined;
 }
 
-/** Serves a trial; in order of arrival. Commands fill it with the virtual-time replay. */
-export type ServeLoad = (trial: LoadTrial) => Promise<readonly ServedRequest[]>;
+/** What serves trials: the virtual-time replay, or the engines under test themselves. */
+export interface LoadServer {
+  /** Shares of the promised rate to try, rising. */
+  readonly loadShares: readonly number[];
+  /** Most requests of one trial. */
+  readonly mostRequests: number;
+  /** The requests of each trial in order of arrival; undefined for a trial that failed. */
+  serve(trials: readonly LoadTrial[]): Promise<readonly (readonly ServedRequest[] | undefined)[]>;
+}
 
 /** How the recommended pair does at one rate. Shares are of all requests, 0..1. */
 export interface LoadOutcome {
@@ -58,22 +65,22 @@ export interface Validation {
 }
 
 export const GOOD_ENOUGH = 0.95;
-const LOAD_SHARES = [0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 1];
 const MOST_ENGINES = 8;
 const FEWEST_REQUESTS = 400;
-const MOST_REQUESTS = 4000;
 /** Requests per request in flight: long enough for the decode engines to fill up and stay so. */
 const TURNOVER = 12;
 /** Arrivals at both ends that do not count: the fleet fills up, and runs empty. */
 const EDGE_SHARE = 0.1;
 
-/** Serves the recommended pair, in the smallest numbers that balance it, at rising shares of what the sweep promises. */
+/**
+ * Serves the recommended pair, in the smallest numbers that balance it, at rising shares of what the sweep promises.
+ * Undefined when no trial could be served.
+ */
 export async function validatePair(
   profile: SlaProfile,
-  serve: ServeLoad,
+  server: LoadServer,
   seed: number,
-  signal: AbortSignal,
-): Promise<Validation> {
+): Promise<Validation | undefined> {
   const { target, prefillMapping, decodeMapping, recommendation } = profile;
   const prefillPerS = 1000 / recommendation.prefill.chosen.latencyMs;
   const { chosen } = recommendation.decode;
@@ -82,16 +89,23 @@ export async function validatePair(
   const decode = { mapping: decodeMapping, engines: balanced(prefillPerS / decodePerS) };
   const promisedPerS = Math.min(prefill.engines * prefillPerS, decode.engines * decodePerS);
   const requests = Math.min(
-    MOST_REQUESTS,
+    server.mostRequests,
     Math.max(FEWEST_REQUESTS, TURNOVER * chosen.concurrency * decode.engines),
   );
-  const outcomes: LoadOutcome[] = [];
-  for (const loadShare of LOAD_SHARES) {
-    signal.throwIfAborted();
-    const ratePerS = loadShare * promisedPerS;
-    const served = await serve({ prefill, decode, ratePerS, requests, target, seed });
-    outcomes.push(outcome(served, target, loadShare, ratePerS));
-  }
+  const trials = server.loadShares.map((loadShare) => ({
+    prefill,
+    decode,
+    ratePerS: loadShare * promisedPerS,
+    requests,
+    target,
+    seed,
+  }));
+  const served = await server.serve(trials);
+  const outcomes = trials.flatMap(({ ratePerS }, at) => {
+    const answers = served[at];
+    return answers === undefined ? [] : [outcome(answers, target, server.loadShares[at]!, ratePerS)];
+  });
+  if (outcomes.length === 0) return undefined;
   const servedPerS = outcomes.findLast(({ goodShare }) => goodShare >= GOOD_ENOUGH)?.ratePerS;
   return { prefill, decode, promisedPerS, outcomes, servedPerS };
 }
