@@ -178,6 +178,27 @@ describe('profile sla with engines over HTTP', () => {
     expect(Math.abs(itl - 5)).toBeLessThan(5 * 0.03);
   });
 
+  test('serves what it recommends under load, and journals that too', async () => {
+    const { url } = await workers.start({ engine: { timing: fixedTiming(4, 1) } });
+    const flags = {
+      ...overHttp,
+      endpoint: [`tp1=${url}`],
+      ttft: 5000,
+      itl: 1000,
+      validate: true,
+      loadRequests: 30,
+    };
+    const { summary, logged, outputDir } = await profileSla(flags);
+    const { rates } = summary.goodput;
+    expect(rates.map((rate: { load_share: number }) => rate.load_share)).toEqual([0.4, 0.6, 0.8, 1]);
+    expect(rates.map((rate: { good_share: number }) => rate.good_share)).toEqual([1, 1, 1, 1]);
+    expect(rates[0].itl_ms.p50).toBeGreaterThan(0.9);
+    expect(logged).toContain('(100 % of what the sweep promises)');
+    const again = await profileSla({ ...flags, outputDir });
+    expect(again.summary.points.measured).toBe(0);
+    expect(again.summary.goodput).toEqual(summary.goodput);
+  });
+
   test('says which endpoint cannot be reached', async () => {
     const endpoint = [`tp1=http://127.0.0.1:${await freePort()}`];
     await expect(profileSla({ ...overHttp, endpoint })).rejects.toThrow(

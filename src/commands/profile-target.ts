@@ -40,7 +40,11 @@ export async function chooseTarget(
       const path = settings.simModel;
       const model =
         path === undefined ? DEFAULT_MODEL : parseAnalyticModel(parseJson(await readText(path), path), path);
-      return { gpus, target: new SimTarget(model), loadServer: simulatedLoad(model, signal) };
+      return {
+        gpus,
+        target: new SimTarget(model),
+        loadServer: simulatedLoad(model, signal, settings.loadRequests),
+      };
     }
     case 'endpoint': {
       const endpoints = settings.endpoint.map(parseNamedEndpoint);

@@ -14,7 +14,11 @@ const LOAD_SHARES = [0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 1];
 const MOST_REQUESTS = 4000;
 
 /** Serves trials on simulated prefill and decode engines in virtual time, each request on the least busy engine. */
-export function simulatedLoad(model: AnalyticModel, signal: AbortSignal): LoadServer {
+export function simulatedLoad(
+  model: AnalyticModel,
+  signal: AbortSignal,
+  mostRequests = MOST_REQUESTS,
+): LoadServer {
   const hasher = new BlockHasher();
   const serveTrial = async (trial: LoadTrial): Promise<ServedRequest[]> => {
     const pool = (role: 'prefill' | 'decode', { mapping, engines }: EnginePool) => ({
@@ -36,7 +40,7 @@ export function simulatedLoad(model: AnalyticModel, signal: AbortSignal): LoadSe
   };
   return {
     loadShares: LOAD_SHARES,
-    mostRequests: MOST_REQUESTS,
+    mostRequests,
     async serve(trials) {
       const served = [];
       for (const trial of trials) {

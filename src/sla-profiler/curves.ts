@@ -4,7 +4,8 @@ import type { DecodePoint, Measurements } from './measurements.ts';
 import type { PipelineObserver } from './phases.ts';
 import { attentionRanks, engineOrder, type SlaPlan } from './plan.ts';
 import type { DecodeCurve, PrefillCurve } from './result.ts';
-import { DECODE_PROBE_OSL, inFlightCounts } from './sweep-ranges.ts';
+import { DECODE_PROBE_OSL, inFlightCounts, requestsThatFit } from './sweep-ranges.ts';
+import type { KvCapacity } from './target.ts';
 
 /** Fewest measured prompt lengths a prefill curve is written for, as in the reference. */
 export const FEWEST_PREFILL_POINTS = 3;
@@ -39,7 +40,7 @@ export async function measurePrefillCurve(
 export async function measureDecodeCurve(
   plan: SlaPlan,
   mapping: ParallelMapping,
-  maxKvTokens: number,
+  capacity: KvCapacity,
   measurements: Measurements,
   observer: PipelineObserver,
 ): Promise<DecodeCurve> {
@@ -49,10 +50,10 @@ export async function measureDecodeCurve(
   const points = await measurements.withEngine(order, async (engine) => {
     const measured: DecodePoint[] = [];
     for (const isl of plan.decodeIsls) {
-      const engineMax = Math.floor(maxKvTokens / (isl + DECODE_PROBE_OSL));
+      const engineMax = requestsThatFit(capacity, isl + DECODE_PROBE_OSL);
       if (engineMax === 0) {
         observer.log(
-          `The engine holds ${maxKvTokens} KV tokens, too few for one request of ISL ${isl}; longer ones are left out`,
+          `The engine holds ${capacity.tokens} KV tokens, too few for one request of ISL ${isl}; longer ones are left out`,
         );
         break;
       }
@@ -71,5 +72,5 @@ export async function measureDecodeCurve(
       reason: measurements.lastFailure ?? '',
     });
   }
-  return { mapping, maxKvTokens, points };
+  return { mapping, maxKvTokens: capacity.tokens, points };
 }

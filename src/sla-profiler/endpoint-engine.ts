@@ -3,7 +3,7 @@ import type { WorkerRole } from '../formats/deployment/deployment.ts';
 import type { DrawnRequest } from './drawn-load.ts';
 import type { LoadRequest, ProbeAnswer, ProbeBatch, ProbeClient } from './probe-client.ts';
 import { steadySample } from './steady-sample.ts';
-import type { DecodeProbe, DecodeSample, EngineUnderTest, PrefillSample } from './target.ts';
+import type { DecodeProbe, DecodeSample, EngineUnderTest, KvCapacity, PrefillSample } from './target.ts';
 
 const WARM_UPS = 3;
 const PREFILL_PROBE_OUTPUT = 5;
@@ -43,11 +43,12 @@ export class EndpointEngine implements EngineUnderTest {
     this.#options = options;
   }
 
-  async kvTokens(): Promise<number> {
+  async kvCapacity(): Promise<KvCapacity> {
     const { url, client, kvTokens } = this.#options;
-    const known = kvTokens ?? (await client.facts(url)).kvTokens;
-    if (known === undefined) throw fail('KV_PROFILE_NO_CAPACITY', { url });
-    return known;
+    const facts = await client.facts(url);
+    const tokens = kvTokens ?? facts.kvTokens;
+    if (tokens === undefined) throw fail('KV_PROFILE_NO_CAPACITY', { url });
+    return { tokens, blockSize: facts.blockSize };
   }
 
   async prefill({ islTokens, seed }: { islTokens: number; seed: number }): Promise<PrefillSample> {
@@ -94,8 +95,9 @@ export class EndpointEngine implements EngineUnderTest {
 
   /** Answers to prompts that are in the cache: as many different ones as it holds, in turn. */
   async #serveCached(requests: readonly DrawnRequest[], seed: number): Promise<readonly ProbeAnswer[]> {
-    const tokens = requests.reduce((sum, { islTokens, oslTokens }) => sum + islTokens + oslTokens, 0);
-    const fitting = Math.floor((CACHED_SHARE * (await this.kvTokens()) * requests.length) / tokens);
+    const asked = requests.reduce((sum, { islTokens, oslTokens }) => sum + islTokens + oslTokens, 0);
+    const { tokens } = await this.kvCapacity();
+    const fitting = Math.floor((CACHED_SHARE * tokens * requests.length) / asked);
     const prompts = Math.max(1, Math.min(requests.length, fitting));
     const load = requests.map((request, i) => {
       const prompt = i % prompts;

@@ -29,7 +29,8 @@ function estimatorOf({ isl, osl }: SlaSettings): ProfileTarget {
       const itl = (concurrency: number, context: number): number =>
         analyticItlMs(DEFAULT_MODEL, gpus, concurrency, concurrency * context);
       return Promise.resolve({
-        kvTokens: () => Promise.resolve(analyticMaxBatch(DEFAULT_MODEL, gpus, isl, osl) * (isl + osl)),
+        kvCapacity: () =>
+          Promise.resolve({ tokens: analyticMaxBatch(DEFAULT_MODEL, gpus, isl, osl) * (isl + osl) }),
         prefill: ({ islTokens }) =>
           Promise.resolve({ ttftMs: [analyticTtftMs(DEFAULT_MODEL, gpus, islTokens)] }),
         decode: ({ islTokens, oslTokens, concurrency }) => {

@@ -6,16 +6,21 @@ import type { LoadServer, LoadTrial } from './validation.ts';
 
 /** Rates that are tried: few, since each takes as long as its requests do. */
 export const MEASURED_LOAD_SHARES = [0.4, 0.6, 0.8, 1];
+const MOST_REQUESTS = 300;
 
 /**
  * Serves trials on the chosen engines themselves. One engine of each role stands for all of its pool and gets its share
  * of the arrivals; the roles take turns, since one may have to be stopped before the other can start. A request's TTFT
  * is that of its prompt on the prefill engine, its ITL that of its answer on the decode engine, whose prompts are cached.
  */
-export function measuredLoad(plan: SlaPlan, measurements: Measurements): LoadServer {
+export function measuredLoad(
+  plan: SlaPlan,
+  measurements: Measurements,
+  mostRequests = MOST_REQUESTS,
+): LoadServer {
   return {
     loadShares: MEASURED_LOAD_SHARES,
-    mostRequests: 300,
+    mostRequests,
     async serve(trials) {
       const ttft = await serveRole(plan, measurements, 'prefill', trials);
       const itl = await serveRole(plan, measurements, 'decode', trials);

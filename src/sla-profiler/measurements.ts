@@ -4,7 +4,7 @@ import { mean } from '../math/summary.ts';
 import type { DrawnRequest } from './drawn-load.ts';
 import { isTight, type Latency, latencyOf } from './latency.ts';
 import type { JournalEntry, PointJournal } from './point-journal.ts';
-import type { EngineOrder, EngineUnderTest, ProfileTarget } from './target.ts';
+import type { EngineOrder, EngineUnderTest, KvCapacity, ProfileTarget } from './target.ts';
 
 export interface PrefillPoint {
   readonly islTokens: number;
@@ -101,8 +101,8 @@ export class Measurements {
     const engine = `${order.role} ${order.mapping.kind}${order.mapping.gpus}`;
     const base = `${order.role}/${order.mapping.kind}${order.mapping.gpus}/${this.#identityOf(order)}`;
     return {
-      kvTokens: () =>
-        this.#once(`${base}/kv`, `${engine}, KV capacity`, async () => (await start()).kvTokens()),
+      kvCapacity: () =>
+        this.#once(`${base}/kv`, `${engine}, KV capacity`, async () => (await start()).kvCapacity()),
       prefill: (islTokens) =>
         this.#once(`${base}/isl${islTokens}`, `${engine}, ISL ${islTokens}`, async () => ({
           islTokens,
@@ -205,7 +205,7 @@ export class Measurements {
 
 /** The probes of one engine; each resolves to undefined when the point failed. */
 export interface EngineProbes {
-  kvTokens(): Promise<number | undefined>;
+  kvCapacity(): Promise<KvCapacity | undefined>;
   prefill(islTokens: number): Promise<PrefillPoint | undefined>;
   decode(islTokens: number, oslTokens: number, concurrency: number): Promise<DecodePoint | undefined>;
   /** As {@link EngineUnderTest.load}; `ratePerS` names the point. */

@@ -12,8 +12,8 @@ import { recommend, recommendationLines } from './recommendation.ts';
 import { refineDecode } from './refinement.ts';
 import type { LostCandidate, MeasuredDecode, PrefillCandidate, Refinement, SlaProfile } from './result.ts';
 import { selectCandidate } from './selection.ts';
-import { inFlightCounts } from './sweep-ranges.ts';
-import type { EngineOrder } from './target.ts';
+import { inFlightCounts, requestsThatFit } from './sweep-ranges.ts';
+import type { EngineOrder, KvCapacity } from './target.ts';
 
 /** Sweeps both roles, chooses, and measures the chosen engines densely. Throws when a role has no point at all. */
 export async function profileSla(
@@ -56,7 +56,7 @@ export async function profileSla(
   const decodeCurve = await measureDecodeCurve(
     plan,
     decodeMapping,
-    decodeChoice.chosen.maxKvTokens,
+    decodeChoice.chosen.capacity,
     measurements,
     observer,
   );
@@ -130,21 +130,18 @@ async function sweepDecode(
       measurements,
       engineOrder(plan, 'decode', mapping, `decode_${mapping.kind}${gpus}`),
       async (engine) => {
-        const maxKvTokens = await engine.kvTokens();
-        if (maxKvTokens === undefined) return false;
-        const counts = inFlightCounts(
-          ranks,
-          Math.floor(maxKvTokens / (islTokens + oslTokens)),
-          plan.decodeGranularity,
-        );
+        const capacity = await engine.kvCapacity();
+        if (capacity === undefined) return false;
+        const most = requestsThatFit(capacity, islTokens + oslTokens);
+        const counts = inFlightCounts(ranks, most, plan.decodeGranularity);
         if (counts.length === 0)
-          throw fail('KV_PROFILE_TOO_SMALL', { maxKvTokens, islTokens, oslTokens, ranks });
+          throw fail('KV_PROFILE_TOO_SMALL', { maxKvTokens: capacity.tokens, islTokens, oslTokens, ranks });
         observer.log(
           `Sweeping num_request range based on maximum number of kv tokens: [${counts.join(', ')}]`,
         );
         const probe = async (concurrency: number): Promise<DecodePoint | undefined> => {
           const point = await engine.decode(islTokens, oslTokens, concurrency);
-          if (point !== undefined) candidates.push(decodeCandidate(mapping, maxKvTokens, point));
+          if (point !== undefined) candidates.push(decodeCandidate(mapping, capacity, point));
           return point;
         };
         for (const concurrency of counts) await probe(concurrency);
@@ -168,13 +165,14 @@ async function sweepDecode(
   };
 }
 
-function decodeCandidate(mapping: ParallelMapping, maxKvTokens: number, point: DecodePoint): MeasuredDecode {
+function decodeCandidate(mapping: ParallelMapping, capacity: KvCapacity, point: DecodePoint): MeasuredDecode {
   const tokensPerSPerGpu = point.tokensPerS / mapping.gpus;
   return {
     gpus: mapping.gpus,
     mapping,
     point,
-    maxKvTokens,
+    capacity,
+    maxKvTokens: capacity.tokens,
     concurrency: point.concurrency,
     latencyMs: point.itl.meanMs,
     uncertainty: relativeHalfWidth(point.itl),

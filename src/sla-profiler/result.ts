@@ -2,6 +2,7 @@ import type { BackendName, ParallelMapping } from '../formats/deployment/backend
 import type { DecodePoint, MeasurementCounts, PrefillPoint } from './measurements.ts';
 import type { Recommendation, SlaTarget } from './recommendation.ts';
 import type { Candidate, DecodeCandidate } from './selection.ts';
+import type { KvCapacity } from './target.ts';
 import type { Validation } from './validation.ts';
 
 /** A prefill engine of one width, measured at the target's ISL. */
@@ -14,6 +15,7 @@ export interface PrefillCandidate extends Candidate {
 export interface MeasuredDecode extends DecodeCandidate {
   readonly mapping: ParallelMapping;
   readonly point: DecodePoint;
+  readonly capacity: KvCapacity;
 }
 
 /** A width of which nothing could be measured, and why. */

@@ -83,7 +83,9 @@ export async function runProfile(run: ProfileRun): Promise<SlaProfile> {
     await writeSweepConfigs(plan, output);
     const log = (line: string): void => output.log(line);
     const measured = await profileSla(plan, measurements, { onPhase: enter, log });
-    const server = run.loadServer ?? (run.target.takesLoad ? measuredLoad(plan, measurements) : undefined);
+    const server =
+      run.loadServer ??
+      (run.target.takesLoad ? measuredLoad(plan, measurements, settings.loadRequests) : undefined);
     const profile = await validated(run, measured, server, enter);
     enter('GeneratingDGD');
     await writeResults(run, plan, profile);

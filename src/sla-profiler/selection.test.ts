@@ -4,9 +4,17 @@ import golden from '../../test/golden/sla/recommend.json' with { type: 'json' };
 import ranges from '../../test/golden/sla/sweep_ranges.json' with { type: 'json' };
 import type { BackendName } from '../formats/deployment/backend.ts';
 import { kvCapacityFromLog, vllmCapacityFromConcurrency } from './kv-capacity.ts';
+import { latencyOf } from './latency.ts';
 import { recommend, recommendationLines } from './recommendation.ts';
 import { paretoFront, selectCandidate } from './selection.ts';
-import { decodeIsls, denseGpuCounts, inFlightCounts, moeGpuCounts, prefillIsls } from './sweep-ranges.ts';
+import {
+  decodeIsls,
+  denseGpuCounts,
+  inFlightCounts,
+  moeGpuCounts,
+  prefillIsls,
+  requestsThatFit,
+} from './sweep-ranges.ts';
 
 describe('the selection', () => {
   test.each(golden.cases)(
@@ -50,6 +58,78 @@ describe('the selection', () => {
     },
   );
 
+  test.each([
+    // gpus, latency, tokens/s/GPU, uncertainty; then the chosen one and what it ties with.
+    [
+      'takes fewer GPUs of a tie',
+      [
+        [1, 9, 100, 0.02],
+        [2, 8, 103, 0.02],
+      ],
+      0,
+      1,
+    ],
+    [
+      'takes the better one where intervals part',
+      [
+        [1, 9, 100, 0.01],
+        [2, 8, 103, 0.01],
+      ],
+      1,
+      undefined,
+    ],
+    [
+      'takes the best of the fewest',
+      [
+        [1, 8, 99, 0.03],
+        [1, 9, 100, 0.03],
+        [4, 8, 103, 0.02],
+      ],
+      1,
+      2,
+    ],
+    [
+      'ties nothing that is beyond the target',
+      [
+        [1, 11, 102, 0.1],
+        [2, 8, 103, 0.1],
+      ],
+      1,
+      undefined,
+    ],
+    [
+      'ties by latency where nothing meets it',
+      [
+        [1, 12.1, 9, 0.01],
+        [2, 12, 8, 0.01],
+      ],
+      0,
+      1,
+    ],
+    [
+      'knows no tie without intervals',
+      [
+        [1, 9, 102.9, 0],
+        [2, 8, 103, 0],
+      ],
+      1,
+      undefined,
+    ],
+  ] as [string, [number, number, number, number][], number, number | undefined][])(
+    '%s',
+    (_, rows, chosen, tied) => {
+      const candidates = rows.map(([gpus, latencyMs, tokensPerSPerGpu, uncertainty]) => ({
+        gpus,
+        latencyMs,
+        tokensPerSPerGpu,
+        uncertainty,
+      }));
+      const choice = selectCandidate(candidates, 10)!;
+      expect(candidates.indexOf(choice.chosen)).toBe(chosen);
+      expect(choice.tiedWith).toBe(tied === undefined ? undefined : candidates[tied]);
+    },
+  );
+
   test('has nothing to choose from nothing', () => {
     expect(selectCandidate([], 10)).toBeUndefined();
   });
@@ -59,6 +139,14 @@ describe('the selection', () => {
     const front = paretoFront([at(3, 5), at(1, 2), at(2, 1), at(2, 4), at(4, 5), at(Number.NaN, 9)]);
     expect(front.map(({ latencyMs }) => latencyMs)).toEqual([1, 2, 3]);
   });
+});
+
+test('an interval is made of probes, not of the requests that share their batches', () => {
+  const alike = (value: number): number[] => Array.from({ length: 50 }, () => value);
+  const latency = latencyOf([alike(4), alike(5)]);
+  expect([latency.meanMs, latency.probes, latency.samples]).toEqual([4.5, 2, 100]);
+  expect(latency.halfWidthMs).toBeCloseTo(12.706 / 2);
+  expect(latencyOf([[4]]).halfWidthMs).toBeNull();
 });
 
 describe('the sweep ranges', () => {
@@ -91,6 +179,12 @@ describe('the sweep ranges', () => {
       else expect(() => decodeIsls(maxContext, granularity)).toThrow('leaves no room');
     },
   );
+
+  test('of what fits: whole blocks, where their size is known', () => {
+    expect(requestsThatFit({ tokens: 128_000 }, 600)).toBe(213);
+    expect(requestsThatFit({ tokens: 128_000, blockSize: 64 }, 600)).toBe(200);
+    expect(requestsThatFit({ tokens: 500, blockSize: 64 }, 600)).toBe(0);
+  });
 
   test('of GPUs: powers of two for dense models, multiples of a node for MoE', () => {
     expect(denseGpuCounts(1, 8)).toEqual([1, 2, 4, 8]);

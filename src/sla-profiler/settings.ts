@@ -77,7 +77,11 @@ export const SLA_SETTINGS = {
   gpuHourPrice: number({ default: 3, min: 0, help: 'dollars per GPU-hour, for the cost columns' }),
   validate: flag({
     default: true,
-    help: 'serve the recommended pair with mixed requests at several rates and tell the goodput (simulated engines only)',
+    help: 'serve the recommended pair with mixed requests at several rates and tell the goodput',
+  }),
+  loadRequests: int({
+    min: 20,
+    help: 'most requests of each of those rates; 300 on running engines, 4000 on simulated ones unless given',
   }),
   charts: flag({
     default: true,

@@ -12,6 +12,7 @@ import type {
   DecodeSample,
   EngineOrder,
   EngineUnderTest,
+  KvCapacity,
   PrefillSample,
   ProfileTarget,
 } from './target.ts';
@@ -55,8 +56,8 @@ class SimEngine implements EngineUnderTest {
     this.#blocks = Math.ceil((model.kvTokensPerGpu * order.mapping.gpus) / BLOCK_SIZE);
   }
 
-  kvTokens(): Promise<number> {
-    return Promise.resolve(this.#blocks * BLOCK_SIZE);
+  kvCapacity(): Promise<KvCapacity> {
+    return Promise.resolve({ tokens: this.#blocks * BLOCK_SIZE, blockSize: BLOCK_SIZE });
   }
 
   prefill({ islTokens, seed }: { islTokens: number; seed: number }): Promise<PrefillSample> {

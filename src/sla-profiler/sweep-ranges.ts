@@ -1,4 +1,5 @@
 import { fail } from '../base/errors.ts';
+import type { KvCapacity } from './target.ts';
 
 /** Output tokens of a decode probe while interpolating, whatever the user's own OSL. */
 export const DECODE_PROBE_OSL = 500;
@@ -32,6 +33,11 @@ export function inFlightCounts(attentionDp: number, engineMax: number, granulari
   if (perRank < granularity) return Array.from({ length: perRank }, (_, i) => (i + 1) * attentionDp);
   const step = granularity > 1 ? (perRank - 1) / (granularity - 1) : 0;
   return Array.from({ length: granularity }, (_, i) => attentionDp + Math.trunc(i * step) * attentionDp);
+}
+
+/** Requests of so many tokens that a KV cache holds, in whole blocks where their size is known. */
+export function requestsThatFit({ tokens, blockSize = 1 }: KvCapacity, requestTokens: number): number {
+  return Math.floor(Math.floor(tokens / blockSize) / Math.ceil(requestTokens / blockSize));
 }
 
 /** Prompt lengths of the prefill interpolation; `forTemplate` keeps room for a chat template. */

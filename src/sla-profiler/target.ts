@@ -16,6 +16,13 @@ export interface DecodeSample {
   readonly tokensPerS: number;
 }
 
+/** What the KV cache of a whole engine holds, all ranks together. */
+export interface KvCapacity {
+  readonly tokens: number;
+  /** Tokens of a block, where it is known: requests take whole blocks. */
+  readonly blockSize?: number | undefined;
+}
+
 export interface DecodeProbe {
   readonly islTokens: number;
   readonly oslTokens: number;
@@ -25,8 +32,7 @@ export interface DecodeProbe {
 
 /** One engine of one width, running, to be probed. A probe that failed throws; the engine stays usable. */
 export interface EngineUnderTest {
-  /** KV capacity of the whole engine, in tokens. */
-  kvTokens(): Promise<number>;
+  kvCapacity(): Promise<KvCapacity>;
   prefill(probe: { readonly islTokens: number; readonly seed: number }): Promise<PrefillSample>;
   decode(probe: DecodeProbe): Promise<DecodeSample>;
   /**
