@@ -120,6 +120,23 @@ async function makeDiscovery(
     const leaseMs = 1000 * leaseSecs;
     return new NatsDiscovery({ connection: nats!, namespace, leaseMs, replicas, clock, log, answers });
   }
+  if (settings.discovery === 'kubernetes') {
+    const { KubernetesDiscovery } = await import('../transport/kubernetes/kubernetes-discovery.ts');
+    return KubernetesDiscovery.open({
+      client,
+      clock,
+      log,
+      workerIdOf: idOf,
+      namespace: settings.kubeNamespace,
+      kubeconfig: settings.kubeconfig,
+      labelSelector: settings.kubeSelector,
+      ports: {
+        api: settings.kubePort,
+        kvEvents: settings.kubeKvEventsPort,
+        replay: settings.kubeReplayPort,
+      },
+    });
+  }
   const { StaticDiscovery } = await import('../transport/discovery-static.ts');
   const engines = settings.engine.map((text) => parseEngineSpec(text));
   return new StaticDiscovery({ engines, client, clock, log, workerIdOf: idOf });

@@ -29,6 +29,39 @@ export const NATS_SETTINGS = {
   }),
 };
 
+/** Which endpoints of Kubernetes are engines. */
+const KUBERNETES_SETTINGS = {
+  kubeconfig: text({
+    placeholder: 'FILE',
+    help: 'configuration of the Kubernetes client; the pod’s service account, or the user’s default, unless given',
+  }),
+  kubeNamespace: text({
+    env: 'POD_NAMESPACE',
+    placeholder: 'NAME',
+    help: 'Kubernetes namespace of the engines’ services; the pod’s own, or that of the current context, unless given',
+  }),
+  kubeSelector: text({
+    default: 'kvasir-engine=true',
+    placeholder: 'SELECTOR',
+    help: 'labels of the services whose endpoints are engines; their labels kvasir-role, -model, -block-size, -dp and -kind say what an engine does not tell itself',
+  }),
+  kubePort: text({
+    default: 'http',
+    placeholder: 'NAME',
+    help: 'name or number of the engines’ API port; the only port of a service counts whatever its name',
+  }),
+  kubeKvEventsPort: text({
+    default: 'kv-events',
+    placeholder: 'NAME',
+    help: 'name of the port where engines publish KV events, rank 0; engines may also tell themselves',
+  }),
+  kubeReplayPort: text({
+    default: 'kv-replay',
+    placeholder: 'NAME',
+    help: 'name of the port where missed KV events are asked for',
+  }),
+};
+
 /** How a process that routes learns of its workers. */
 export const DISCOVERY_SETTINGS = {
   discovery: choice({
@@ -39,6 +72,7 @@ export const DISCOVERY_SETTINGS = {
     help: 'how workers are found: from --engine, from the records they keep in NATS, or from EndpointSlices of Kubernetes',
   }),
   ...NATS_SETTINGS,
+  ...KUBERNETES_SETTINGS,
 };
 
 /** How a worker makes itself known, and where its KV events go. */

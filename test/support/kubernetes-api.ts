@@ -4,10 +4,12 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { WatchedCollection } from './watched-collection.ts';
 
 const DEPLOYMENTS =
   /^\/apis\/nvidia\.com\/v1alpha1\/namespaces\/([^/]+)\/dynamographdeployments(?:\/([^/]+))?$/;
 const PODS = /^\/api\/v1\/namespaces\/([^/]+)\/pods(?:\/([^/]+)(\/log)?)?$/;
+const SLICES = /^\/apis\/discovery\.k8s\.io\/v1\/namespaces\/([^/]+)\/endpointslices$/;
 
 // biome-ignore lint/suspicious/noExplicitAny: objects of the API are whatever the client sent
 type Resource = any;
@@ -24,10 +26,11 @@ export interface ClusterBehaviour {
   readonly forbidden?: readonly string[];
 }
 
-/** A server that speaks the part of the Kubernetes API that deployments need, with an operator behind it. */
+/** A server that speaks the part of the Kubernetes API that Kvasir needs, with an operator behind its deployments. */
 export class KubernetesApi {
   readonly deployments = new Map<string, Resource>();
   readonly pods = new Map<string, Resource>();
+  readonly slices = new WatchedCollection('EndpointSlice');
   /** Requests as `VERB /path`, without queries. */
   readonly requests: string[] = [];
   readonly #behaviour: ClusterBehaviour;
@@ -87,6 +90,12 @@ export class KubernetesApi {
     }
     if (pod !== null && request.method === 'GET') {
       answer(response, 200, list('PodList', selected(this.pods, url)));
+      return;
+    }
+    if (SLICES.test(url.pathname)) {
+      if (this.#behaviour.forbidden?.includes('list endpointslices'))
+        refuse(response, 403, 'endpointslices.discovery.k8s.io is forbidden');
+      else this.slices.serve(url, response);
       return;
     }
     if (url.pathname === '/api/v1/nodes') {
