@@ -236,6 +236,16 @@ export const ERRORS = {
     status: 400,
     hint: 'Add --endpoint for it, or narrow --min/--max-num-gpus-per-engine.',
   },
+  KV_PROFILE_NOTHING_THERE: {
+    message: 'there is no file below {folder} on claim {claim}',
+    status: 404,
+    hint: 'Check --folder and --claim, and that the job has run.',
+  },
+  KV_PROFILE_ODD_PATH: {
+    message: 'the claim names a file {path}, which would be written outside the folder for {folder}',
+    status: 502,
+    hint: 'Nothing was written. Look at what is on the claim.',
+  },
   KV_KUBERNETES: { message: '{action} failed: {reason}', status: 502, hint: '{mend}' },
   KV_IMAGE_UNAVAILABLE: {
     message: 'pod {pod} cannot pull the image {image}: {reason}',

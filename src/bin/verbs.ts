@@ -64,6 +64,14 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     summary: 'find the parallel mapping that meets TTFT and ITL targets',
     load: async () => (await import('../commands/profile-sla.ts')).command,
   },
+  'profile download': {
+    summary: 'copy the results of a profile from a volume claim on Kubernetes',
+    load: async () => (await import('../commands/profile-download.ts')).command,
+  },
+  'profile inject': {
+    summary: 'put a deployment file on a volume claim on Kubernetes',
+    load: async () => (await import('../commands/profile-inject.ts')).command,
+  },
 };
 
 export function closestVerb(word: string): string | undefined {

@@ -91,7 +91,7 @@ function parseFlags(
       names.set(option.attributeName(), name);
       if (long !== flagName(name)) option.hideHelp();
       parser.addOption(option);
-      if (row.kind === 'flag')
+      if (row.kind === 'flag' && !isNegative(long))
         parser.addOption(new Option(`--no-${long.slice(2)}`).hideHelp(row.default !== true));
     }
   }
@@ -117,7 +117,14 @@ function makeOption(name: string, row: SettingRow<unknown>, long: string): Optio
     row.placeholder ??
     { text: 'TEXT', int: 'N', number: 'X', choice: 'NAME', list: 'ITEM', flag: '' }[row.kind];
   const value = row.kind === 'flag' ? '' : row.kind === 'list' ? ` <${word}...>` : ` <${word}>`;
-  return new Option(`${long}${value}`, describe(name, row));
+  const option = new Option(`${long}${value}`, describe(name, row));
+  // A setting that is itself called no-something, and turns nothing else off.
+  option.negate = false;
+  return option;
+}
+
+function isNegative(long: string): boolean {
+  return long.startsWith('--no-');
 }
 
 function describe(name: string, row: SettingRow<unknown>): string {

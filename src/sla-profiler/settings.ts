@@ -105,6 +105,7 @@ export const SLA_SETTINGS = {
   plannerLoadPredictionWindowSize: int({ default: 50, min: 1, help: 'passed to the planner' }),
   plannerPrometheusPort: int({ default: 0, min: 0, max: 65535, help: 'passed to the planner' }),
   plannerNoCorrection: flag({ help: 'passed to the planner' }),
+  plannerModelName: text({ help: 'passed to the planner' }),
 } as const;
 
 export type SlaSettings = SettingsOf<typeof SLA_SETTINGS>;
@@ -122,6 +123,7 @@ export function plannerOptions(settings: SlaSettings): Record<string, string | n
     'load-prediction-window-size': settings.plannerLoadPredictionWindowSize,
     'prometheus-port': settings.plannerPrometheusPort,
     'no-correction': settings.plannerNoCorrection,
+    'model-name': settings.plannerModelName,
   };
 }
 

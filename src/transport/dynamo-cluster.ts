@@ -1,10 +1,8 @@
-import type { CoreV1Api, CustomObjectsApi, KubeConfig, V1Node, V1Pod, Watch } from '@kubernetes/client-node';
-import { fail, toError } from '../base/errors.ts';
-import { loadKubernetes } from './kubernetes-library.ts';
+import type { CoreV1Api, CustomObjectsApi, V1Node, V1Pod, Watch } from '@kubernetes/client-node';
+import { failure, isConflict, isNotFound } from './kubernetes-failure.ts';
+import { connectKubernetes } from './kubernetes-library.ts';
 
 const RESOURCE = { group: 'nvidia.com', version: 'v1alpha1', plural: 'dynamographdeployments' } as const;
-const NOT_FOUND = 404;
-const CONFLICT = 409;
 
 /** What the operator says of a deployment; all else in it is the user's. */
 export interface DeploymentStatus {
@@ -33,21 +31,13 @@ export class DynamoCluster {
 
   /** `kubeconfig` names a file; undefined: the pod's service account, or the user's default. */
   static async open(namespace: string, kubeconfig: string | undefined): Promise<DynamoCluster> {
-    const library = await loadKubernetes('--target kubernetes');
-    const config: KubeConfig = new library.KubeConfig();
-    try {
-      if (kubeconfig === undefined) config.loadFromDefault();
-      else config.loadFromFile(kubeconfig);
-      const core = config.makeApiClient(library.CoreV1Api);
-      return new DynamoCluster(
-        namespace,
-        core,
-        config.makeApiClient(library.CustomObjectsApi),
-        new library.Watch(config),
-      );
-    } catch (thrown) {
-      throw failure('reading the Kubernetes configuration', thrown, 'Check --kubeconfig.');
-    }
+    const { library, config } = await connectKubernetes('--target kubernetes', kubeconfig);
+    return new DynamoCluster(
+      namespace,
+      config.makeApiClient(library.CoreV1Api),
+      config.makeApiClient(library.CustomObjectsApi),
+      new library.Watch(config),
+    );
   }
 
   /** False if one of that name is there already, which counts as created. */
@@ -60,7 +50,7 @@ export class DynamoCluster {
       });
       return true;
     } catch (thrown) {
-      if (statusOf(thrown) === CONFLICT) return false;
+      if (isConflict(thrown)) return false;
       throw failure('creating the deployment', thrown, this.#permissions());
     }
   }
@@ -75,7 +65,7 @@ export class DynamoCluster {
       })) as { readonly status?: DeploymentStatus };
       return found.status ?? {};
     } catch (thrown) {
-      if (statusOf(thrown) === NOT_FOUND) return undefined;
+      if (isNotFound(thrown)) return undefined;
       throw failure(`reading deployment ${name}`, thrown, this.#permissions());
     }
   }
@@ -99,7 +89,7 @@ export class DynamoCluster {
     try {
       await this.#custom.deleteNamespacedCustomObject({ ...RESOURCE, namespace: this.namespace, name });
     } catch (thrown) {
-      if (statusOf(thrown) !== NOT_FOUND)
+      if (!isNotFound(thrown))
         throw failure(`deleting deployment ${name}`, thrown, `Delete it by hand in ${this.namespace}.`);
     }
   }
@@ -152,27 +142,4 @@ export class DynamoCluster {
   #permissions(): string {
     return `Check the role of the service account in namespace ${this.namespace} (deploy/kubernetes/profiler-rbac.yaml).`;
   }
-}
-
-function statusOf(thrown: unknown): number | undefined {
-  const code = (thrown as { code?: unknown } | undefined)?.code;
-  return typeof code === 'number' ? code : undefined;
-}
-
-function failure(action: string, thrown: unknown, mend: string): Error {
-  return fail('KV_KUBERNETES', { action, reason: reasonOf(thrown), mend }, thrown);
-}
-
-/** What the API server says in its Status object, else the plain error. */
-function reasonOf(thrown: unknown): string {
-  const { body } = (thrown ?? {}) as { body?: unknown };
-  const status = statusOf(thrown);
-  try {
-    const parsed = (typeof body === 'string' ? JSON.parse(body) : body) as { message?: string } | undefined;
-    if (parsed?.message !== undefined)
-      return `${parsed.message}${status === undefined ? '' : ` (${status})`}`;
-  } catch {
-    // Not an answer of the API server itself, a proxy's page for instance.
-  }
-  return status === undefined ? toError(thrown).message : `HTTP ${status}`;
 }

@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { ClaimPods } from './claim-pods.ts';
 import { WatchedCollection } from './watched-collection.ts';
 
 const DEPLOYMENTS =
@@ -22,6 +23,10 @@ export interface ClusterBehaviour {
   readonly waiting?: { readonly reason: string; readonly message: string };
   readonly workerLog?: string;
   readonly nodes?: readonly { readonly labels?: object; readonly allocatable?: object }[];
+  /** Answers `exec`, and what pods that are created mount. */
+  readonly claimPods?: ClaimPods;
+  /** Pods that are created stay pending. */
+  readonly unschedulable?: string;
   /** Verbs and resources that the role lacks, as `list nodes`. */
   readonly forbidden?: readonly string[];
 }
@@ -42,6 +47,11 @@ export class KubernetesApi {
   constructor(behaviour: ClusterBehaviour = {}) {
     this.#behaviour = behaviour;
     this.#server = createServer((request, response) => void this.#serve(request, response));
+    this.#server.on('upgrade', (request, socket, head) => {
+      this.requests.push(`EXEC ${new URL(request.url!, 'http://x').pathname}`);
+      if (behaviour.claimPods === undefined) socket.destroy();
+      else behaviour.claimPods.upgrade(request, socket, head);
+    });
   }
 
   /** Listens, and returns the path of a kubeconfig for it. */
@@ -88,6 +98,11 @@ export class KubernetesApi {
       this.#log(pod[2]!, response);
       return;
     }
+    if (pod !== null && (pod[2] !== undefined || request.method === 'POST')) {
+      const body = request.method === 'POST' ? JSON.parse(Buffer.concat(chunks).toString()) : undefined;
+      this.#pod(request.method!, pod[2] ?? body.metadata.name, body, response);
+      return;
+    }
     if (pod !== null && request.method === 'GET') {
       answer(response, 200, list('PodList', selected(this.pods, url)));
       return;
@@ -111,6 +126,31 @@ export class KubernetesApi {
       return;
     }
     refuse(response, 404, `no route ${url.pathname}`);
+  }
+
+  /** One pod by name: created as it is, running at once unless nothing can schedule it. */
+  #pod(method: string, name: string, body: Resource, response: ServerResponse): void {
+    const found = this.pods.get(name);
+    if (method === 'POST' && found !== undefined) {
+      refuse(response, 409, `pods "${name}" already exists`);
+      return;
+    }
+    if (method === 'POST') {
+      const { unschedulable } = this.#behaviour;
+      const status =
+        unschedulable === undefined
+          ? { phase: 'Running' }
+          : { phase: 'Pending', conditions: [{ type: 'PodScheduled', message: unschedulable }] };
+      this.pods.set(name, { ...body, status });
+      answer(response, 201, this.pods.get(name));
+      return;
+    }
+    if (found === undefined) {
+      refuse(response, 404, `pods "${name}" not found`);
+      return;
+    }
+    if (method === 'DELETE') this.pods.delete(name);
+    answer(response, 200, found);
   }
 
   #deployment(
