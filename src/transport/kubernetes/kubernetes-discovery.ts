@@ -1,9 +1,8 @@
 import type { V1EndpointSlice } from '@kubernetes/client-node';
-import { fail, toError } from '../../base/errors.ts';
 import type { Discovery, DiscoveryListener, DiscoveryStatus } from '../discovery.ts';
 import { MemoryDiscovery } from '../discovery-memory.ts';
 import { EngineProbe, type EngineProbeOptions } from '../engine-probe.ts';
-import { loadKubernetes } from '../kubernetes-library.ts';
+import { connectKubernetes } from '../kubernetes-library.ts';
 import { type EndpointEngine, enginesOf, type PortNames } from './endpoint-slices.ts';
 import { KubernetesReflector } from './kubernetes-reflector.ts';
 
@@ -49,16 +48,8 @@ export class KubernetesDiscovery implements Discovery {
 
   /** Reads the configuration, which may fail; nothing is asked of the cluster yet. */
   static async open(options: KubernetesDiscoveryOptions): Promise<KubernetesDiscovery> {
-    const library = await loadKubernetes(FLAG);
     const { clock, log, labelSelector, kubeconfig } = options;
-    const config = new library.KubeConfig();
-    try {
-      if (kubeconfig === undefined) config.loadFromDefault();
-      else config.loadFromFile(kubeconfig);
-    } catch (cause) {
-      const facts = { path: kubeconfig ?? 'the Kubernetes configuration', reason: toError(cause).message };
-      throw fail('KV_FILE_UNREADABLE', facts, cause);
-    }
+    const { library, config } = await connectKubernetes(FLAG, kubeconfig);
     const context = config.getContextObject(config.getCurrentContext());
     const namespace = options.namespace ?? context?.namespace ?? 'default';
     const api = config.makeApiClient(library.DiscoveryV1Api);
