@@ -142,6 +142,11 @@ export const ERRORS = {
     status: 502,
     hint: 'Retry; look at the log of the engine.',
   },
+  KV_SNAPSHOT_UNKNOWN: {
+    message: 'what rank {rank} of the engine holds is not known exactly',
+    status: 404,
+    hint: 'Give --replay, or start the worker before the engine serves requests, so that no event is missed.',
+  },
   KV_ENGINE_STARTING: {
     message: 'the engine of model {model} is not ready yet',
     status: 503,

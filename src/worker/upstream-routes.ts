@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Clock } from '../base/clock.ts';
 import { fail, toError } from '../base/errors.ts';
+import { snapshotBody } from '../formats/kv-events/snapshot.ts';
 import { errorBody } from '../formats/openai/error-body.ts';
 import type { EngineFacts } from '../formats/openai/model-card.ts';
 import { SSE_DONE, sseFrame } from '../formats/sse/frame.ts';
@@ -9,6 +10,7 @@ import type { HandledRequest, WorkHandlerMetrics } from '../metrics/work-handler
 import { connectionProblem, type HttpClient } from '../transport/http-client.ts';
 import { EventStream } from '../transport/http-server-sse.ts';
 import { Relay, type RelayListener, type RelayOutcome } from '../transport/relay.ts';
+import type { EngineCache } from './engine-cache.ts';
 
 export interface UpstreamRoutesOptions {
   /** Base URL of the engine. */
@@ -18,6 +20,8 @@ export interface UpstreamRoutesOptions {
   readonly work: () => WorkHandlerMetrics;
   /** Added to the cards of its models. */
   readonly facts: () => EngineFacts;
+  /** What the engine holds, where it does not tell itself. */
+  readonly cache: EngineCache | undefined;
   /** Longest wait for an answer to begin, and for its next part. */
   readonly timeoutMs: number;
 }
@@ -47,6 +51,7 @@ export function addUpstreamRoutes(app: FastifyInstance, options: UpstreamRoutesO
     const data = (JSON.parse(body.text) as { data?: object[] }).data ?? [];
     return { object: 'list', data: data.map((card) => ({ ...card, kvasir: options.facts() })) };
   });
+  if (options.cache !== undefined) addSnapshotRoute(app, options.cache);
   app.route({
     method: ['GET', 'POST'],
     url: '/*',
@@ -54,6 +59,17 @@ export function addUpstreamRoutes(app: FastifyInstance, options: UpstreamRoutesO
       const { status, type, text } = await plain(request, options);
       return reply.code(status).type(type).send(text);
     },
+  });
+}
+
+/** 404 as long as it is not known exactly: who asks then goes on with the engine's own replay. */
+function addSnapshotRoute(app: FastifyInstance, cache: EngineCache): void {
+  app.get<{ Querystring: { dp_rank?: string } }>('/kv/snapshot', (request, reply) => {
+    const held = cache.heldBlocks(Number(request.query.dp_rank ?? 0));
+    if (held !== undefined) return snapshotBody([held]);
+    return reply
+      .code(404)
+      .send(errorBody(fail('KV_SNAPSHOT_UNKNOWN', { rank: request.query.dp_rank ?? '0' })));
   });
 }
 

@@ -1,7 +1,12 @@
 import { afterEach, describe, expect, test } from 'vitest';
+import { OpenAiEngine } from '../../test/support/openai-engine.ts';
 import { complete, freePort, metric, PROMPT, stream, until, Workers } from '../../test/support/workers.ts';
+import { SILENT_LOG } from '../base/log.ts';
 import { fixedTiming } from '../engine/timing.ts';
+import { EventEncoder } from '../formats/kv-events/event-encoder.ts';
+import { readSnapshot } from '../formats/kv-events/snapshot.ts';
 import { readModelList } from '../formats/openai/model-card.ts';
+import { ZmqPublisher } from '../transport/zmq-publisher.ts';
 import { startUpstreamWorker, type UpstreamWorker, type UpstreamWorkerOptions } from './upstream-worker.ts';
 
 const engines = new Workers();
@@ -64,6 +69,52 @@ describe('a worker in front of a running engine', () => {
       tokenizer: 'byte',
     });
     expect([worker.kvEvents, worker.model]).toEqual([engine.kvEvents, 'm']);
+  });
+
+  test('tells what an engine holds that cannot tell itself', async () => {
+    const engine = await new OpenAiEngine().start();
+    const address = 'tcp://127.0.0.1:0';
+    const publisher = new ZmqPublisher({
+      endpoint: `bind+${address}`,
+      flag: '--kv-events',
+      replayEndpoint: `bind+${address}`,
+      replayFlag: '--replay',
+      topic: '',
+      log: SILENT_LOG,
+    });
+    await publisher.start();
+    const encoder = new EventEncoder('vllm-0.24');
+    const store = (parentHash: bigint | undefined, hash: bigint): void => {
+      const blocks = { blockHashes: BigUint64Array.of(hash), tokenIds: Uint32Array.of(1, 2), blockSize: 2 };
+      const event = { kind: 'stored', parentHash, ...blocks, medium: 'GPU' } as const;
+      publisher.publish(encoder.encode({ timestampS: Date.now() / 1000, dpRank: 0, events: [event] }));
+    };
+    store(undefined, 7n);
+    try {
+      const { endpoint: kvEvents, replayEndpoint: replay } = publisher;
+      const worker = await inFrontOf(engine.url, { kvEvents, replay });
+      const snapshot = async (rank = 0) => {
+        const answer = await fetch(`${worker.url}/kv/snapshot?dp_rank=${rank}`);
+        return { status: answer.status, body: (await answer.json()) as unknown };
+      };
+      await until(async () => (await snapshot()).status === 200);
+      store(7n, 8n);
+      await until(async () => readSnapshot((await snapshot()).body, 'x')[0]!.lastSeq === 1);
+      const [held] = readSnapshot((await snapshot()).body, worker.url);
+      expect(held?.events).toMatchObject([
+        {
+          blockHashes: BigUint64Array.of(7n, 8n),
+          parentHash: undefined,
+          tokenIds: Uint32Array.of(1, 2, 1, 2),
+        },
+      ]);
+      expect((await snapshot(1)).status).toBe(404);
+      const [card] = readModelList(await (await fetch(`${worker.url}/v1/models`)).json());
+      expect(card?.engine).toMatchObject({ kvEvents, replay, snapshot: '/kv/snapshot' });
+    } finally {
+      await publisher.stop();
+      await engine.stop();
+    }
   });
 
   test('shows the engine’s load as a Dynamo worker, and its own metrics behind', async () => {

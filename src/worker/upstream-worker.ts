@@ -13,7 +13,9 @@ import { parseEngineSpec, workerIdOf } from '../transport/engine-spec.ts';
 import { HttpClient } from '../transport/http-client.ts';
 import { HttpServer } from '../transport/http-server.ts';
 import { serveMetrics } from '../transport/http-server-metrics.ts';
+import { zmqEventSources } from '../transport/zmq-event-source.ts';
 import { DynamoMetrics } from './dynamo-metrics.ts';
+import { EngineCache } from './engine-cache.ts';
 import { createSystemServer } from './system-server.ts';
 import { UpstreamMetrics } from './upstream-metrics.ts';
 import { addUpstreamRoutes } from './upstream-routes.ts';
@@ -73,6 +75,7 @@ export class UpstreamWorker {
   #systemUrl: string | undefined;
   #instance: WorkerInstance | undefined;
   #metrics: DynamoMetrics | undefined;
+  #cache: EngineCache | undefined;
   #ready = false;
   #watching: Promise<void> = Promise.resolve();
   #stopping: Promise<void> | undefined;
@@ -134,6 +137,7 @@ export class UpstreamWorker {
     const startMs = this.#clock.nowMs();
     const instance = await this.#untilReady();
     this.#instance = instance;
+    this.#cache = this.#followCache(instance);
     this.#addRoutes();
     await this.#server.start();
     this.#metrics = this.#makeMetrics(instance);
@@ -152,6 +156,7 @@ export class UpstreamWorker {
     this.#ending.abort();
     await this.#watching;
     await this.#server.stop(graceMs);
+    await this.#cache?.stop();
     await this.#system?.stop(0);
     await this.#client.stop();
   }
@@ -167,8 +172,19 @@ export class UpstreamWorker {
       clock: this.#clock,
       work: () => this.#metrics!.work,
       facts: () => this.#facts(),
+      cache: this.#cache,
       timeoutMs: ANSWER_TIMEOUT_MS,
     });
+  }
+
+  /** For an engine that publishes its events and cannot tell what it holds. */
+  #followCache(instance: WorkerInstance): EngineCache | undefined {
+    if (instance.kvEvents === undefined || instance.snapshot !== undefined) return undefined;
+    const log = this.#log;
+    const sources = zmqEventSources(instance, { client: this.#client, log, flag: '--kv-events' });
+    const cache = new EngineCache({ sources, clock: this.#clock, log });
+    cache.start();
+    return cache;
   }
 
   #makeMetrics({ dpSize }: WorkerInstance): DynamoMetrics {
@@ -271,6 +287,7 @@ export class UpstreamWorker {
       ...(kvEvents !== undefined && { kvEvents }),
       ...(replay !== undefined && { replay }),
       ...(snapshot !== undefined && { snapshot }),
+      ...(this.#cache !== undefined && { snapshot: '/kv/snapshot' }),
       ...(totalKvBlocks !== undefined && { totalKvBlocks }),
       ...(tokenizer !== undefined && { tokenizer }),
     };

@@ -4,11 +4,11 @@ import type { KvEvent, KvStored, StorageTier } from '../event.ts';
 import type { BlockHasher } from '../hash.ts';
 import { mmHashOfExtraKey } from '../multimodal.ts';
 import { BlockSalts } from './block-salts.ts';
-import { type GroupRejection, MainGroups } from './main-groups.ts';
+import { EventFilter, type FilterRejection } from './event-filter.ts';
 
 /** Why an engine's event, or a part of it, is not indexed. */
 export type ConversionRejection =
-  | GroupRejection
+  | FilterRejection
   | 'block_size_mismatch'
   /** Fewer tokens than its blocks have: those after the last full one are dropped. */
   | 'short_token_ids'
@@ -16,9 +16,6 @@ export type ConversionRejection =
   | 'token_count_mismatch'
   /** Names blocks without saying what is in them, and nobody knows. */
   | 'unknown_block'
-  | 'unknown_medium'
-  | 'non_local_locality'
-  | 'unsupported_ownership'
   | 'ambiguous_cache_namespace'
   | 'duplicate_hash'
   | 'hash_equals_parent';
@@ -39,7 +36,7 @@ export interface EventConverterOptions {
 /** Turns one rank's engine events into the router's: places media, hashes tokens, refuses what it cannot read. */
 export class EventConverter {
   readonly #options: EventConverterOptions;
-  readonly #groups = new MainGroups();
+  readonly #filter = new EventFilter();
   readonly #salts = new BlockSalts();
 
   constructor(options: EventConverterOptions) {
@@ -48,7 +45,7 @@ export class EventConverter {
 
   /** Undefined when nothing of the event can be indexed. */
   convert(event: EngineEvent): KvEvent | KnownBlocks | undefined {
-    const rejection = event.kind === 'cleared' ? rejectOwner(event.ownership) : this.#reject(event);
+    const rejection = this.#filter.reject(event);
     if (rejection !== undefined) return this.#refuse(rejection);
     switch (event.kind) {
       case 'stored':
@@ -65,14 +62,6 @@ export class EventConverter {
   #refuse(reason: ConversionRejection): undefined {
     this.#options.onReject(reason);
     return undefined;
-  }
-
-  #reject(event: BlockStored | BlockRemoved): ConversionRejection | undefined {
-    const { groupIdx, locality, medium, ownership } = event;
-    if (locality !== undefined && locality.toUpperCase() !== 'LOCAL') return 'non_local_locality';
-    if (tierOfMedium(medium) === undefined) return 'unknown_medium';
-    const kind = event.kind === 'stored' ? event.kvCacheSpecKind : undefined;
-    return rejectOwner(ownership) ?? this.#groups.reject(groupIdx, kind);
   }
 
   #stored(event: BlockStored): KvStored | KnownBlocks | undefined {
@@ -114,13 +103,6 @@ export class EventConverter {
 
 function tierOf({ medium }: BlockStored | BlockRemoved): StorageTier {
   return tierOfMedium(medium) ?? 'device';
-}
-
-/** Blocks of a cache that several workers own are not one worker's to offer. */
-export function rejectOwner(ownership: string | undefined): ConversionRejection | undefined {
-  return ownership === undefined || ownership === '' || ownership === 'worker'
-    ? undefined
-    : 'unsupported_ownership';
 }
 
 function rejectRepeated(hashes: BigUint64Array, parent: bigint | undefined): ConversionRejection | undefined {

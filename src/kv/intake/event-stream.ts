@@ -1,6 +1,6 @@
 import { type CancelTimer, type Clock, sleepUntil } from '../../base/clock.ts';
 import { toError } from '../../base/errors.ts';
-import { rejectOwner } from './event-converter.ts';
+import { rejectOwner } from './event-filter.ts';
 import type { EventSource, SequencedBatch, Snapshot } from './event-source.ts';
 import { fetchPast, type Past, reaches } from './fetch-past.ts';
 
