@@ -21,13 +21,15 @@ const PEAK: Surface = {
   xLabel: 'KV',
   yLabel: 'context',
   zLabel: 'ms',
-  x: [0, 0.5, 1],
-  y: [100, 200],
-  z: [
+  mesh: meshOf([
     [1, 2, 3],
     [2, Number.NaN, 4],
-  ],
+  ]),
 };
+
+function meshOf(heights: readonly (readonly number[])[]): Surface['mesh'] {
+  return heights.map((row, j) => row.map((z, i) => ({ x: i / 2, y: 100 * (j + 1), z })));
+}
 
 describe('charts', () => {
   test('escape text and hold no number that is not finite', () => {
@@ -80,15 +82,27 @@ describe('charts', () => {
   test('leave a hole where the surface is unknown', () => {
     const whole = surfaceChart({
       ...PEAK,
-      z: [
+      mesh: meshOf([
         [1, 2, 3],
         [2, 3, 4],
-      ],
+      ]),
     });
     const quads = (svg: string): number => svg.match(/Z" fill=/g)?.length ?? 0;
     expect(quads(whole)).toBe(2);
     expect(quads(surfaceChart(PEAK))).toBe(0);
   });
+});
+
+test('a limit is traced where the surface passes it, or said to be beyond', () => {
+  const mesh = meshOf([
+    [1, 2, 3],
+    [1, 2, 3],
+  ]);
+  const at = (value: number): string => surfaceChart({ ...PEAK, mesh, limit: { value, label: 'Target' } });
+  const traces = (svg: string): number => svg.match(/stroke-linecap/g)?.length ?? 0;
+  expect([0.5, 1.5, 2.5, 9].map((value) => traces(at(value)))).toEqual([0, 1, 1, 0]);
+  expect(at(9)).toContain('Target, above every point');
+  expect(at(0.5)).toContain('Target, below every point');
 });
 
 test('tick text is short at every scale', () => {

@@ -1,20 +1,27 @@
 import { scaleLinear } from 'd3-scale';
 import { tickText } from './axes.ts';
 import { drawing, element, label, pathThrough, type Svg } from './svg.ts';
-import { type ColorMap, colorAt, FONT, THEME } from './theme.ts';
+import { type ColorMap, colorAt, FONT, THEME, textWidth } from './theme.ts';
+
+export interface SurfacePoint {
+  readonly x: number;
+  readonly y: number;
+  readonly z: number;
+}
 
 export interface Surface {
   readonly title: string;
   readonly xLabel: string;
   readonly yLabel: string;
   readonly zLabel: string;
-  /** Grid coordinates, ascending. */
-  readonly x: readonly number[];
-  readonly y: readonly number[];
-  /** Height at `[yIndex][xIndex]`; NaN leaves a hole. */
-  readonly z: readonly (readonly number[])[];
+  /** Rows of equally many points, x rising along a row and y from row to row; a z of NaN leaves a hole. */
+  readonly mesh: readonly (readonly SurfacePoint[])[];
   /** Measured points, drawn as dots. */
-  readonly points?: readonly { readonly x: number; readonly y: number; readonly z: number }[];
+  readonly points?: readonly SurfacePoint[];
+  /** Points to circle, with captions. */
+  readonly marks?: readonly (SurfacePoint & { readonly label: string })[];
+  /** A height to trace across the surface, dashed red, with its caption. */
+  readonly limit?: { readonly value: number; readonly label: string };
   readonly colors?: ColorMap;
   readonly width?: number;
   readonly height?: number;
@@ -33,30 +40,78 @@ interface Projection {
 const AZIMUTH = (41 * Math.PI) / 180;
 const ELEVATION = (29 * Math.PI) / 180;
 const HEIGHT_RATIO = 0.68;
+const LIMIT_LINE = { stroke: THEME.limit, 'stroke-width': 2, 'stroke-dasharray': '5 3' };
+/** One piece per quad: too short for dashes. */
+const CONTOUR = { stroke: THEME.limit, 'stroke-width': 2, 'stroke-linecap': 'round' };
 
 /** An axonometric surface: quads painted from back to front, grid on the floor and the two back walls. */
 export function surfaceChart(chart: Surface): Svg {
-  const { width = 1000, height = 760, colors = 'viridis' } = chart;
-  const x = axis(chart.x);
-  const y = axis(chart.y);
-  const heights = [...chart.z.flat(), ...(chart.points ?? []).map((point) => point.z)].filter(
-    Number.isFinite,
-  );
-  const z = axis(heights);
+  const { width = 1000, height = 760, colors = 'viridis', mesh, points = [], marks = [], limit } = chart;
+  const all = [...mesh.flat(), ...points, ...marks];
+  const scales = {
+    x: axis(all.map(({ x }) => x)),
+    y: axis(all.map(({ y }) => y)),
+    z: axis(all.map(({ z }) => z).filter(Number.isFinite)),
+  };
   const view = project(highestCorner(chart), width - 130, height - 80);
+  const place = ({ x, y, z }: SurfacePoint): Point =>
+    view.at(scales.x.unit(x), scales.y.unit(y), scales.z.unit(z));
   const title = label(chart.title, 40, 36, { 'font-size': FONT.title, 'font-weight': 600, fill: THEME.ink });
-  const dots = (chart.points ?? []).map((point) => {
-    const [cx, cy] = view.at(x.unit(point.x), y.unit(point.y), z.unit(point.z));
-    return element('circle', { cx, cy, r: 3.5, fill: '#ffffff', stroke: THEME.limit, 'stroke-width': 1.4 });
+  const dots = points.map((point) => {
+    const [cx, cy] = place(point);
+    return element('circle', { cx, cy, r: 3.5, fill: '#ffffff', stroke: THEME.ink, 'stroke-width': 1.2 });
   });
   const body = element(
     'g',
     { transform: 'translate(0 60)' },
-    box(view, x, y, z, chart),
-    quads(chart, x, y, z, view, colors),
+    box(view, scales.x, scales.y, scales.z, chart),
+    quads(chart, scales, view, colors),
     ...dots,
+    ...marks.map((mark) => ring(mark.label, place(mark), width - 130)),
   );
-  return drawing(width, height, title, body, colorBar(z, chart.zLabel, colors, width, height));
+  return drawing(
+    width,
+    height,
+    title,
+    limit === undefined ? '' : limitCaption(limit, scales.z),
+    body,
+    colorBar(scales.z, chart.zLabel, colors, width, height, limit?.value),
+  );
+}
+
+/** Named below the title, since the line itself may be short, hidden, or beyond the surface. */
+function limitCaption({ value, label: name }: NonNullable<Surface['limit']>, z: Axis): Svg {
+  const where = value > z.high ? ', above every point' : value < z.low ? ', below every point' : '';
+  const dash = element('line', { x1: 40, x2: 66, y1: 56, y2: 56, ...LIMIT_LINE });
+  return dash + label(`${name}${where}`, 74, 60, { 'font-size': FONT.note, fill: THEME.limit });
+}
+
+function ring(text: string, [cx, cy]: Point, right: number): Svg {
+  const circle = element('circle', {
+    cx,
+    cy,
+    r: 9,
+    fill: 'none',
+    stroke: THEME.marker,
+    'stroke-width': 3,
+  });
+  const before = cx + 14 + textWidth(text, FONT.note) > right;
+  const style = {
+    'font-size': FONT.note,
+    'font-weight': 600,
+    'text-anchor': before ? 'end' : 'start',
+    fill: THEME.ink,
+    stroke: '#ffffff',
+    'stroke-width': 3,
+    'paint-order': 'stroke',
+  };
+  return circle + label(text, before ? cx - 14 : cx + 14, cy + 4, style);
+}
+
+interface Scales {
+  readonly x: Axis;
+  readonly y: Axis;
+  readonly z: Axis;
 }
 
 interface Axis {
@@ -74,11 +129,10 @@ function axis(values: readonly number[]): Axis {
 }
 
 /** Quarter turns that put the highest corner of the surface at the back, where it hides nothing. */
-function highestCorner({ z }: Surface): number {
-  const last = z.length - 1;
-  const atBack = [z[last]?.at(-1), z[0]?.at(-1), z[0]?.[0], z[last]?.[0]];
-  const corners = atBack.map((value) =>
-    value !== undefined && Number.isFinite(value) ? value : Number.NEGATIVE_INFINITY,
+function highestCorner({ mesh }: Surface): number {
+  const [first, last] = [mesh[0], mesh.at(-1)];
+  const corners = [last?.at(-1), first?.at(-1), first?.[0], last?.[0]].map((corner) =>
+    corner !== undefined && Number.isFinite(corner.z) ? corner.z : Number.NEGATIVE_INFINITY,
   );
   return corners.indexOf(Math.max(...corners));
 }
@@ -113,29 +167,42 @@ function project(quarterTurns: number, width: number, height: number): Projectio
   };
 }
 
-function quads(chart: Surface, x: Axis, y: Axis, z: Axis, view: Projection, colors: ColorMap): Svg {
+function quads({ mesh, limit }: Surface, { x, y, z }: Scales, view: Projection, colors: ColorMap): Svg {
   const painted: { depth: number; svg: Svg }[] = [];
-  for (let j = 0; j + 1 < chart.y.length; j++) {
-    for (let i = 0; i + 1 < chart.x.length; i++) {
-      const corners = [
-        [i, j] as const,
-        [i + 1, j] as const,
-        [i + 1, j + 1] as const,
-        [i, j + 1] as const,
-      ].map(([a, b]) => [x.unit(chart.x[a]!), y.unit(chart.y[b]!), chart.z[b]?.[a] ?? Number.NaN] as const);
-      if (corners.some(([, , value]) => !Number.isFinite(value))) continue;
-      const mean = corners.reduce((sum, [, , value]) => sum + value, 0) / 4;
-      const fill = colorAt(colors, z.unit(mean));
-      const outline = corners.map(([a, b, value]) => view.at(a, b, z.unit(value)));
-      const depth = corners.reduce((sum, [a, b, value]) => sum + view.depth(a, b, z.unit(value)), 0);
-      painted.push({
-        depth,
-        svg: element('path', { d: pathThrough(outline, true), fill, stroke: fill, 'stroke-width': 0.6 }),
+  for (const [j, row] of mesh.slice(0, -1).entries()) {
+    const next = mesh[j + 1]!;
+    for (let i = 0; i + 1 < row.length; i++) {
+      const corners = [row[i]!, row[i + 1]!, next[i + 1]!, next[i]!];
+      if (corners.some((corner) => !Number.isFinite(corner.z))) continue;
+      const places = corners.map((corner) => [x.unit(corner.x), y.unit(corner.y), z.unit(corner.z)] as const);
+      const fill = colorAt(colors, places.reduce((sum, [, , up]) => sum + up, 0) / 4);
+      const outline = places.map((at) => view.at(...at));
+      const quad = element('path', {
+        d: pathThrough(outline, true),
+        fill,
+        stroke: fill,
+        'stroke-width': 0.6,
       });
+      const crossing = limit === undefined ? [] : crossings(corners, outline, limit.value);
+      const trace =
+        crossing.length < 2 ? '' : element('path', { d: pathThrough(crossing), fill: 'none', ...CONTOUR });
+      painted.push({ depth: places.reduce((sum, at) => sum + view.depth(...at), 0), svg: quad + trace });
     }
   }
   painted.sort((a, b) => b.depth - a.depth);
   return painted.map(({ svg }) => svg).join('');
+}
+
+/** Where the edges of a quad pass a height. */
+function crossings(corners: readonly SurfacePoint[], outline: readonly Point[], height: number): Point[] {
+  return corners.flatMap((from, i): Point[] => {
+    const after = (i + 1) % corners.length;
+    const to = corners[after]!;
+    if (from.z < height === to.z < height) return [];
+    const share = (height - from.z) / (to.z - from.z);
+    const [[fromX, fromY], [toX, toY]] = [outline[i]!, outline[after]!];
+    return [[fromX + share * (toX - fromX), fromY + share * (toY - fromY)]];
+  });
 }
 
 /** Floor and back walls with their grids, and tick labels on the front edges. */
@@ -194,7 +261,14 @@ function box(view: Projection, x: Axis, y: Axis, z: Axis, chart: Surface): Svg {
   return parts.join('');
 }
 
-function colorBar(z: Axis, name: string, colors: ColorMap, width: number, height: number): Svg {
+function colorBar(
+  z: Axis,
+  name: string,
+  colors: ColorMap,
+  width: number,
+  height: number,
+  limit: number | undefined,
+): Svg {
   const [top, bottom, left] = [110, height - 130, width - 105];
   const steps = 60;
   const step = (bottom - top) / steps;
@@ -213,8 +287,14 @@ function colorBar(z: Axis, name: string, colors: ColorMap, width: number, height
       fill: THEME.muted,
     }),
   );
+  const at = limit === undefined ? Number.NaN : bottom - z.unit(limit) * (bottom - top);
+  const line =
+    at >= top && at <= bottom
+      ? element('line', { x1: left - 4, x2: left + 24, y1: at, y2: at, ...LIMIT_LINE })
+      : '';
   return (
     bands.join('') +
+    line +
     ticks.join('') +
     // Flush right, since a long name has room to its left only.
     label(name, width - 12, top - 14, { 'font-size': FONT.label, fill: THEME.ink, 'text-anchor': 'end' })

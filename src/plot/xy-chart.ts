@@ -1,8 +1,7 @@
 import { type AxisSpec, type Frame, frame } from './axes.ts';
+import { covered, LabelPlacer, line, type Place } from './label-placer.ts';
 import { drawing, element, label, pathThrough, type Svg } from './svg.ts';
 import { FONT, seriesColor, THEME, textWidth } from './theme.ts';
-
-const RULE_TRACE = 100;
 
 export interface XyPoint {
   readonly x: number;
@@ -50,7 +49,11 @@ export function xyChart(chart: XyChart): Svg {
     width,
     height,
   );
-  const placed = new LabelPlacer(within);
+  const drawn = [
+    ...chart.series.flatMap((series) => seriesTrace(series, within)),
+    ...(chart.rules ?? []).flatMap((rule) => ruleTrace(rule, within)),
+  ];
+  const placed = new LabelPlacer(within, drawn);
   const colored = chart.series.map((series, i) => ({ ...series, color: series.color ?? seriesColor(i) }));
   return drawing(
     width,
@@ -63,9 +66,11 @@ export function xyChart(chart: XyChart): Svg {
     ...colored.flatMap((series) =>
       series.points
         .filter((point) => point.label !== undefined)
-        .map((point) => placed.beside(point, series.color)),
+        .map((point) =>
+          placed.beside(within.x(point.x), within.y(point.y), point.label ?? '', { fill: series.color }),
+        ),
     ),
-    colored.length > 1 ? legend(colored, chart.rules ?? [], within) : '',
+    colored.length > 1 ? legend(colored, drawn, within) : '',
   );
 }
 
@@ -74,6 +79,7 @@ function domainOf(chart: XyChart, axis: 'x' | 'y'): readonly [number, number] {
   const log = chart[axis].log === true;
   const values = [
     ...chart.series.flatMap((series) => series.points.map((point) => point[axis])),
+    ...(chart.marks ?? []).map((mark) => mark[axis]),
     ...rules,
   ].filter((value) => Number.isFinite(value) && (!log || value > 0));
   if (values.length === 0) return log ? [1, 10] : [0, 1];
@@ -164,23 +170,21 @@ function markPoint(mark: XyPoint, within: Frame, placed: LabelPlacer): Svg {
     stroke: THEME.marker,
     'stroke-width': 3,
   });
-  return ring + (mark.label === undefined ? '' : placed.beside(mark, THEME.ink, 600));
+  return (
+    ring +
+    (mark.label === undefined
+      ? ''
+      : placed.beside(within.x(mark.x), within.y(mark.y), mark.label, {
+          fill: THEME.ink,
+          'font-weight': 600,
+        }))
+  );
 }
 
 type ColoredSeries = XySeries & { readonly color: string };
 
 /** Names of the series, in the corner of the frame that hides the least data. */
-/** A rule as points a few pixels apart. */
-function ruleTrace({ axis, value }: XyRule, { x, y, left, right, top, bottom }: Frame): [number, number][] {
-  return Array.from({ length: RULE_TRACE }, (_, i) => {
-    const share = i / (RULE_TRACE - 1);
-    return axis === 'x'
-      ? [x(value), top + share * (bottom - top)]
-      : [left + share * (right - left), y(value)];
-  });
-}
-
-function legend(series: readonly ColoredSeries[], rules: readonly XyRule[], within: Frame): Svg {
+function legend(series: readonly ColoredSeries[], drawn: readonly Place[], within: Frame): Svg {
   const widest = Math.max(...series.map(({ name }) => textWidth(name, FONT.note)));
   const [width, height] = [widest + 44, series.length * 20 + 10];
   const spots = [
@@ -189,12 +193,9 @@ function legend(series: readonly ColoredSeries[], rules: readonly XyRule[], with
     { left: within.right - width - 8, top: within.bottom - height - 28 },
     { left: within.left + 8, top: within.bottom - height - 28 },
   ];
-  const traces = [
-    ...series.flatMap((one) => trace(one, within)),
-    ...rules.flatMap((rule) => ruleTrace(rule, within)),
-  ];
+  // Points are wider than their places.
   const hidden = ({ left, top }: { left: number; top: number }): number =>
-    traces.filter(([x, y]) => x > left && x < left + width && y > top && y < top + height).length;
+    covered(drawn, { left: left - 6, top: top - 6, width: width + 12, height: height + 12 });
   const { left, top } = spots.reduce((best, spot) => (hidden(spot) < hidden(best) ? spot : best));
   const box = element('rect', {
     x: left,
@@ -205,10 +206,10 @@ function legend(series: readonly ColoredSeries[], rules: readonly XyRule[], with
     'fill-opacity': 0.85,
     stroke: THEME.grid,
   });
-  const rows = series.map(({ name, color, dashed }, i) => {
+  const rows = series.map(({ name, color, dashed, draw }, i) => {
     const y = top + 15 + i * 20;
     const dash = dashed === true ? '6 4' : undefined;
-    const key = element('line', {
+    const line = element('line', {
       x1: left + 8,
       x2: left + 30,
       y1: y,
@@ -217,60 +218,20 @@ function legend(series: readonly ColoredSeries[], rules: readonly XyRule[], with
       'stroke-width': 3,
       'stroke-dasharray': dash,
     });
+    const key = draw === 'points' ? element('circle', { cx: left + 19, cy: y, r: 4, fill: color }) : line;
     return key + label(name, left + 38, y + 4, { 'font-size': FONT.note, fill: THEME.ink });
   });
   return box + rows.join('');
 }
 
-/** Points along what a series draws, close enough together to tell what a box would cover. */
-function trace({ points, draw }: XySeries, { x, y }: Frame): (readonly [number, number])[] {
+/** Where a series leaves ink. */
+function seriesTrace({ points, draw }: XySeries, { x, y }: Frame): Place[] {
   const corners = points
-    .map((point) => [x(point.x), y(point.y)] as const)
+    .map((point): Place => [x(point.x), y(point.y)])
     .filter((at) => at.every(Number.isFinite));
-  if (draw === 'points') return corners;
-  return corners.flatMap((from, i) => {
-    const to = corners[i + 1] ?? from;
-    return [0, 0.25, 0.5, 0.75].map(
-      (share) => [from[0] + (to[0] - from[0]) * share, from[1] + (to[1] - from[1]) * share] as const,
-    );
-  });
+  return draw === 'points' ? corners : corners.flatMap((from, i) => line(from, corners[i + 1] ?? from));
 }
 
-const LINE_HEIGHT = 16;
-
-/** Puts captions beside points without letting them cover one another. */
-class LabelPlacer {
-  readonly #taken: { left: number; right: number; top: number; bottom: number }[] = [];
-  readonly #frame: Frame;
-
-  constructor(within: Frame) {
-    this.#frame = within;
-  }
-
-  occupy(left: number, top: number, width: number): void {
-    this.#taken.push({ left, right: left + width, top, bottom: top + LINE_HEIGHT });
-  }
-
-  beside(point: XyPoint, color: string, weight = 400): Svg {
-    const text = point.label ?? '';
-    const width = textWidth(text, FONT.note);
-    const x = this.#frame.x(point.x);
-    const y = this.#frame.y(point.y);
-    const offsets = [0, -16, 16, -32, 32, -48, 48].flatMap((dy) => [
-      { left: x + 13, dy },
-      { left: x - 13 - width, dy },
-    ]);
-    const fits = ({ left, dy }: { left: number; dy: number }): boolean => {
-      const top = y - LINE_HEIGHT / 2 + dy;
-      const { left: min, right: max, top: high, bottom: low } = this.#frame;
-      if (left < min || left + width > max || top < high || top + LINE_HEIGHT > low) return false;
-      return !this.#taken.some(
-        (box) =>
-          left < box.right && left + width > box.left && top < box.bottom && top + LINE_HEIGHT > box.top,
-      );
-    };
-    const { left, dy } = offsets.find(fits) ?? offsets[0]!;
-    this.occupy(left, y - LINE_HEIGHT / 2 + dy, width);
-    return label(text, left, y + 4 + dy, { 'font-size': FONT.note, fill: color, 'font-weight': weight });
-  }
+function ruleTrace({ axis, value }: XyRule, { x, y, left, right, top, bottom }: Frame): Place[] {
+  return axis === 'x' ? line([x(value), top], [x(value), bottom]) : line([left, y(value)], [right, y(value)]);
 }

@@ -1,17 +1,15 @@
-import { cloughTocher } from '../math/clough-tocher.ts';
+import type { ParallelMapping } from '../formats/deployment/backend.ts';
 import { evaluatePolynomial, polynomialFit } from '../math/polynomial-fit.ts';
-import { triangulate } from '../math/triangulation.ts';
-import { surfaceChart } from '../plot/surface.ts';
 import type { Svg } from '../plot/svg.ts';
-import { xyChart } from '../plot/xy-chart.ts';
-import { type DecodeArrays, decodeArrays, prefillArrays } from './interpolation-files.ts';
+import { type XyPoint, xyChart } from '../plot/xy-chart.ts';
+import { decodeItlSurface, decodeThroughputSurface } from './decode-surface.ts';
+import { prefillArrays } from './interpolation-files.ts';
 import { prefillTokensPerSPerGpu } from './measurements.ts';
 import type { MeasuredDecode, SlaProfile } from './result.ts';
 import { type Candidate, paretoFront } from './selection.ts';
 
-const SURFACE_CELLS = 60;
 const FIT_STEPS = 100;
-const GPU_LABEL = (gpus: number): string => `${gpus} GPU${gpus === 1 ? '' : 's'}`;
+const FIT_COLOR = '#d92d20';
 
 /** Every chart of a profile by its path in the output folder, without extension. */
 export function profileCharts(profile: SlaProfile, gpuHourPrice: number): Record<string, Svg> {
@@ -29,8 +27,8 @@ export function profileCharts(profile: SlaProfile, gpuHourPrice: number): Record
   };
 }
 
-function prefillPerformance({ prefill, target, recommendation }: SlaProfile): Svg {
-  const chosen = recommendation.prefill.chosen;
+function prefillPerformance({ prefill, target, recommendation, prefillMapping }: SlaProfile): Svg {
+  const { chosen } = recommendation.prefill;
   return xyChart({
     title: 'Prefill Performance',
     x: { label: 'Time to First Token (ms)' },
@@ -39,150 +37,130 @@ function prefillPerformance({ prefill, target, recommendation }: SlaProfile): Sv
       {
         name: 'prefill',
         draw: 'points',
-        points: prefill.filter((candidate) => candidate !== chosen).map(scatterPoint),
+        points: prefill.map(({ mapping, latencyMs: x, tokensPerSPerGpu: y, gpus }) =>
+          // The mark names the chosen one.
+          gpus === chosen.gpus ? { x, y } : { x, y, label: widthLabel(mapping) },
+        ),
       },
     ],
     rules: [{ axis: 'x', value: target.ttftMs, label: `Target TTFT: ${target.ttftMs} ms`, good: 'below' }],
-    marks: [{ ...scatterPoint(chosen), label: `${GPU_LABEL(chosen.gpus)}, selected` }],
+    marks: [{ ...placeOf(chosen), label: `${widthLabel(prefillMapping)}, selected` }],
   });
 }
 
-function decodePerformance({ decode, target, recommendation }: SlaProfile): Svg {
-  const widths = [...new Set(decode.map(({ gpus }) => gpus))];
-  const lineOf = (gpus: number): MeasuredDecode[] => decode.filter((candidate) => candidate.gpus === gpus);
+function decodePerformance({ decode, target, recommendation, decodeMapping }: SlaProfile): Svg {
+  const widths = [...new Map(decode.map(({ mapping }) => [mapping.gpus, mapping])).values()];
+  const lineOf = ({ gpus }: ParallelMapping): MeasuredDecode[] =>
+    decode.filter((candidate) => candidate.gpus === gpus);
   const { chosen } = recommendation.decode;
   return xyChart({
     title: 'Decode Performance',
     x: { label: 'Inter Token Latency (ms)' },
     y: { label: 'Decode throughput per GPU (tokens/s/GPU)' },
-    series: widths.map((gpus) => ({
-      name: GPU_LABEL(gpus),
+    series: widths.map((mapping) => ({
+      name: widthLabel(mapping),
       draw: 'line+points',
-      points: lineOf(gpus).map(({ latencyMs, tokensPerSPerGpu }) => ({ x: latencyMs, y: tokensPerSPerGpu })),
+      points: lineOf(mapping).map(placeOf),
     })),
     rules: [{ axis: 'x', value: target.itlMs, label: `Target ITL: ${target.itlMs} ms`, good: 'below' }],
     marks: [
       {
-        x: chosen.latencyMs,
-        y: chosen.tokensPerSPerGpu,
-        label: `${GPU_LABEL(chosen.gpus)}, ${chosen.concurrency} in flight, selected`,
+        ...placeOf(chosen),
+        label: `${widthLabel(decodeMapping)}, ${chosen.concurrency} in flight, selected`,
       },
     ],
   });
 }
 
-function scatterPoint({ gpus, latencyMs, tokensPerSPerGpu }: Candidate): {
-  x: number;
-  y: number;
-  label: string;
-} {
-  return { x: latencyMs, y: tokensPerSPerGpu, label: GPU_LABEL(gpus) };
+function placeOf({ latencyMs, tokensPerSPerGpu }: Candidate): XyPoint {
+  return { x: latencyMs, y: tokensPerSPerGpu };
 }
 
-function prefillTtft({ prefillCurve, target }: SlaProfile): Svg {
+/** Of dense engines the number says all; others split their experts besides. */
+function widthLabel({ kind, gpus }: ParallelMapping): string {
+  const split = kind === 'tp' ? '' : ` [${kind.toUpperCase()}=${gpus}]`;
+  return `${gpus} GPU${gpus === 1 ? '' : 's'}${split}`;
+}
+
+function prefillTtft({ prefillCurve, target, recommendation }: SlaProfile): Svg {
   const { prefill_isl: isl, prefill_ttft: ttft } = prefillArrays(prefillCurve);
-  const fit = polynomialFit(isl, ttft, 2);
-  const [a, b, c] = fit.map(exponent) as [string, string, string];
-  const first = isl[0]!;
-  const span = isl.at(-1)! - first;
-  const curve = Array.from({ length: FIT_STEPS }, (_, i) => {
-    const x = first + (span * i) / (FIT_STEPS - 1);
-    return { x, y: evaluatePolynomial(fit, x) };
-  });
+  const fit = quadraticFit(isl, ttft);
+  const { latencyMs } = recommendation.prefill.chosen;
   return xyChart({
     title: 'Prefill TTFT by input length',
     x: { label: 'Input Sequence Length (tokens)' },
     y: { label: 'Time to First Token (ms)' },
     series: [
       { name: 'Measured data', draw: 'points', points: isl.map((x, i) => ({ x, y: ttft[i]! })) },
-      { name: `Quadratic fit: ${a}x² + ${b}x + ${c}`, draw: 'line', color: '#d92d20', points: curve },
+      { name: `Quadratic fit: ${fit.text}`, draw: 'line', color: FIT_COLOR, points: fit.points },
     ],
     rules: [{ axis: 'y', value: target.ttftMs, label: `Target TTFT: ${target.ttftMs} ms`, good: 'below' }],
+    marks: [{ x: target.islTokens, y: latencyMs, label: `ISL ${target.islTokens}, selected` }],
   });
 }
 
-function prefillThroughput({ prefillCurve }: SlaProfile): Svg {
+function prefillThroughput({ prefillCurve, target, recommendation }: SlaProfile): Svg {
+  const { gpus } = prefillCurve.mapping;
+  const { prefill_isl: isl, prefill_ttft: ttft } = prefillArrays(prefillCurve);
   const points = prefillCurve.points.map((point) => ({
     x: point.islTokens,
-    y: prefillTokensPerSPerGpu(point, prefillCurve.mapping.gpus),
+    y: prefillTokensPerSPerGpu(point, gpus),
   }));
+  const fitted = quadraticFit(isl, ttft).points.map(({ x, y }) => ({ x, y: (x * 1000) / y / gpus }));
+  const { tokensPerSPerGpu } = recommendation.prefill.chosen;
   return xyChart({
     title: 'Prefill throughput by input length',
     x: { label: 'Input Sequence Length (tokens)' },
     y: { label: 'Prefill throughput per GPU (tokens/s/GPU)' },
-    series: [{ name: 'Throughput/GPU', draw: 'points', points }],
+    series: [
+      { name: 'Throughput/GPU', draw: 'points', points },
+      { name: 'From the quadratic fit of TTFT', draw: 'line', color: FIT_COLOR, points: fitted },
+    ],
+    marks: [{ x: target.islTokens, y: tokensPerSPerGpu, label: `ISL ${target.islTokens}, selected` }],
   });
 }
 
-function decodeItlSurface(profile: SlaProfile): Svg {
-  const arrays = decodeArrays(profile.decodeCurve);
-  return decodeSurface('Decode ITL', 'ITL (ms)', 'coolWarm', arrays, arrays.z_itl);
-}
-
-function decodeThroughputSurface(profile: SlaProfile): Svg {
-  const arrays = decodeArrays(profile.decodeCurve);
-  return decodeSurface('Decode throughput', 'Throughput per GPU', 'viridis', arrays, arrays.z_thpt_per_gpu);
-}
-
-/** The measured points with the smooth surface through them, over the range of the data. */
-function decodeSurface(
-  title: string,
-  zLabel: string,
-  colors: 'coolWarm' | 'viridis',
-  arrays: DecodeArrays,
-  values: readonly number[],
-): Svg {
-  const { x_kv_usage: kv, y_context_length: context } = arrays;
-  const x = steps(kv);
-  const y = steps(context);
-  const surface = triangulated(kv, context, values);
-  return surfaceChart({
-    title,
-    xLabel: 'Active KV Percentage',
-    yLabel: 'Decode Context Length',
-    zLabel,
-    colors,
-    x,
-    y,
-    z: y.map((atY) => x.map((atX) => surface(atX, atY) ?? Number.NaN)),
-    points: kv.map((atX, i) => ({ x: atX, y: context[i]!, z: values[i]! })),
-  });
-}
-
-/** No surface runs through points on one line, such as a single context length. */
-function triangulated(
+/** Least squares of the second degree, as text and as points over the range of `x`. */
+function quadraticFit(
   x: readonly number[],
   y: readonly number[],
-  values: readonly number[],
-): (atX: number, atY: number) => number | undefined {
-  const mesh = triangulate(x, y);
-  return mesh.triangles.length === 0 ? () => undefined : cloughTocher(mesh, values);
-}
-
-function steps(values: readonly number[]): number[] {
-  const [low, high] = [Math.min(...values), Math.max(...values)];
-  return Array.from({ length: SURFACE_CELLS }, (_, i) => low + ((high - low) * i) / (SURFACE_CELLS - 1));
+): { readonly text: string; readonly points: readonly XyPoint[] } {
+  const fit = polynomialFit(x, y, 2);
+  const [a, b, c] = fit.map(exponent) as [string, string, string];
+  const first = x[0]!;
+  const span = x.at(-1)! - first;
+  const points = Array.from({ length: FIT_STEPS }, (_, i) => {
+    const at = first + (span * i) / (FIT_STEPS - 1);
+    return { x: at, y: evaluatePolynomial(fit, at) };
+  });
+  return { text: `${a}x² + ${b}x + ${c}`, points };
 }
 
 /** Cost of a thousand requests against speed per user: one line per prefill engine worth having. */
-function costChart({ prefill, decode, target }: SlaProfile, gpuHourPrice: number): Svg {
-  const series = paretoFront(prefill).map((engine) => ({
-    name: `TTFT: ${engine.latencyMs.toFixed(2)}ms`,
-    draw: 'line+points' as const,
-    points: paretoFront(decode).map((point) => ({
-      x: 1000 / point.latencyMs,
-      y:
-        (((target.islTokens * 1000) / engine.tokensPerSPerGpu +
-          (target.oslTokens * 1000) / point.tokensPerSPerGpu) *
-          gpuHourPrice) /
-        3600,
-    })),
-  }));
+function costChart({ prefill, decode, target, recommendation }: SlaProfile, gpuHourPrice: number): Svg {
+  const point = (engine: Candidate, decoding: Candidate): XyPoint => ({
+    x: 1000 / decoding.latencyMs,
+    y:
+      (((target.islTokens * 1000) / engine.tokensPerSPerGpu +
+        (target.oslTokens * 1000) / decoding.tokensPerSPerGpu) *
+        gpuHourPrice) /
+      3600,
+  });
+  const chosen = point(recommendation.prefill.chosen, recommendation.decode.chosen);
   return xyChart({
     title: `Cost at ${gpuHourPrice} $/GPU-hour`,
     x: { label: 'Output speed per user (tokens/s)' },
-    y: { label: 'Cost of 1000 requests ($)' },
-    series,
+    // A few requests in flight cost ten times what a full batch does; without a price there is nothing to take logs of.
+    y: { label: 'Cost of 1000 requests ($)', log: gpuHourPrice > 0 },
+    series: paretoFront(prefill).map((engine) => ({
+      name: `TTFT: ${engine.latencyMs.toFixed(2)}ms`,
+      draw: 'line+points',
+      points: paretoFront(decode).map((decoding) => point(engine, decoding)),
+    })),
+    rules: [
+      { axis: 'x', value: 1000 / target.itlMs, label: `Target ITL: ${target.itlMs} ms`, good: 'above' },
+    ],
+    marks: [{ ...chosen, label: 'selected' }],
   });
 }
 
