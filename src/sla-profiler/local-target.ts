@@ -2,28 +2,21 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, sleepUntil } from '../base/clock.ts';
 import { fail, toError } from '../base/errors.ts';
-import { shellSplit } from '../formats/deployment/arguments.ts';
 import type { BackendName } from '../formats/deployment/backend.ts';
 import { type ChildServer, freePort, launch, stopChild } from '../transport/child-server.ts';
 import { EndpointEngine } from './endpoint-engine.ts';
 import { kvCapacityFromLog } from './kv-capacity.ts';
+import { localCommand } from './local-command.ts';
 import { attentionRanks } from './plan.ts';
 import type { ProbeClient } from './probe-client.ts';
 import type { EngineOrder, EngineUnderTest, ProfileTarget } from './target.ts';
-
-/** How each backend is started from a shell, when no other command is given. */
-export const LOCAL_COMMANDS: Readonly<Record<BackendName, string>> = {
-  vllm: 'vllm serve {model} --port {port} --tensor-parallel-size {gpus}',
-  sglang: 'python3 -m sglang.launch_server --model-path {model} --port {port} --tp {gpus}',
-  trtllm: 'trtllm-serve {model} --port {port} --tp_size {gpus}',
-};
 
 const POLL_MS = 250;
 const LOG_TAIL_CHARS = 300;
 
 export interface LocalOptions {
   readonly backend: BackendName;
-  /** Command line with `{port}`, `{gpus}`, `{kind}`, `{role}` and `{model}` to fill in. */
+  /** Command line to fill in, see {@link localCommand}. */
   readonly command: string;
   readonly model: string;
   readonly readyTimeoutMs: number;
@@ -47,16 +40,7 @@ export class LocalTarget implements ProfileTarget {
   async start(order: EngineOrder, signal: AbortSignal): Promise<EngineUnderTest> {
     const { command, model, kvTokens, client } = this.#options;
     const port = await freePort();
-    const facts: Record<string, string | number> = {
-      port,
-      model,
-      gpus: order.mapping.gpus,
-      kind: order.mapping.kind,
-      role: order.role,
-    };
-    const [program, ...args] = shellSplit(
-      command.replace(/\{(\w+)\}/g, (whole, name: string) => String(facts[name] ?? whole)),
-    );
+    const [program, ...args] = localCommand(command, order, { backend: this.#options.backend, model, port });
     await mkdir(order.workDir, { recursive: true });
     const logPath = join(order.workDir, 'engine.log');
     const child = launch(program ?? '', args, logPath);

@@ -64,7 +64,7 @@ export const SLA_SETTINGS = {
   maxKvTokens: int({ min: 1, help: 'KV capacity of an endpoint that does not tell it, in tokens' }),
   engineCommand: text({
     placeholder: 'TEMPLATE',
-    help: 'command that starts a local engine; {port}, {gpus}, {kind}, {role} and {model} are filled in',
+    help: 'command that starts a local engine; {port}, {model}, {gpus}, {kind}, {role}, {flags} (of the backend, for width and prefix caching) and {args} (of the deployment’s worker) are filled in',
   }),
   readyTimeout: int({ default: 1800, min: 1, help: 'seconds to wait until an engine is ready' }),
   kubeconfig: text({

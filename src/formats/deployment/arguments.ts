@@ -1,6 +1,8 @@
 /** Arguments of a container as separate tokens; JSON texts stay whole. */
 export type Arguments = readonly string[];
 
+const SHELL_OPERATOR = /^(?:\|\|?|&&?|;|\d?>>?(?:&\d)?|<)$/;
+
 /** Splits what a deployment may hold (one text, or a list whose items may hold several words) into tokens. */
 export function tokenize(args: unknown): Arguments {
   if (args === undefined || args === null) return [];
@@ -8,8 +10,10 @@ export function tokenize(args: unknown): Arguments {
   return items.flatMap((item) => (/^\s*[{[]/.test(item) || !/\s/.test(item) ? [item] : shellSplit(item)));
 }
 
-/** Sets `--flag value`, in place when the flag is there, else at the end of the command. */
+/** Sets `--flag value` or `--flag=value`, in place when the flag is there, else at the end of the command. */
 export function setArgument(args: Arguments, flag: string, value: string): Arguments {
+  const joined = args.findIndex((token) => token.startsWith(`${flag}=`));
+  if (joined >= 0) return args.with(joined, `${flag}=${value}`);
   const at = args.indexOf(flag);
   if (at < 0) return append(args, [flag, value]);
   return [...args.slice(0, at + 1), value, ...args.slice(at + 2)];
@@ -49,6 +53,17 @@ export function argumentValue(args: Arguments, flag: string): string | undefined
 function append(args: Arguments, added: Arguments): Arguments {
   const end = args.findIndex((token) => token === '|' || token === '2>&1');
   return end < 0 ? [...args, ...added] : [...args.slice(0, end), ...added, ...args.slice(end)];
+}
+
+/** One command line of the tokens: what a shell would split into them again, pipes and variables left to it. */
+export function shellJoin(args: Arguments): string {
+  return args
+    .map((token) => {
+      if (/^[\w@%+=:,./~-]+$/.test(token) || SHELL_OPERATOR.test(token)) return token;
+      if (token.includes('$')) return `"${token.replaceAll(/["\\`]/g, String.raw`\$&`)}"`;
+      return `'${token.replaceAll("'", String.raw`'\''`)}'`;
+    })
+    .join(' ');
 }
 
 /** Words as a POSIX shell would see them: single and double quotes, backslash outside single quotes. */

@@ -1,7 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import golden from '../../../test/golden/sla/config_modifiers.json' with { type: 'json' };
-import { addFlag, argumentValue, removeArgument, setArgument, shellSplit, tokenize } from './arguments.ts';
+import {
+  addFlag,
+  argumentValue,
+  removeArgument,
+  setArgument,
+  shellJoin,
+  shellSplit,
+  tokenize,
+} from './arguments.ts';
 import {
   type BackendName,
   backendOf,
@@ -156,6 +164,33 @@ spec:
   });
 });
 
+describe('a worker that a shell starts', () => {
+  const text = (args: string): string => `kind: DynamoGraphDeployment
+metadata: {name: d}
+spec:
+  services:
+    Frontend: {componentType: frontend}
+    VllmDecodeWorker:
+      extraPodSpec:
+        mainContainer:
+          command: [/bin/sh, -c] # with a log
+          args:
+            - ${JSON.stringify(args)}
+    VllmPrefillWorker: {extraPodSpec: {mainContainer: {args: [--is-prefill-worker]}}}
+`;
+
+  test('keeps its one line, with what is added before the pipe', () => {
+    const line = `python3 -m dynamo.vllm --model "$MODEL" --extra '{"a": "b c"}' --tensor-parallel-size=1 2>&1 | tee /tmp/a.log`;
+    const deployment = Deployment.parse(text(line), 'd.yaml');
+    const converted = convertToRole(deployment, backendOf('vllm'), 'decode');
+    setMapping(converted, backendOf('vllm'), 'VllmDecodeWorker', { kind: 'tp', gpus: 4 });
+    expect(converted.get('VllmDecodeWorker', 'extraPodSpec', 'mainContainer', 'args')).toEqual([
+      `python3 -m dynamo.vllm --model "$MODEL" --extra '{"a": "b c"}' --tensor-parallel-size=4 --enable-prefix-caching 2>&1 | tee /tmp/a.log`,
+    ]);
+    expect(converted.toString()).toContain('# with a log');
+  });
+});
+
 describe('arguments', () => {
   test('are split as a shell would, JSON kept whole', () => {
     expect(tokenize(['--a "b c" d', '{"x": 1}', "it's"])).toEqual(['--a', 'b c', 'd', '{"x": 1}', "it's"]);
@@ -173,6 +208,19 @@ describe('arguments', () => {
       'log',
     ]);
     expect(setArgument(['serve', '|', 'tee'], '--tp', '2')).toEqual(['serve', '--tp', '2', '|', 'tee']);
+  });
+
+  test('are joined so that a shell splits them alike', () => {
+    const tokens = ['a b', "it's", 'plain', '{"x": 1}', ''];
+    expect(shellSplit(shellJoin(tokens))).toEqual(tokens);
+    expect(shellJoin(['run', '--m', '$HOME/a b', '2>&1', '|', 'tee', '>', 'log', '&&', 'x'])).toBe(
+      'run --m "$HOME/a b" 2>&1 | tee > log && x',
+    );
+  });
+
+  test('are set in the spelling that is there', () => {
+    expect(setArgument(['--tp=1', '--x'], '--tp', '4')).toEqual(['--tp=4', '--x']);
+    expect(setArgument(['--tp-size=1'], '--tp', '4')).toEqual(['--tp-size=1', '--tp', '4']);
   });
 
   test('are found and removed in both spellings', () => {

@@ -9,7 +9,7 @@ import {
   YAMLSeq,
 } from 'yaml';
 import { fail } from '../../base/errors.ts';
-import { type Arguments, tokenize } from './arguments.ts';
+import { type Arguments, shellJoin, tokenize } from './arguments.ts';
 
 export type WorkerRole = 'prefill' | 'decode';
 
@@ -122,9 +122,17 @@ export class Deployment {
     return tokenize(this.get(service, ...CONTAINER, 'args'));
   }
 
-  /** Replaces the arguments; items that stay keep their nodes, and so their comments and quotes. */
+  /**
+   * Replaces the arguments; items that stay keep their nodes, and so their comments and quotes. A command that ends in
+   * `-c` is a shell's, which takes them as one line.
+   */
   setArguments(service: string, args: Arguments): void {
     const path = ['spec', 'services', service, ...CONTAINER, 'args'];
+    const command = this.get(service, ...CONTAINER, 'command');
+    if (Array.isArray(command) && command.at(-1) === '-c') {
+      this.#root.setIn(path, this.#root.createNode([shellJoin(args)]));
+      return;
+    }
     const old = this.#root.getIn(path);
     const list = isSeq(old) ? old : new YAMLSeq();
     const reusable = [...list.items];
