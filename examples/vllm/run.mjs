@@ -153,12 +153,12 @@ async function samples(url, family, label = '') {
 const total = async (...args) => (await samples(...args)).reduce((sum, value) => sum + value, 0);
 const exactRanks = (url) => total(url, 'kvasir_index_rank_state', 'state="exact"');
 
-async function measure(mode, engines) {
+async function measure(mode, engines, ...more) {
   for (const { url } of engines) await fetch(`${url}/reset_prefix_cache`, { method: 'POST' });
-  const { child, url } = await frontend(mode, engines);
+  const { child, url } = await frontend(mode, engines, ...more);
   const result = await load(url, options.requests, 7);
   const row = {
-    routing: mode,
+    routing: [mode, ...more].join(' '),
     answered: result.completed,
     failed: result.failed,
     'KVE %': (100 * result.kve).toFixed(1),
@@ -188,6 +188,7 @@ async function killAndRestart(engines, ports) {
     row: {
       'answered while killed': during.completed,
       'failed while killed': during.failed,
+      reasons: during.errors.map(({ message, count }) => `${count} ${message}`).join('; '),
       'answered after restart': after.completed,
       'failed after restart': after.failed,
       'KVE % after restart': (100 * after.kve).toFixed(1),
@@ -206,7 +207,9 @@ try {
   const findings = [...result.engines.flatMap((each) => each.findings), ...result.fleet];
   console.table(findings.map(({ status, check, message }) => ({ status, check, message })));
   if (code !== 0) throw new Error('the doctor found something to mend');
-  console.table([await measure('round-robin', engines), await measure('kv', engines)]);
+  const rows = [await measure('round-robin', engines), await measure('kv', engines)];
+  rows.push(await measure('kv', engines, '--router-prefill-load-scale', '4'));
+  console.table(rows);
   const { row, engine: restarted } = await killAndRestart(engines, ports.slice(3));
   console.table([row]);
   await Promise.all([engines[0], restarted].map(({ child }) => end(child)));
