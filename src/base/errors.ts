@@ -142,6 +142,16 @@ export const ERRORS = {
     status: 502,
     hint: 'Retry; look at the log of the engine.',
   },
+  KV_HANDOFF_FAILED: {
+    message: 'the KV of the prompt cannot be fetched from {url}: {reason}',
+    status: 500,
+    hint: 'Look whether the prefilling engine runs and is reached; --kv-load-failure-policy recompute computes it anew instead.',
+  },
+  KV_HANDOFF_UNKNOWN: {
+    message: 'no KV is kept under {name}, or not any more',
+    status: 404,
+    hint: 'Each is given once, and kept for 30 s.',
+  },
   KV_SNAPSHOT_UNKNOWN: {
     message: 'what rank {rank} of the engine holds is not known exactly',
     status: 404,

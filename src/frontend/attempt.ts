@@ -10,6 +10,7 @@ import type { AnswerMeter } from './answer-meter.ts';
 import type { AnswerStream } from './answer-stream.ts';
 import { lostEngine, mayTryAnother, refusalBody, refusalMessage } from './engine-error.ts';
 import { type Exchange, PATHS } from './exchange.ts';
+import type { Handoff } from './prefill-hop.ts';
 
 export interface AttemptParts {
   readonly client: HttpClient;
@@ -28,6 +29,10 @@ export interface AttemptRequest {
   readonly last: boolean;
   /** Another engine could go on with the answer should it break off. */
   readonly resumable: boolean;
+  /** Where the prompt comes from, if from another engine. */
+  readonly handoff: Handoff | undefined;
+  /** Another prefill worker may take over where that one is lost. */
+  readonly remeets: boolean;
 }
 
 export type AttemptResult =
@@ -35,6 +40,8 @@ export type AttemptResult =
   | { readonly kind: 'settled' }
   /** This engine gave nothing that reached the client, and another one may do better. */
   | { readonly kind: 'retry'; readonly reason: string }
+  /** The prompt did not arrive, through no fault of this engine. */
+  | { readonly kind: 'unmet'; readonly error: KvasirError }
   /** The answer broke off in the middle: it can be gone on with, or given up with the error. */
   | { readonly kind: 'broken'; readonly error: KvasirError; readonly errorType: ErrorType };
 
@@ -63,8 +70,21 @@ export async function attempt(
   );
   answer.onResume(() => relay.resume());
   const stopListening = exchange.client.onLeave(() => relay.cancel());
+  let lost: string | undefined;
+  const stopWaiting = request.handoff?.onLost((reason) => {
+    // Once there are tokens, the prompt has arrived.
+    if (meter.tokenCount > 0) return;
+    lost = reason;
+    relay.cancel();
+  });
   try {
     const outcome = await relay.outcome;
+    if (lost !== undefined && outcome.kind === 'cancelled') {
+      const error = fail('KV_PREFILL_FAILED', { url: request.handoff!.url, reason: lost });
+      meter.end('failed');
+      if (request.remeets) return { kind: 'unmet', error };
+      throw error;
+    }
     if (meter.tokenCount === 0 && !request.last && mayTryAnother(outcome)) {
       meter.end('failed');
       return { kind: 'retry', reason: reasonOf(outcome) };
@@ -78,6 +98,7 @@ export async function attempt(
     return SETTLED;
   } finally {
     stopListening();
+    stopWaiting?.();
     meter.end('cancelled');
   }
 }

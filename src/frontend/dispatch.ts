@@ -42,7 +42,6 @@ export async function dispatch(parts: DispatchParts, exchange: Exchange): Promis
     run.giveUp(thrown);
   } finally {
     run.end();
-    handoff?.release();
   }
 }
 
@@ -56,7 +55,9 @@ interface Placed {
 class Dispatch {
   readonly #parts: DispatchParts;
   readonly #exchange: Exchange;
-  readonly #handoff: Handoff | undefined;
+  #handoff: Handoff | undefined;
+  /** Prefill workers that a decode worker met, or was to meet. */
+  readonly #met: string[] = [];
   readonly #excluded = new Set<string>();
   #retriesLeft: number;
   #migrationsLeft: number;
@@ -83,6 +84,7 @@ class Dispatch {
     const result = await this.#send(placed);
     const { instance } = placed;
     if (result.kind === 'settled') return 'over';
+    if (result.kind === 'unmet') return this.#meetAgain(result.error);
     this.#excluded.add(instance.workerId);
     this.#parts.suspect(instance.workerId);
     const begun = result.kind === 'broken';
@@ -92,6 +94,7 @@ class Dispatch {
     this.#failed(begun ? 'ongoing_request' : 'new_request', instance);
     if (!begun) {
       this.#retriesLeft--;
+      await this.#meetAnew();
       return 'again';
     }
     this.#migrationsLeft--;
@@ -109,7 +112,26 @@ class Dispatch {
   }
 
   end(): void {
+    this.#handoff?.release();
     this.#migrated(this.#exchange.client.left ? 'cancelled' : 'failure');
+  }
+
+  async #meetAgain(error: KvasirError): Promise<'again'> {
+    this.#lost = error;
+    this.#retriesLeft--;
+    this.#parts.metrics.migrated(this.#exchange.model.name, 'new_request');
+    await this.#meetAnew();
+    return 'again';
+  }
+
+  /** Where both hops run at once, the next decode worker needs a prefill worker that waits for it. */
+  async #meetAnew(): Promise<void> {
+    if (this.#handoff?.meets !== true || this.#exchange.client.left) return;
+    this.#handoff.release();
+    this.#met.push(this.#handoff.worker.workerId);
+    this.#handoff = await prefillElsewhere(this.#parts, this.#exchange, this.#met);
+    // A decode worker that meets others computes no prompts itself.
+    if (this.#handoff === undefined && this.#lost !== undefined) throw this.#lost;
   }
 
   /** Waits for a worker; undefined if the client left meanwhile. */
@@ -188,6 +210,8 @@ class Dispatch {
       answerHeaders: headers,
       last: !others || this.#retriesLeft === 0,
       resumable,
+      handoff,
+      remeets: this.#retriesLeft > 0,
     });
   }
 

@@ -29,14 +29,14 @@ export function handoffBody(
 
 /** Where SGLang's workers meet; the room's remainder by the number of ranks is the rank. */
 export function bootstrapFields(
-  { url, dpSize }: WorkerInstance,
+  { url, dpSize, bootstrapPort }: WorkerInstance,
   dpRank: number,
   random: Random,
 ): Readonly<Record<string, unknown>> {
   const draw = random.nextInt(MAX_ROOM);
   return {
     bootstrap_host: new URL(url).hostname,
-    bootstrap_port: null,
+    bootstrap_port: bootstrapPort ?? null,
     bootstrap_room: draw - (draw % dpSize) + dpRank,
   };
 }

@@ -110,6 +110,28 @@ describe('a prompt computed elsewhere', () => {
     await until(() => routers.flatMap((router) => router.loads()).every((load) => load.activeRequests === 0));
   });
 
+  test('that is lost for SGLang is met anew elsewhere, by the same decode worker or another', async () => {
+    const { url, prefill, decode, routers, value } = await splitFleet({ facts: { kind: 'sglang' } });
+    for (const engine of decode) engine.delayMs = 60;
+    await post(url, '/v1/chat/completions', CHAT);
+    const [good, bad] = prefill[0].seen.length === 0 ? prefill : [prefill[1], prefill[0]];
+    bad.behave = 'refuse 503';
+    for (let i = 0; i < 4; i++) {
+      const { status } = await post(url, '/v1/chat/completions', CHAT);
+      expect(status).toBe(200);
+    }
+    expect(bad.seen.length).toBeGreaterThan(1);
+    expect(good.seen).toHaveLength(4);
+    await until(() => routers.flatMap((router) => router.loads()).every((load) => load.activeRequests === 0));
+    expect(await value('dynamo_frontend_inflight_requests{model="m"}')).toBe(0);
+    good.behave = 'refuse 503';
+    const lost = await post(url, '/v1/chat/completions', CHAT);
+    expect([lost.status, ((await lost.json()) as { error: { message: string } }).error.message]).toEqual([
+      502,
+      expect.stringMatching(/^prefill worker .* did not compute the prompt: it answered 503/),
+    ]);
+  });
+
   test('is given up when the client leaves', async () => {
     const { url, prefill, decode, routers, frontend } = await splitFleet();
     for (const engine of prefill) engine.behave = 'never answer';

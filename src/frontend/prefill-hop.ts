@@ -14,27 +14,34 @@ import { place, refusalError } from './route.ts';
 /** A prompt computed, or being computed, by a worker of its own. */
 export interface Handoff {
   readonly worker: WorkerKey;
+  readonly url: string;
   /** What the request of the decode hop gets besides. */
   readonly fields: Readonly<Record<string, unknown>>;
   /** When the prompt was done; undefined while both hops run at once. */
   readonly doneMs: number | undefined;
+  /** Both hops run at once and meet: a decode worker that comes later finds nobody. */
+  readonly meets: boolean;
+  /** Calls back once this hop is lost, which the decode hop would wait for in vain; returns how to stop. */
+  onLost(listener: (reason: string) => void): () => void;
   /** The request is over: ends what still runs of this hop. */
   release(): void;
 }
 
 const NOTHING = (): void => {};
+const NEVER = () => NOTHING;
 
 /**
  * Has the prompt computed by a worker that only does that, where the model has such workers and the request can be
- * split: one prompt, one answer. Undefined: the request goes to one worker as a whole.
+ * split: one prompt, one answer. Undefined: the request goes to one worker as a whole. Workers to avoid are told by id.
  */
 export async function prefillElsewhere(
   parts: DispatchParts,
   exchange: Exchange,
+  avoid: readonly string[] = [],
 ): Promise<Handoff | undefined> {
   const router = exchange.model.pool.router('prefill');
   if (router === undefined || !canBeSplit(exchange)) return undefined;
-  const excluded = new Set<string>();
+  const excluded = new Set<string>(avoid);
   for (let tries = 1; ; tries++) {
     const choice = await place(parts.metrics.stages, exchange, router, { phase: 'prefill', excluded });
     if (choice.kind === 'refused') {
@@ -48,7 +55,8 @@ export async function prefillElsewhere(
       throw fail('KV_INTERNAL', { reason: `worker ${choice.worker.workerId} has left its pool` });
     }
     parts.requestsOf('prefill').started();
-    if (instance.kind === 'sglang') return runBeside(parts, exchange, choice, instance);
+    if (instance.kind === 'sglang' || instance.bootstrapPort !== undefined)
+      return runBeside(parts, exchange, choice, instance);
     const handoff = await runBefore(parts, exchange, router, choice, instance, tries > parts.retryLimit);
     if (handoff !== 'retry') return handoff;
     excluded.add(instance.workerId);
@@ -90,7 +98,9 @@ async function runBefore(
   if (cached !== undefined) router.recordActual(selection.decision, cached);
   const params = answer.kv_transfer_params;
   const fields = typeof params === 'object' && params !== null ? { kv_transfer_params: params } : {};
-  return { worker: selection.worker, fields, doneMs: parts.clock.nowMs(), release: NOTHING };
+  const doneMs = parts.clock.nowMs();
+  const { worker } = selection;
+  return { worker, url: instance.url, fields, doneMs, meets: false, onLost: NEVER, release: NOTHING };
 }
 
 /** SGLang's way: both workers get the request at once and meet under a number. */
@@ -104,17 +114,39 @@ function runBeside(
   const own = engineFields(exchange, instance.kind, parts.forwarding);
   const body = Buffer.from(JSON.stringify({ ...exchange.body, ...own, ...fields }));
   const relay = startHop(parts, exchange, instance, selection, body);
+  const listeners = new Set<(reason: string) => void>();
+  let lost: string | undefined;
   void relay.outcome.then((outcome) => {
-    const failed = outcome.kind === 'broke' || outcome.kind === 'timeout';
-    if (failed)
-      parts.log.warn(
-        { url: instance.url, outcome: outcome.kind },
-        'a prefill worker lost its part of a request',
-      );
-    selection.booking?.free(failed ? 'failed' : 'done');
+    lost = lossOf(outcome);
+    selection.booking?.free(lost === undefined ? 'done' : 'failed');
     parts.requestsOf('prefill').ended(0);
+    if (lost === undefined) return;
+    parts.log.warn({ url: instance.url, reason: lost }, 'a prefill worker lost its part of a request');
+    parts.suspect(instance.workerId);
+    for (const listener of listeners) listener(lost);
   });
-  return { worker: selection.worker, fields, doneMs: undefined, release: () => relay.cancel() };
+  return {
+    worker: selection.worker,
+    url: instance.url,
+    fields,
+    doneMs: undefined,
+    meets: true,
+    onLost: (listener) => {
+      if (lost !== undefined) listener(lost);
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+    release: () => relay.cancel(),
+  };
+}
+
+/** Why the decode worker will wait in vain; undefined if it will not. */
+function lossOf(outcome: RelayOutcome): string | undefined {
+  if (outcome.kind === 'broke') return outcome.reason;
+  if (outcome.kind === 'timeout') return `it was silent for ${outcome.afterMs} ms`;
+  if (outcome.kind === 'answered' && outcome.status >= 400)
+    return `it answered ${outcome.status}, ${refusalMessage(outcome.body).text}`;
+  return undefined;
 }
 
 function startHop(

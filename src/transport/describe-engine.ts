@@ -57,6 +57,7 @@ export async function describeEngine(
     maxNumBatchedTokens: facts.maxNumBatchedTokens,
     contextLength: base?.contextLength,
     tokenizer: spec.tokenizer ?? facts.tokenizer,
+    bootstrapPort: spec.bootstrapPort ?? facts.bootstrapPort,
   };
 }
 

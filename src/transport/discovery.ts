@@ -32,6 +32,8 @@ export interface WorkerInstance {
   readonly contextLength: number | undefined;
   /** `byte`, or the path of a tokenizer. */
   readonly tokenizer: string | undefined;
+  /** Where a prefilling engine meets the decoding ones, by SGLang's protocol. */
+  readonly bootstrapPort: number | undefined;
 }
 
 /** `removed` carries the instance as it was last known. */
@@ -81,5 +83,6 @@ export function bareInstance(workerId: string, url: string): WorkerInstance {
     maxNumBatchedTokens: undefined,
     contextLength: undefined,
     tokenizer: undefined,
+    bootstrapPort: undefined,
   };
 }

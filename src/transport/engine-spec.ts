@@ -15,6 +15,8 @@ export interface EngineSpec {
   readonly role?: EngineRole;
   readonly dpSize?: number;
   readonly kind?: EngineKind;
+  /** Of a prefilling SGLang engine. */
+  readonly bootstrapPort?: number;
 }
 
 const ROLES: readonly EngineRole[] = ['prefill', 'decode', 'both'];
@@ -29,6 +31,7 @@ const READERS: Readonly<Record<string, Reader>> = {
   tokenizer: (value) => ({ tokenizer: value }),
   'block-size': (value, refuse) => ({ blockSize: positive(value, refuse) }),
   dp: (value, refuse) => ({ dpSize: positive(value, refuse) }),
+  'bootstrap-port': (value, refuse) => ({ bootstrapPort: positive(value, refuse) }),
   role: (value, refuse) => ({ role: oneOf(ROLES, value, refuse) }),
   kind: (value, refuse) => ({ kind: oneOf(ENGINE_KINDS, value, refuse) }),
 };

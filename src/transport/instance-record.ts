@@ -45,6 +45,7 @@ export function readInstanceRecord(source: string): InstanceRecord | undefined {
     maxNumBatchedTokens: count(raw.maxNumBatchedTokens),
     contextLength: count(raw.contextLength),
     tokenizer: text(raw.tokenizer),
+    bootstrapPort: count(raw.bootstrapPort),
   };
   return { instance, leaseMs: lease };
 }

@@ -203,73 +203,7 @@ describe('the cache', () => {
   });
 });
 
-describe('disaggregated serving', () => {
-  test('hands a prompt over: the source says where it is, the destination waits for it', async () => {
-    const golden = JSON.parse(
-      readFileSync(new URL('../../test/golden/engine/pd-handoff.json', import.meta.url), 'utf8'),
-    );
-    const timing = fixedTiming(80, 1);
-    const transfer = { kvBytesPerToken: 1e6, bandwidthGBps: 1 };
-    const source = await start({ role: 'prefill', engine: { workerType: 'prefill', timing } });
-    const destination = await start({
-      role: 'decode',
-      systemPort: 0,
-      engine: { workerType: 'decode', timing, transfer },
-    });
-    const prompt = PROMPT.slice(0, 40);
-    const prefill = await complete(source.url, { ...golden.prefill_request, prompt });
-    const params = prefill.body.kv_transfer_params;
-    const expected = golden.prefill_response_excerpt.kv_transfer_params;
-    expect(Object.keys(params)).toEqual(Object.keys(expected));
-    expect(params).toMatchObject({
-      do_remote_prefill: true,
-      do_remote_decode: false,
-      remote_block_ids: [[1, 2, 3]],
-      remote_num_tokens: 40,
-    });
-    const request = { prompt, max_tokens: 3, kv_transfer_params: params };
-    const startMs = performance.now();
-    const decode = await complete(destination.url, request);
-    // 40 tokens of 1 MB at 1 GB/s.
-    expect(performance.now() - startMs).toBeGreaterThan(39);
-    expect(decode.body.usage).toMatchObject({ prompt_tokens: 40, completion_tokens: 3 });
-    expect(decode.body.kv_transfer_params).toBeUndefined();
-    expect(await metric(destination.url, /^vllm:request_prefill_time_seconds_sum/)).toBeLessThan(0.02);
-    const nixl = (name: string): Promise<number | undefined> =>
-      metric(destination.systemUrl!, new RegExp(`^vllm:nixl_${name}\\{`));
-    expect(await nixl('bytes_transferred_sum')).toBe(40e6);
-    expect(await nixl('num_descriptors_sum')).toBe(3);
-    expect(await nixl('xfer_time_seconds_sum')).toBeCloseTo(0.04, 9);
-    expect(await nixl('xfer_time_seconds_count')).toBe(1);
-    // The one that prefills fetches nothing; its series are there all the same.
-    expect(await metric(source.url, /^vllm:nixl_xfer_time_seconds_count\{/)).toBe(0);
-    const several = await complete(source.url, { ...golden.prefill_request, prompt, n: 2 });
-    expect(several.body.kv_transfer_params).toBeUndefined();
-  });
-});
-
 describe('a client that leaves', () => {
-  test('while its KV is under way leaves a failed transfer', async () => {
-    const transfer = { kvBytesPerToken: 1e9, bandwidthGBps: 1 };
-    const { url } = await start({ role: 'decode', engine: { transfer } });
-    const leave = new AbortController();
-    const body = { model: 'm', prompt: PROMPT, kv_transfer_params: { do_remote_prefill: true } };
-    const gone = fetch(`${url}/v1/completions`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-      signal: leave.signal,
-    });
-    const arrived = /^dynamo_component_requests_total\{|^dynamo_component_inflight_requests\{/;
-    await until(async () => ((await metric(url, arrived)) ?? 0) > 0);
-    leave.abort();
-    await expect(gone).rejects.toThrow();
-    const failed = /^kvasir_kv_connector_failures_total\{.*kind="transfer"/;
-    await until(async () => (await metric(url, failed)) === 1);
-    expect(await metric(url, /^vllm:nixl_num_failed_transfers_total\{/)).toBe(1);
-    expect(await metric(url, /^vllm:nixl_xfer_time_seconds_count\{/)).toBe(0);
-  });
-
   test.each([true, false])('frees the blocks of its request (streamed: %s)', async (streamed) => {
     const { url } = await start({ engine: { timing: fixedTiming(1, 5) } });
     const leave = new AbortController();

@@ -9,7 +9,14 @@ import {
 } from '../formats/openai/request.ts';
 import type { PromptNamespace } from '../kv/hash.ts';
 import type { ChatMessage, Tokenizer } from '../tokenizer/tokenizer.ts';
-import { type HandoffSide, handoffSide } from './handoff.ts';
+import {
+  type BootstrapRoom,
+  bootstrapRoom,
+  type HandoffSide,
+  handoffSide,
+  type RemoteKv,
+  remoteKv,
+} from './handoff.ts';
 
 /** A request of either API in the engine's terms. */
 export interface GenerationRequest {
@@ -27,6 +34,9 @@ export interface GenerationRequest {
   readonly namespace: PromptNamespace | undefined;
   readonly dpRank: number | undefined;
   readonly handoff: HandoffSide;
+  /** Where a destination fetches from; undefined where the request does not say. */
+  readonly remote: RemoteKv | undefined;
+  readonly room: BootstrapRoom | undefined;
   readonly stream: boolean;
   readonly includeUsage: boolean;
   readonly continuousUsage: boolean;
@@ -88,6 +98,8 @@ function shared(
     namespace: cacheSalt === undefined ? undefined : { cacheSalt },
     dpRank: rankOf(request.nvext?.dp_rank),
     handoff: handoffSide(request.kv_transfer_params),
+    remote: remoteKv(request.kv_transfer_params),
+    room: bootstrapRoom(request),
     stream: request.stream ?? false,
     includeUsage: request.stream_options?.include_usage ?? false,
     continuousUsage:

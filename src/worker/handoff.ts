@@ -6,10 +6,45 @@ import type { TransferSettings } from '../engine/engine-settings.ts';
  */
 export type HandoffSide = 'none' | 'source' | 'destination';
 
+/** Where another engine keeps the KV of a prompt, by vLLM's protocol. */
+export interface RemoteKv {
+  readonly engineId: string;
+  readonly requestId: string;
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Where SGLang's engines meet: the prefilling one's address, and a number that only this request has. */
+export interface BootstrapRoom {
+  readonly room: string;
+  readonly host: string | undefined;
+  readonly port: number | undefined;
+}
+
 /** Reads vLLM's `kv_transfer_params`, NIXL's and Mooncake's alike. */
 export function handoffSide(params: Readonly<Record<string, unknown>> | null | undefined): HandoffSide {
   if (params?.do_remote_decode === true) return 'source';
   return params?.do_remote_prefill === true ? 'destination' : 'none';
+}
+
+/** Undefined unless all that is needed to fetch is there. */
+export function remoteKv(params: Readonly<Record<string, unknown>> | null | undefined): RemoteKv | undefined {
+  const { remote_engine_id, remote_request_id, remote_host, remote_port } = params ?? {};
+  if (typeof remote_engine_id !== 'string' || typeof remote_request_id !== 'string') return undefined;
+  if (typeof remote_host !== 'string' || !Number.isSafeInteger(remote_port)) return undefined;
+  const [engineId, requestId] = [remote_engine_id, remote_request_id];
+  return { engineId, requestId, host: remote_host, port: remote_port as number };
+}
+
+/** Reads SGLang's fields; rooms beyond 2^53 lose digits here, in both engines alike. */
+export function bootstrapRoom(body: Readonly<Record<string, unknown>>): BootstrapRoom | undefined {
+  const { bootstrap_room: room, bootstrap_host: host, bootstrap_port: port } = body;
+  if (typeof room !== 'number') return undefined;
+  return {
+    room: String(room),
+    host: typeof host === 'string' ? host : undefined,
+    port: Number.isSafeInteger(port) ? (port as number) : undefined,
+  };
 }
 
 export interface HandoffSource {

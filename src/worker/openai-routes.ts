@@ -7,6 +7,7 @@ import { EventStream } from '../transport/http-server-sse.ts';
 import { Generation, type GenerationParts } from './generation.ts';
 import { chatGeneration, completionGeneration, type GenerationRequest } from './generation-request.ts';
 import { handoffParams } from './handoff.ts';
+import type { Handoffs } from './handoffs.ts';
 import { StreamedAnswer } from './streamed-answer.ts';
 import { WholeAnswer } from './whole-answer.ts';
 import type { WorkerMetrics } from './worker-metrics.ts';
@@ -19,6 +20,7 @@ export interface Service extends GenerationParts {
   readonly dpSize: number;
   /** Requests in flight beyond which more are refused. */
   readonly maxRequests: number;
+  readonly handoffs: Handoffs;
 }
 
 const MAX_ID_LENGTH = 256;
@@ -39,7 +41,10 @@ async function serve(
   const handled = service.metrics.dynamo.work.arrived(request.rawBody?.length ?? 0);
   reply.raw.once('close', handled.end);
   try {
-    const generation = readRequest(kind, request, service);
+    const left = new AbortController();
+    whenClientLeaves(reply, () => left.abort());
+    const generation = await service.handoffs.before(readRequest(kind, request, service), left.signal);
+    if (left.signal.aborted) return await abandon(reply, handled);
     const head = headOf(kind, request, service);
     const prefixes = prefixesOf(generation, service);
     const exchange = { generation, head, prefixes, reply, service, handled };
@@ -49,6 +54,14 @@ async function serve(
     handled.failed(error.code === 'KV_REQUEST_INVALID' ? 'deserialization' : 'generate');
     throw error;
   }
+}
+
+/** The client left before the engine had seen anything of its request. */
+function abandon(reply: FastifyReply, handled: HandledRequest): Promise<void> {
+  handled.cancelled();
+  handled.failed('publish_response');
+  reply.hijack();
+  return Promise.resolve();
 }
 
 interface Exchange {
@@ -75,6 +88,7 @@ async function answer({ generation, head, prefixes, reply, service, handled }: E
     return;
   }
   const extra = handoffExtra(generation, head, service);
+  await service.handoffs.after(generation, head.id);
   const text = JSON.stringify(answerBody(generation.kind, head, choices, running.usage(), extra));
   handled.sending(Buffer.byteLength(text));
   await reply.type('application/json; charset=utf-8').send(text);

@@ -6,9 +6,11 @@ import type { EngineFacts } from '../formats/openai/model-card.ts';
 import { BlockHasher } from '../kv/hash.ts';
 import { advertisedUrl } from '../transport/advertised-url.ts';
 import { workerIdOf } from '../transport/engine-spec.ts';
+import { HttpClient } from '../transport/http-client.ts';
 import { HttpServer } from '../transport/http-server.ts';
 import type { ZmqPublisher } from '../transport/zmq-publisher.ts';
 import { addEngineRoutes } from './engine-routes.ts';
+import { Handoffs } from './handoffs.ts';
 import { type BatchListener, type EncodedListener, KvEventStream } from './kv-event-stream.ts';
 import { startKvPublishers } from './kv-publishers.ts';
 import { addOpenaiRoutes, type Service } from './openai-routes.ts';
@@ -31,6 +33,8 @@ export class SimulatedWorker implements RunningWorker {
   readonly #server: HttpServer;
   readonly #hasher = new BlockHasher();
   readonly #startedMs: number;
+  readonly #client = new HttpClient();
+  readonly #handoffs: Handoffs;
   #publishers: readonly ZmqPublisher[] = [];
   #streams: readonly KvEventStream[] = [];
   #system: HttpServer | undefined;
@@ -51,7 +55,9 @@ export class SimulatedWorker implements RunningWorker {
     this.#contextLength = maxModelLen ?? Math.min(CONTEXT_LENGTH, checked.numGpuBlocks * checked.blockSize);
     this.#engineSettings = engineSettings({ ...settings.engine, maxModelLen: this.#contextLength });
     this.#server = new HttpServer({ host, port, portFlag: '--http-port', log });
+    this.#handoffs = this.#makeHandoffs();
     addOpenaiRoutes(this.#server.app, () => this.#whenReady());
+    this.#handoffs.addRoutes(this.#server.app);
     addEngineRoutes(this.#server.app, {
       model,
       contextLength: this.#contextLength,
@@ -157,12 +163,14 @@ export class SimulatedWorker implements RunningWorker {
     // New connections are refused at once, while the engine finishes what it has.
     const closed = this.#server.stop(graceMs + CLOSE_MS);
     await this.#service?.engine.stop(graceMs);
+    this.#handoffs.stop();
     this.#transfers?.stop();
     this.#service?.metrics.dynamo.gauges.drained(this.#settings.clock.nowMs() - startMs);
     for (const stream of this.#streams) stream.stop();
     await closed;
     await this.#system?.stop(CLOSE_MS);
     for (const publisher of this.#publishers) await publisher.stop();
+    await this.#client.stop();
   }
 
   async #startPublishers(): Promise<readonly ZmqPublisher[]> {
@@ -197,7 +205,7 @@ export class SimulatedWorker implements RunningWorker {
       clock,
       metrics,
       model,
-      url: () => this.url,
+      url: () => advertisedUrl(this.url, this.#settings.advertiseHost),
       dpSize,
       tokenizer: this.#settings.tokenizer,
       hasher: this.#hasher,
@@ -206,12 +214,27 @@ export class SimulatedWorker implements RunningWorker {
       meanAnswerTokens: this.#settings.meanAnswerTokens,
       maxRequests: this.#settings.maxRequests,
       seed: this.#settings.seed,
+      handoffs: this.#handoffs,
       nextId: () => `r${this.#requests++}`,
       nextRank: () => this.#nextRank++ % dpSize,
       observerOf: (rank) => metrics.engines[rank]!,
       onChoiceOver: (over) => metrics.choiceOver(over),
       onTransfer: (transfer) => transfers.take(transfer),
     };
+  }
+
+  #makeHandoffs(): Handoffs {
+    const { clock, role, kvLoadFailurePolicy: policy } = this.#settings;
+    return new Handoffs({
+      clock,
+      client: this.#client,
+      role,
+      backend: this.#engineSettings.backend,
+      policy,
+      engineId: () => this.#loaded().metrics.dynamo.process.instanceId.toString(16),
+      onFailed: (tokens) => this.#transfers?.take({ dpRank: 0, tokens, durationMs: 0, arrived: false }),
+      onExpired: () => this.#transfers?.expired(),
+    });
   }
 
   #meterTransfers(metrics: WorkerMetrics): TransferMeter {
@@ -286,6 +309,7 @@ export class SimulatedWorker implements RunningWorker {
       maxNumSeqs,
       maxNumBatchedTokens,
       tokenizer: this.#settings.tokenizerName,
+      ...(this.#handoffs.meets && { bootstrapPort: Number(new URL(this.url).port) }),
     };
   }
 }

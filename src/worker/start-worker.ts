@@ -8,6 +8,7 @@ import type { EngineRole } from '../formats/openai/model-card.ts';
 import type { MetricsVersion } from '../metrics/registry.ts';
 import { ByteTokenizer } from '../tokenizer/byte-tokenizer.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import type { LoadFailurePolicy } from './fetch-handoff.ts';
 import type { BatchListener, EncodedListener } from './kv-event-stream.ts';
 import { SimulatedWorker } from './simulated-worker.ts';
 
@@ -40,6 +41,8 @@ export interface WorkerOptions {
   readonly workerId?: string | undefined;
   /** Host by which others reach it; this machine's name if it listens on all addresses. */
   readonly advertiseHost?: string | undefined;
+  /** What becomes of a request whose KV cannot be fetched from another engine; `fail` unless given. */
+  readonly kvLoadFailurePolicy?: LoadFailurePolicy;
   readonly tokenizer?: Tokenizer;
   /** How discovery names the tokenizer: `byte`, or a path. */
   readonly tokenizerName?: string;
@@ -109,6 +112,7 @@ export function withDefaults(options: WorkerOptions) {
     tokenizerName: options.tokenizerName ?? 'byte',
     startupMs: options.startupMs ?? 0,
     meanAnswerTokens: options.meanAnswerTokens ?? 256,
+    kvLoadFailurePolicy: options.kvLoadFailurePolicy ?? 'fail',
     maxRequests: options.maxRequests ?? 8192,
     seed: options.seed ?? 0,
     clock: options.clock ?? new RealClock(),

@@ -55,6 +55,11 @@ export class TransferMeter {
     this.#start().observe(payload, dpRank);
   }
 
+  /** Nobody fetched the KV of a prompt before its lease ran out. */
+  expired(): void {
+    this.#start().observe({ num_kv_expired_reqs: [1] });
+  }
+
   /** Tells of what has not been told yet, and ends. */
   stop(): void {
     if (this.#stopped) return;

@@ -75,6 +75,11 @@ export const ENGINE_SETTINGS = {
     placeholder: 'GB/S',
     help: 'speed of hand-overs between engines, decimal',
   }),
+  kvLoadFailurePolicy: choice({
+    choices: ['fail', 'recompute'],
+    default: 'fail',
+    help: 'what becomes of a request whose KV cannot be fetched from another engine',
+  }),
   extraEngineArgs: text({
     placeholder: 'JSON',
     help: 'further arguments of the engine, as one JSON object with names like aic_nextn; they win',
@@ -210,6 +215,7 @@ export function workerOptions(settings: SettingsOf<typeof WORKER_SETTINGS>): Wor
     meanAnswerTokens: settings.answerTokens,
     maxRequests: settings.maxRequests,
     seed: settings.seed,
+    kvLoadFailurePolicy: settings.kvLoadFailurePolicy,
     advertiseHost: settings.advertiseHost,
     metricsVersion: settings.metricsCompat,
   };

@@ -16,6 +16,8 @@ export interface EngineFacts {
   readonly maxNumBatchedTokens?: number;
   /** `byte`, or the path of a tokenizer. */
   readonly tokenizer?: string;
+  /** Where a prefilling engine meets the decoding ones, by SGLang's protocol. */
+  readonly bootstrapPort?: number;
 }
 
 export type EngineRole = 'prefill' | 'decode' | 'both';
@@ -81,6 +83,7 @@ function readFacts(facts: object): EngineFacts {
     maxNumSeqs: count(raw.maxNumSeqs),
     maxNumBatchedTokens: count(raw.maxNumBatchedTokens),
     tokenizer: text(raw.tokenizer),
+    bootstrapPort: count(raw.bootstrapPort),
   };
   return Object.fromEntries(Object.entries(known).filter(([, value]) => value !== undefined));
 }
