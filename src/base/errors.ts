@@ -65,6 +65,12 @@ export const ERRORS = {
     hint: 'It is needed for {feature}; run npm install with optional dependencies.',
   },
 
+  // services of the router
+  KV_RECORD_UNKNOWN: { message: '{what} {id} is not known', status: 404, hint: '{mend}' },
+  KV_RECORD_CONFLICT: { message: '{reason}', status: 409, hint: '{mend}' },
+  KV_SERVICE_BUSY: { message: '{reason}', status: 429, hint: 'Try again when workers have less to do.' },
+  KV_SERVICE_NOT_READY: { message: '{reason}', status: 503, hint: '{mend}' },
+
   // OpenAI requests
   KV_REQUEST_INVALID: { message: 'Validation: {reason}', status: 400, hint: '{mend}' },
   KV_ROUTE_UNKNOWN: {

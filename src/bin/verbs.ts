@@ -20,6 +20,18 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     summary: 'serve a simulated engine, or the metrics of a running one',
     load: async () => (await import('../commands/worker.ts')).command,
   },
+  indexer: {
+    summary: 'serve an index of cached blocks over HTTP',
+    load: async () => (await import('../commands/indexer.ts')).command,
+  },
+  'slot-tracker': {
+    summary: 'serve the load of workers over HTTP',
+    load: async () => (await import('../commands/slot-tracker.ts')).command,
+  },
+  selection: {
+    summary: 'choose workers over HTTP for those who send requests themselves',
+    load: async () => (await import('../commands/selection.ts')).command,
+  },
   bench: {
     summary: 'load an OpenAI-compatible server and measure it',
     load: async () => (await import('../commands/bench.ts')).command,

@@ -4,12 +4,13 @@ import { EventDecoder } from '../formats/kv-events/event-decoder.ts';
 import type { EventSource as IntakeSource } from '../kv/intake/event-source.ts';
 import type { IntakeStream } from '../kv/intake/intake.ts';
 import type { KvRouter } from '../kv/kv-router.ts';
+import type { FeedListener, FollowedRank } from '../router/rank-feeds.ts';
 import type { WorkerInstance } from '../transport/discovery.ts';
 import type { EventSource, PublishedBatch } from '../transport/event-source.ts';
 import type { HttpClient } from '../transport/http-client.ts';
 import type { NatsConnection } from '../transport/nats/nats-connection.ts';
 import { NATS_EVENTS, natsEventSources } from '../transport/nats/nats-event-source.ts';
-import { zmqEventSources } from '../transport/zmq-event-source.ts';
+import { zmqEventSource, zmqEventSources } from '../transport/zmq-event-source.ts';
 import type { RunningWorker } from '../worker/start-worker.ts';
 
 /** Ends a feed; the router forgets what it told. */
@@ -61,11 +62,23 @@ function eventSources(instance: WorkerInstance, { client, log, nats: connection 
   return [];
 }
 
+/** Feeds one rank whose endpoints are told, as services that others register workers with do. */
+export function followRank(
+  { workerId, snapshot, ...endpoints }: FollowedRank,
+  router: KvRouter,
+  listener: FeedListener,
+  { client, log }: FeedParts,
+): StopFeed {
+  const source = zmqEventSource({ snapshot }, endpoints, { client, log, flag: 'endpoint' });
+  return followSource({ workerId, url: endpoints.endpoint }, source, router, log, listener);
+}
+
 function followSource(
-  { workerId, url }: WorkerInstance,
+  { workerId, url }: Pick<WorkerInstance, 'workerId' | 'url'>,
   source: EventSource,
   router: KvRouter,
   log: Log,
+  { connected, failed, otherwise }: Partial<FeedListener> = {},
 ): StopFeed {
   const { dpRank } = source;
   const decoder = new EventDecoder();
@@ -79,8 +92,10 @@ function followSource(
       (await source.replay(fromSeq, (batch) => pass(batch, deliver))).end === 'complete',
     snapshot: async () => {
       const held = await source.snapshot();
-      if (held === undefined) throw new Error(`${url} serves no snapshot`);
-      return { lastSeq: held.lastSeq, engineEvents: held.events };
+      if (held !== undefined) return { lastSeq: held.lastSeq, engineEvents: held.events };
+      const elsewhere = await otherwise?.();
+      if (elsewhere === undefined) throw new Error(`${url} serves no snapshot`);
+      return elsewhere;
     },
   };
   let stream: IntakeStream | undefined;
@@ -88,6 +103,7 @@ function followSource(
   const started = source.start({
     batch: (batch) => pass(batch, stream?.deliver),
     connected: () => {
+      connected?.();
       if (connections++ > 0) stream?.reconnected();
     },
   });
@@ -96,11 +112,11 @@ function followSource(
     () => {
       stream = router.intake.open({ workerId, dpRank }, past);
     },
-    (thrown: unknown) =>
-      log.error(
-        { engine: url, dpRank, reason: toError(thrown).message, hint: toError(thrown).hint },
-        'KV events cannot be read',
-      ),
+    (thrown: unknown) => {
+      const { message: reason, hint } = toError(thrown);
+      failed?.(reason);
+      log.error({ engine: url, dpRank, reason, hint }, 'KV events cannot be read');
+    },
   );
   return () => {
     stream?.close();

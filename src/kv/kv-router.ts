@@ -340,7 +340,8 @@ export class KvRouter {
   #blocksToBook(request: RouteRequest, sequence: BigUint64Array, isl: number): BigUint64Array | number {
     if (!this.#config.trackActiveBlocks) return 0;
     const reuse = request.overrides?.assumeKvReuse ?? this.#config.assumeKvReuse;
-    return reuse && sequence.length > 0 ? sequence : Math.floor(isl / this.blockSize);
+    const hashes = request.trackingHashes ?? sequence;
+    return reuse && hashes.length > 0 ? hashes : Math.floor(isl / this.blockSize);
   }
 
   #book(

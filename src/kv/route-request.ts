@@ -44,6 +44,8 @@ export interface RouteRequest {
   readonly tokens?: Uint32Array | undefined;
   /** Hashes of the prompt's full blocks, when they are known already; then `namespace` is in them. */
   readonly hashes?: Pick<PromptHashes, 'sequence'> | undefined;
+  /** Hashes to book active blocks under, where they are not those that the index knows. */
+  readonly trackingHashes?: BigUint64Array | undefined;
   /** Prompt tokens, needed with hashes; else the number of tokens. At least 1. */
   readonly isl?: number | undefined;
   readonly namespace?: PromptNamespace | undefined;

@@ -9,7 +9,7 @@ import {
   ROUTER_QUEUE,
   TOKENIZER_CACHE,
 } from './names-frontend.ts';
-import { KV_INDEXER } from './names-indexer.ts';
+import { KV_INDEXER, KV_INDEXER_EVENTS } from './names-indexer.ts';
 import { CONNECTOR, FRONTEND_OWN, INDEX, POLICY_FILES, PREDICTION, SELF, THREAD } from './names-kvasir.ts';
 import { KVBM } from './names-kvbm.ts';
 import { PLANNER } from './names-planner.ts';
@@ -31,6 +31,8 @@ const INSTANCE = ['worker_id'] as const;
 const COMPONENT = ['dynamo_namespace', 'dynamo_component', ...INSTANCE] as const;
 const ENDPOINT = ['dynamo_namespace', 'dynamo_component', 'dynamo_endpoint', 'model', ...INSTANCE] as const;
 
+/** The catalogue lists these under the router's own prefix. */
+export const INDEXER_EVENTS_TITLE = 'Indexer service: events';
 /** Inherited from SGLang itself, which the catalogue does not list. */
 export const SGLANG_TITLE = 'Worker: simulated SGLang';
 /** Inherited from the connectors themselves, which the catalogue does not list. */
@@ -59,6 +61,7 @@ export const METRICS_TABLES: readonly MetricsTable[] = [
   { title: 'Router: other routers, and discovery', labels: [], families: { ...REPLICA, ...DISCOVERY } },
   { title: 'Router: files of a policy', labels: [], families: POLICY_FILES },
   { title: 'Indexer service', labels: [], families: KV_INDEXER },
+  { title: INDEXER_EVENTS_TITLE, labels: [], families: KV_INDEXER_EVENTS },
   { title: 'Worker: served endpoints', labels: ENDPOINT, families: { ...WORK_HANDLER, ...ENGINE_GAUGES } },
   { title: 'Worker: cache statistics', labels: COMPONENT.slice(0, 2), families: KV_STATS },
   { title: 'Worker: event publisher', labels: COMPONENT, families: KV_PUBLISHER },

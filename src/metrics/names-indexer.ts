@@ -29,3 +29,19 @@ export const KV_INDEXER = {
     since: '1.1.0',
   }),
 } as const;
+
+/** The router's families of events under the prefix of its services. */
+export const KV_INDEXER_EVENTS = {
+  eventsApplied: counter(
+    'dynamo_kvrouter_kv_cache_events_applied',
+    'Total number of KV cache events applied to index',
+    ['event_type', 'status'],
+    { since: '1.1.0' },
+  ),
+  eventWarnings: counter(
+    'dynamo_kvrouter_kv_cache_event_warnings',
+    'Total number of suspicious KV cache events seen by the router indexer',
+    ['warning_kind'],
+    { since: '1.2.0' },
+  ),
+} as const;

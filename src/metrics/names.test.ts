@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { metricsCatalogue } from '../../test/support/metrics-catalogue.ts';
 import { resolveBuckets } from './buckets.ts';
-import { CONNECTORS_TITLE, METRICS_TABLES, SGLANG_TITLE } from './catalogue.ts';
+import { CONNECTORS_TITLE, INDEXER_EVENTS_TITLE, METRICS_TABLES, SGLANG_TITLE } from './catalogue.ts';
 import { ENDPOINTS } from './outcome.ts';
 import { LOAD_DECISIONS, THROUGHPUT_DECISIONS } from './planner-metrics.ts';
 import { BACKPRESSURE_REASONS } from './router-queue-metrics.ts';
@@ -13,9 +13,9 @@ const all = METRICS_TABLES.flatMap(({ families }) => Object.values<FamilySpec>(f
 const ours = all.filter(({ name }) => name.startsWith('kvasir_'));
 /** Those of connectors and of SGLang are held by golden expositions in their own tests. */
 const elsewhere = new Set(
-  METRICS_TABLES.filter(({ title }) => title === CONNECTORS_TITLE || title === SGLANG_TITLE).flatMap(
-    ({ families }) => Object.values<FamilySpec>(families).map(({ name }) => name),
-  ),
+  METRICS_TABLES.filter(({ title }) =>
+    [CONNECTORS_TITLE, INDEXER_EVENTS_TITLE, SGLANG_TITLE].includes(title),
+  ).flatMap(({ families }) => Object.values<FamilySpec>(families).map(({ name }) => name)),
 );
 const inherited = all.filter(({ name }) => !name.startsWith('kvasir_') && !elsewhere.has(name));
 

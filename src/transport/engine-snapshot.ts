@@ -8,7 +8,7 @@ const MAX_BYTES = 512 * 1024 * 1024;
 /** All blocks that a rank of the worker holds now; undefined where the worker cannot tell. */
 export async function fetchSnapshot(
   client: HttpClient,
-  { snapshot }: WorkerInstance,
+  { snapshot }: Pick<WorkerInstance, 'snapshot'>,
   dpRank: number,
 ): Promise<RankBlocks | undefined> {
   if (snapshot === undefined) return undefined;

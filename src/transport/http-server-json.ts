@@ -4,8 +4,10 @@ import { fail, toError } from '../base/errors.ts';
 
 const MEND = 'Send a JSON object.';
 
+export type JsonParser = (text: string) => unknown;
+
 /** Parses a JSON body strictly, and leaves its bytes on the request for those who forward it. */
-export function parseJsonBody(request: FastifyRequest, bytes: Buffer): unknown {
+export function parseJsonBody(request: FastifyRequest, bytes: Buffer, parse: JsonParser): unknown {
   request.rawBody = bytes;
   if (bytes.length === 0) throw fail('KV_REQUEST_INVALID', { reason: 'the body is empty', mend: MEND });
   if (!isUtf8(bytes))
@@ -14,7 +16,7 @@ export function parseJsonBody(request: FastifyRequest, bytes: Buffer): unknown {
       mend: 'Encode the JSON as UTF-8.',
     });
   try {
-    return JSON.parse(bytes.toString('utf8'));
+    return parse(bytes.toString('utf8'));
   } catch (cause) {
     throw fail(
       'KV_REQUEST_INVALID',

@@ -9,7 +9,7 @@ import {
   refuseMalformedHttp,
   toRequestError,
 } from './http-server-errors.ts';
-import { parseJsonBody } from './http-server-json.ts';
+import { type JsonParser, parseJsonBody } from './http-server-json.ts';
 
 export interface HttpServerOptions {
   readonly host: string;
@@ -20,6 +20,8 @@ export interface HttpServerOptions {
   readonly log: Log;
   /** Largest request body; 45 MiB unless given. */
   readonly maxBodyBytes?: number;
+  /** Instead of JSON's own, for numbers that JavaScript cannot hold. */
+  readonly json?: { readonly parse: JsonParser; readonly stringify: (value: unknown) => string };
   /** What clients are told of an error; the OpenAI shape unless given. */
   readonly renderError?: (error: KvasirError) => RenderedError;
 }
@@ -70,6 +72,7 @@ export class HttpServer {
     }) as unknown as FastifyInstance;
     // Schemas on routes describe them for the OpenAPI page; the parts check bodies themselves.
     this.app.setValidatorCompiler(() => () => true);
+    if (options.json !== undefined) this.app.setReplySerializer(options.json.stringify);
     this.app.decorateRequest('rawBody', undefined);
     this.app.removeAllContentTypeParsers();
     this.app.addContentTypeParser(
@@ -77,7 +80,7 @@ export class HttpServer {
       { parseAs: 'buffer' },
       (request, body, done) => {
         try {
-          done(null, parseJsonBody(request, body as Buffer));
+          done(null, parseJsonBody(request, body as Buffer, options.json?.parse ?? JSON.parse));
         } catch (thrown) {
           done(thrown as Error);
         }

@@ -18,7 +18,34 @@ export interface ZmqEventSourceOptions {
 export function zmqEventSources(instance: WorkerInstance, options: ZmqEventSourceOptions): EventSource[] {
   const { kvEvents, dpSize } = instance;
   if (kvEvents === undefined) return [];
-  return Array.from({ length: dpSize }, (_, rank) => new ZmqEventSource(instance, kvEvents, rank, options));
+  const { flag = '--engine' } = options;
+  return Array.from({ length: dpSize }, (_, dpRank) =>
+    zmqEventSource(
+      instance,
+      {
+        dpRank,
+        endpoint: rankEndpoint(kvEvents, dpRank, flag),
+        replay: instance.replay === undefined ? undefined : rankEndpoint(instance.replay, dpRank, flag),
+      },
+      options,
+    ),
+  );
+}
+
+/** Where one rank of an engine publishes. */
+export interface RankEndpoints {
+  readonly dpRank: number;
+  readonly endpoint: string;
+  readonly replay: string | undefined;
+}
+
+/** The source of one rank whose endpoints are told. */
+export function zmqEventSource(
+  instance: Pick<WorkerInstance, 'snapshot'>,
+  endpoints: RankEndpoints,
+  options: ZmqEventSourceOptions,
+): EventSource {
+  return new ZmqEventSource(instance, endpoints, options);
 }
 
 /** Live batches over SUB, missed ones over DEALER, held blocks over HTTP. */
@@ -26,24 +53,17 @@ class ZmqEventSource implements EventSource {
   readonly dpRank: number;
   readonly #subscriber: ZmqSubscriber;
   readonly #client: HttpClient;
-  readonly #instance: WorkerInstance;
+  readonly #instance: Pick<WorkerInstance, 'snapshot'>;
 
   constructor(
-    instance: WorkerInstance,
-    kvEvents: string,
-    dpRank: number,
+    instance: Pick<WorkerInstance, 'snapshot'>,
+    { dpRank, endpoint, replay }: RankEndpoints,
     { client, log, flag = '--engine' }: ZmqEventSourceOptions,
   ) {
-    const { replay } = instance;
     this.dpRank = dpRank;
     this.#instance = instance;
     this.#client = client;
-    this.#subscriber = new ZmqSubscriber({
-      endpoint: rankEndpoint(kvEvents, dpRank, flag),
-      replayEndpoint: replay === undefined ? undefined : rankEndpoint(replay, dpRank, flag),
-      flag,
-      log,
-    });
+    this.#subscriber = new ZmqSubscriber({ endpoint, replayEndpoint: replay, flag, log });
   }
 
   start(listener: EventSourceListener): Promise<void> {

@@ -1,0 +1,314 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import { ask, get, post } from '../support/json-service.ts';
+import { KvasirProcess } from '../support/kvasir-process.ts';
+import { eventually } from '../support/prometheus.ts';
+
+const WITHIN_MS = 20_000;
+const TOKENS = Array.from({ length: 100 }, (_, i) => i + 1);
+const BLOCK = 16;
+const FULL = 96;
+
+const running: KvasirProcess[] = [];
+afterEach(async () => {
+  for (const process of running.splice(0)) await process.kill();
+});
+
+async function start(...args: string[]): Promise<{ url: string; kvEvents: string; process: KvasirProcess }> {
+  const process = new KvasirProcess([...args, '--log-level', 'error']);
+  running.push(process);
+  return { ...((await process.json()) as { url: string; kvEvents: string }), process };
+}
+
+const startWorker = () =>
+  start('worker', '--http-port', '0', '--kv-events', 'tcp://127.0.0.1:*', '--block-size', String(BLOCK));
+
+async function compute(worker: string, tokens: readonly number[]): Promise<void> {
+  const { status } = await post(`${worker}/v1/completions`, {
+    model: 'kvasir-sim',
+    prompt: tokens,
+    max_tokens: 1,
+  });
+  expect(status).toBe(200);
+}
+
+describe('kvasir indexer', () => {
+  test('tells in tokens what workers hold, their ids up to 2^64 - 1', async () => {
+    const [worker, indexer] = await Promise.all([startWorker(), start('indexer', '--port', '0')]);
+    const biggest = '18446744073709551615';
+    const registration = `{"instance_id":${biggest},"endpoint":"${worker.kvEvents}","model_name":"m","block_size":${BLOCK}}`;
+    expect(await post(`${indexer.url}/register`, registration)).toEqual({
+      status: 201,
+      body: { status: 'ok' },
+    });
+    await compute(worker.url, TOKENS);
+    const query = (more: object = {}) =>
+      post(`${indexer.url}/query`, { model_name: 'm', token_ids: TOKENS, ...more });
+    let answer = await query();
+    await eventually(
+      async () => {
+        answer = await query();
+        return answer.body.scores[biggest]?.['0'] === FULL;
+      },
+      WITHIN_MS,
+      () => JSON.stringify(answer),
+    );
+    expect(answer.body).toEqual({
+      scores: { [biggest]: { 0: FULL } },
+      frequencies: [],
+      instances: { [biggest]: { longest_matched: FULL, gpu: FULL, dp: { 0: FULL }, cpu: FULL, disk: FULL } },
+    });
+    expect((await query({ cache_salt: 'tenant' })).body.scores[biggest]['0']).toBe(0);
+    expect((await query({ token_ids: [] })).body.scores).toEqual({});
+    expect((await query({ model_name: 'other' })).status).toBe(404);
+    const { body: workers } = await get(`${indexer.url}/workers?model_name=m`);
+    expect(workers).toMatchObject([{ instance_id: BigInt(biggest), status: 'active', block_size: BLOCK }]);
+    expect((await get(`${indexer.url}/workers?model_name=x`)).body).toEqual([]);
+  });
+
+  test('finds prompts by the hashes of a dump, and refuses to salt them', async () => {
+    const [worker, indexer] = await Promise.all([startWorker(), start('indexer', '--port', '0')]);
+    const registration = { instance_id: 1, endpoint: worker.kvEvents, model_name: 'm', block_size: BLOCK };
+    await post(`${indexer.url}/register`, registration);
+    await compute(worker.url, TOKENS);
+    const dumped = async () => (await get(`${indexer.url}/dump`)).body['m:default'];
+    await eventually(
+      async () => (await dumped()).events.length > 0,
+      WITHIN_MS,
+      () => 'the dump stays empty',
+    );
+    const { block_size, events } = await dumped();
+    expect(block_size).toBe(BLOCK);
+    const { blocks } = events[0].event.data.stored;
+    const hashes = blocks.map((block: { tokens_hash: bigint }) =>
+      BigInt.asIntN(64, BigInt(block.tokens_hash)),
+    );
+    const byHash = (salt: string) =>
+      post(`${indexer.url}/query_by_hash`, `{"model_name":"m","block_hashes":[${hashes}]${salt}}`);
+    expect((await byHash('')).body.scores).toEqual({ 1: { 0: BLOCK * hashes.length } });
+    expect((await byHash(',"cache_salt":null')).status).toBe(200);
+    expect((await byHash(',"cache_salt":""')).status).toBe(400);
+  });
+
+  test('starts with what a peer holds, before it knows any worker', async () => {
+    const [worker, first] = await Promise.all([startWorker(), start('indexer', '--port', '0')]);
+    const registration = { instance_id: 1, endpoint: worker.kvEvents, model_name: 'm', block_size: BLOCK };
+    await post(`${first.url}/register`, registration);
+    await compute(worker.url, TOKENS);
+    const scoreAt = async (url: string) =>
+      (await post(`${url}/query`, { model_name: 'm', token_ids: TOKENS })).body.scores?.['1']?.['0'];
+    await eventually(
+      async () => (await scoreAt(first.url)) === FULL,
+      WITHIN_MS,
+      () => 'not indexed',
+    );
+    const second = await start('indexer', '--port', '0', '--peers', first.url);
+    await eventually(
+      async () => (await scoreAt(second.url)) === FULL,
+      WITHIN_MS,
+      () => 'not taken over',
+    );
+    // Followed from here on, it loses nothing of it.
+    await post(`${second.url}/register`, registration);
+    await eventually(
+      async () => (await scoreAt(second.url)) === FULL,
+      WITHIN_MS,
+      () => 'lost',
+    );
+    expect((await get(`${second.url}/peers`)).body).toEqual([first.url]);
+  });
+
+  test('says what is wrong with what it is told', async () => {
+    const indexer = await start('indexer', '--port', '0');
+    const worker = { instance_id: 1, endpoint: 'tcp://127.0.0.1:9', model_name: 'm', block_size: BLOCK };
+    const register = (more: object) => post(`${indexer.url}/register`, { ...worker, ...more });
+    expect((await register({})).status).toBe(201);
+    const mismatch = await register({ instance_id: 2, block_size: 32 });
+    expect(mismatch.status).toBe(409);
+    expect(mismatch.body.error).toContain('have 16 tokens, not 32');
+    expect((await register({ instance_id: -1 })).body.error).toContain('instance_id');
+    expect((await post(`${indexer.url}/unregister`, { instance_id: 9, model_name: 'm' })).status).toBe(404);
+    expect((await post(`${indexer.url}/unregister`, { instance_id: 1, model_name: 'm' })).status).toBe(200);
+    expect((await get(`${indexer.url}/workers`)).body).toEqual([]);
+    expect((await post(`${indexer.url}/register_peer`, { url: 'nonsense' })).status).toBe(400);
+    expect((await post(`${indexer.url}/register`, '{')).status).toBe(400);
+    const metrics = await (await fetch(`${indexer.url}/metrics`)).text();
+    expect(metrics).toContain('dynamo_kvindexer_errors_total{endpoint="/register",status_class="4xx"} 3');
+    expect(metrics).toContain('dynamo_kvindexer_workers 0');
+  });
+});
+
+describe('kvasir slot-tracker', () => {
+  test('keeps account of what is told of requests', async () => {
+    const { url, process } = await start('slot-tracker', '--port', '0');
+    const at = (path: string, body: object) => post(`${url}${path}`, { model_name: 'm', ...body });
+    const worker = { worker_id: 1, block_size: BLOCK, dp_start: 0, dp_size: 2 };
+    expect((await at('/register', worker)).status).toBe(201);
+    expect((await at('/register', worker)).status).toBe(409);
+    const request = { request_id: 'a', worker_id: 1, dp_rank: 1, new_isl_tokens: 40 };
+    const add = (more: object, hashes: string) => {
+      const body = JSON.stringify({ model_name: 'm', ...request, ...more });
+      return post(`${url}/add`, `${body.slice(0, -1)},"sequence_hashes":${hashes}}`);
+    };
+    expect((await add({}, '[-1, 9223372036854775807]')).status).toBe(201);
+    expect((await add({}, '[1]')).status).toBe(409);
+    expect((await add({ request_id: 'b', dp_rank: 7 }, '[1]')).status).toBe(404);
+    expect((await get(`${url}/loads`)).body).toMatchObject([
+      { worker_id: 1, dp_rank: 0, active_prefill_tokens: 0, active_decode_blocks: 0 },
+      { worker_id: 1, dp_rank: 1, active_prefill_tokens: 40, active_decode_blocks: 2 },
+    ]);
+    const potential = await post(
+      `${url}/potential_loads`,
+      '{"model_name":"m","sequence_hashes":[-1,5],"new_isl_tokens":10}',
+    );
+    expect(potential.body).toEqual([
+      {
+        worker_id: 1,
+        dp_rank: 0,
+        potential_prefill_tokens: 10,
+        potential_decode_blocks: 2,
+        active_requests: 0,
+      },
+      {
+        worker_id: 1,
+        dp_rank: 1,
+        potential_prefill_tokens: 50,
+        potential_decode_blocks: 3,
+        active_requests: 1,
+      },
+    ]);
+    expect((await at('/prefill_complete', { request_id: 'a' })).status).toBe(200);
+    expect((await get(`${url}/loads`)).body[1].active_prefill_tokens).toBe(0);
+    expect((await at('/free', { request_id: 'a' })).status).toBe(200);
+    expect((await at('/free', { request_id: 'a' })).status).toBe(404);
+    expect((await get(`${url}/loads`)).body[1].active_decode_blocks).toBe(0);
+    expect((await at('/unregister', { worker_id: 1 })).status).toBe(200);
+    expect((await get(`${url}/workers`)).body).toEqual([]);
+    process.signal('SIGTERM');
+    expect(await process.exitCode()).toBe(0);
+  });
+});
+
+describe('kvasir selection', () => {
+  test('chooses the worker that holds the prompt, books, and frees', async () => {
+    const [one, two, { url }] = await Promise.all([
+      startWorker(),
+      startWorker(),
+      start('selection', '--port', '0'),
+    ]);
+    expect((await get(`${url}/ready`)).status).toBe(503);
+    expect((await post(`${url}/select`, { token_ids: TOKENS })).status).toBe(503);
+    for (const [worker_id, worker] of [one, two].entries()) {
+      const facts = {
+        worker_id,
+        endpoint: worker.url,
+        block_size: BLOCK,
+        kv_events_endpoint: worker.kvEvents,
+      };
+      expect(await post(`${url}/workers`, facts)).toMatchObject({ status: 201, body: { schedulable: true } });
+    }
+    expect((await get(`${url}/ready`)).body).toMatchObject({ ready: true, schedulable_workers: 2 });
+    await compute(two.url, TOKENS);
+    let choice = await post(`${url}/select`, { token_ids: TOKENS, selection_id: 's' });
+    await eventually(
+      async () => {
+        choice = await post(`${url}/select`, { token_ids: TOKENS, selection_id: 's' });
+        return choice.body.overlap.gpu === FULL;
+      },
+      WITHIN_MS,
+      () => JSON.stringify(choice),
+    );
+    expect(choice.body).toMatchObject({
+      selection_id: 's',
+      model_name: 'default',
+      routing_group: 'default',
+      worker_id: 1,
+      dp_rank: 0,
+      endpoint: two.url,
+      block_size: BLOCK,
+      overlap: { longest_matched: FULL, gpu: FULL, dp: { 0: FULL }, cpu: FULL, disk: FULL },
+      effective_prefill_tokens: 4,
+      potential_decode_blocks: 6,
+    });
+    const loadOf = async (worker: number) =>
+      (await get(`${url}/loads`)).body[0].loads.find(
+        (load: { worker_id: number }) => load.worker_id === worker,
+      );
+    expect(await loadOf(1)).toMatchObject({ potential_decode_blocks: 0, active_requests: 0 });
+    expect(await post(`${url}/reservations`, { selection_id: 's' })).toMatchObject({
+      status: 201,
+      body: { selection_id: 's', worker_id: 1, endpoint: two.url },
+    });
+    expect((await post(`${url}/reservations`, { selection_id: 's' })).status).toBe(404);
+    expect(await loadOf(1)).toMatchObject({
+      potential_prefill_tokens: 4,
+      potential_decode_blocks: 6,
+      active_requests: 1,
+    });
+    await ask(`${url}/reservations/s/prefill_complete`, 'POST');
+    expect((await post(`${url}/reservations/s/output_block`, { decay_fraction: 2 })).status).toBe(400);
+    await post(`${url}/reservations/s/output_block`, {});
+    expect(await loadOf(1)).toMatchObject({ potential_prefill_tokens: 0, potential_decode_blocks: 7 });
+    expect((await ask(`${url}/reservations/s`, 'DELETE')).status).toBe(200);
+    expect((await ask(`${url}/reservations/s`, 'DELETE')).status).toBe(404);
+    expect(await loadOf(1)).toMatchObject({ potential_decode_blocks: 0, active_requests: 0 });
+  });
+
+  test('books at once, by hashes too, and keeps to what a caller demands', async () => {
+    const { url } = await start('selection', '--port', '0');
+    for (const worker_id of [1, 2])
+      await post(`${url}/workers`, {
+        worker_id,
+        endpoint: `http://w${worker_id}`,
+        block_size: BLOCK,
+        taints: worker_id === 2 ? ['big'] : [],
+      });
+    const reserve = (body: object) => post(`${url}/select_and_reserve`, body);
+    const hashed = { block_hashes: [11, -12], sequence_hashes: [21, -22], isl_tokens: 40 };
+    const booked = await reserve({ selection_id: 'r', ...hashed, pinned_worker: { worker_id: 2 } });
+    expect(booked).toMatchObject({ status: 200, body: { worker_id: 2, effective_prefill_tokens: 40 } });
+    expect((await reserve({ selection_id: 'r', ...hashed })).status).toBe(409);
+    const generated = await reserve({ token_ids: TOKENS, routing_constraints: { required_taints: ['big'] } });
+    expect(generated.body).toMatchObject({
+      worker_id: 2,
+      selection_id: expect.stringMatching(/^[\da-f-]{36}$/),
+    });
+    expect((await reserve({ token_ids: TOKENS, allowed_worker_ids: [7] })).status).toBe(503);
+    expect((await reserve({ token_ids: TOKENS, pinned_worker: { worker_id: 7 } })).status).toBe(400);
+    expect((await reserve({ block_hashes: [1] })).body.error).toContain('sequence_hashes');
+    const explicit = { selection_id: 'e', worker_id: 1, sequence_hashes: [1, 2], isl_tokens: 40 };
+    expect((await post(`${url}/reservations`, { ...explicit, effective_prefill_tokens: 41 })).status).toBe(
+      400,
+    );
+    expect((await post(`${url}/reservations`, { ...explicit, effective_prefill_tokens: 9 })).status).toBe(
+      201,
+    );
+    const { body: potential } = await post(`${url}/potential_loads`, { token_ids: TOKENS });
+    expect(potential[0]).toMatchObject({ worker_id: 1, potential_prefill_tokens: 109, active_requests: 1 });
+    const { body: scores } = await post(`${url}/overlap_scores`, { token_ids: TOKENS });
+    expect(scores).toMatchObject({ block_size: BLOCK, num_blocks: 6, shared_cache: { enabled: false } });
+    expect(scores.workers[0]).toMatchObject({ device_blocks: 0, router_credit_blocks: 0 });
+  });
+
+  test('refuses with 429 when all are overloaded, and takes workers that change and leave', async () => {
+    const { url } = await start('selection', '--port', '0', '--active-prefill-tokens-threshold', '50');
+    expect((await post(`${url}/workers`, { worker_id: 1, endpoint: 'http://w' })).body).toMatchObject({
+      schedulable: false,
+      missing: ['block_size must be greater than 0'],
+    });
+    expect((await ask(`${url}/workers/1`, 'PATCH', { block_size: BLOCK })).body.schedulable).toBe(true);
+    expect((await ask(`${url}/workers/9`, 'PATCH', {})).status).toBe(404);
+    expect((await post(`${url}/select_and_reserve`, { selection_id: 'a', token_ids: TOKENS })).status).toBe(
+      200,
+    );
+    expect((await post(`${url}/select_and_reserve`, { selection_id: 'b', token_ids: TOKENS })).status).toBe(
+      429,
+    );
+    await ask(`${url}/reservations/a`, 'DELETE');
+    expect((await post(`${url}/select_and_reserve`, { selection_id: 'b', token_ids: TOKENS })).status).toBe(
+      200,
+    );
+    expect((await ask(`${url}/workers/1`, 'DELETE')).status).toBe(200);
+    expect((await ask(`${url}/reservations/b`, 'DELETE')).status).toBe(404);
+    expect((await get(`${url}/ready`)).status).toBe(503);
+  });
+});
