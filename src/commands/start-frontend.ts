@@ -6,6 +6,7 @@ import { type Random, SeededRandom } from '../base/random.ts';
 import type { SettingsOf } from '../base/settings.ts';
 import { DASHBOARD_PAGE } from '../dashboard/page.generated.ts';
 import { parseApiKeys } from '../frontend/api-keys.ts';
+import { CircuitBreakers, type CircuitLimits } from '../frontend/circuit-breakers.ts';
 import { Frontend } from '../frontend/frontend.ts';
 import { RouterInstruments } from '../frontend/router-instruments.ts';
 import type { FRONTEND_SETTINGS } from '../frontend/settings.ts';
@@ -16,6 +17,7 @@ import { WasmIndex } from '../kv/index/wasm-index.ts';
 import { KvRouter } from '../kv/kv-router.ts';
 import { makeLoadModel } from '../kv/sequences/prefill-load-model.ts';
 import { bucketOverrides } from '../metrics/buckets.ts';
+import { CircuitMetrics } from '../metrics/circuit-metrics.ts';
 import { EventLoopMetrics, watchEventLoop } from '../metrics/event-loop-metrics.ts';
 import { FrontendMetrics } from '../metrics/frontend-metrics.ts';
 import { ProcessMetrics } from '../metrics/process-metrics.ts';
@@ -94,6 +96,7 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
     files.remember(policyName, router);
     return router;
   };
+  const circuits = new CircuitMetrics(process);
   const feed: PoolParts['feedEvents'] = options.feedEvents ?? (() => () => {});
   const frontend = new Frontend(
     {
@@ -118,6 +121,10 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
       requestsOf: (hop) => instruments.requestsOf(hop),
       random,
       makeRouter,
+      makeCircuits: () =>
+        new CircuitBreakers(clock, circuitLimits(settings), (worker, state) =>
+          circuits.changed(worker, state),
+        ),
       // Events of other tokens than the prompts' would match nothing; without them the router guesses.
       feedEvents: (instance, router) =>
         feed(encoders.isExactFor(instance) ? instance : { ...instance, kvEvents: undefined }, router),
@@ -126,6 +133,7 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
       headersTimeoutMs: 1000 * settings.engineTimeoutSecs,
       idleTimeoutMs: 2 * 1000 * settings.streamTimeoutSecs,
       retryLimit: settings.retryLimit,
+      retryBackOffMs: settings.retryBackOffMs,
       migrationLimit: settings.migrationLimit,
       migrationMaxSeqLen: settings.migrationMaxSeqLen,
       nvext: settings.nvext,
@@ -158,6 +166,15 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
     if (options.client === undefined) await client.stop();
   };
   return { url, frontend, metrics: process, stop };
+}
+
+function circuitLimits(settings: FrontendSettings): CircuitLimits {
+  return {
+    failures: settings.circuitFailures,
+    windowMs: 1000 * settings.circuitWindowSecs,
+    openMs: 1000 * settings.circuitOpenSecs,
+    successes: settings.circuitSuccesses,
+  };
 }
 
 function watchThread(process: ProcessMetrics, clock: Clock): () => void {

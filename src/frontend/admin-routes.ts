@@ -4,6 +4,7 @@ import type { BusyThresholds } from '../kv/busy.ts';
 import { type Decision, explain } from '../kv/decision-log.ts';
 import type { ModelDirectory } from './model-directory.ts';
 import { ROUTE_SCHEMAS } from './openapi.ts';
+import { rankReport } from './rank-report.ts';
 import type { WorkerPool } from './worker-pool.ts';
 
 const DEFAULT_DECISIONS = 50;
@@ -14,7 +15,7 @@ const THRESHOLDS = [
   ['active_prefill_tokens_threshold_frac', 'activePrefillTokensFrac', Number.MAX_VALUE],
 ] as const;
 
-/** Routes for operators: overload thresholds and the latest routing decisions. */
+/** Routes for operators: overload thresholds, the latest routing decisions, and what is known of each rank. */
 export function addAdminRoutes(app: FastifyInstance, directory: ModelDirectory): void {
   app.get('/busy_threshold', { schema: ROUTE_SCHEMAS.busyThresholds }, async () => ({
     thresholds: directory.pools().map((pool) => shownThresholds(pool.model, pool)),
@@ -25,6 +26,14 @@ export function addAdminRoutes(app: FastifyInstance, directory: ModelDirectory):
   app.get('/debug/decisions', { schema: ROUTE_SCHEMAS.decisions }, async (request) => {
     const { limit, model } = request.query as { limit?: string; model?: string };
     return { decisions: latestDecisions(directory, readLimit(limit), model) };
+  });
+  app.get('/debug/ranks', { schema: ROUTE_SCHEMAS.ranks }, async (request) => {
+    const { model } = request.query as { model?: string };
+    return { ranks: chosenPools(directory, model).flatMap(rankReport) };
+  });
+  app.get('/debug/index', { schema: ROUTE_SCHEMAS.index }, async (request) => {
+    const { model, worker_id: workerId } = request.query as { model?: string; worker_id?: string };
+    return { ranks: chosenPools(directory, model).flatMap((pool) => heldBlocks(pool, workerId)) };
   });
 }
 
@@ -66,9 +75,25 @@ function readLimit(text: string | undefined): number {
   });
 }
 
+function chosenPools(directory: ModelDirectory, model: string | undefined): readonly WorkerPool[] {
+  return model === undefined ? directory.pools() : [directory.find(model).pool];
+}
+
+/** Ids of the blocks that the index holds of each rank, as their engines name them. */
+function heldBlocks(pool: WorkerPool, workerId: string | undefined): object[] {
+  return [...pool.routers].flatMap(([hop, { intake }]) =>
+    intake
+      .states()
+      .filter(({ worker }) => workerId === undefined || worker.workerId === workerId)
+      .map(({ worker, state, lastSeq }) => {
+        const blocks = Array.from(intake.heldBlocks(worker), String);
+        return { model: pool.model, hop, worker, state, lastSeq, blocks };
+      }),
+  );
+}
+
 function latestDecisions(directory: ModelDirectory, limit: number, model: string | undefined): object[] {
-  const pools = model === undefined ? directory.pools() : [directory.find(model).pool];
-  const shown = pools.flatMap((pool) =>
+  const shown = chosenPools(directory, model).flatMap((pool) =>
     [...pool.routers].flatMap(([hop, { decisions }]) => {
       const latest: Decision[] = [];
       for (const decision of decisions.latest()) {

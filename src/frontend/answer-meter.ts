@@ -3,6 +3,7 @@ import type { KvRouter } from '../kv/kv-router.ts';
 import type { Selection } from '../kv/selection.ts';
 import type { RouterRequestMetrics } from '../metrics/router-request-metrics.ts';
 import type { DispatchGuard, StageMetrics } from '../metrics/stage-metrics.ts';
+import type { AttemptEnd } from './circuit-breakers.ts';
 import type { Exchange } from './exchange.ts';
 
 export interface MeterParts {
@@ -23,7 +24,7 @@ export interface MeterParts {
 
 /** Output tokens are booked in lots: loads are counted in blocks, and few blocks are smaller. */
 const BOOKED_TOGETHER = 16;
-const OUTCOMES = { done: 'success', cancelled: 'cancelled', failed: 'failure' } as const;
+const OUTCOMES = { done: 'success', cancelled: 'cancelled', failed: 'failure', refused: 'failure' } as const;
 
 /** Everything that is booked and observed of one attempt at an engine, each at its instant. */
 export class AnswerMeter {
@@ -41,6 +42,7 @@ export class AnswerMeter {
     this.url = parts.url;
     this.#startMs = parts.nowMs();
     parts.requests.started();
+    parts.exchange.model.pool.circuits.began(parts.selection.worker.workerId);
     this.#dispatch = parts.stages.send(parts.nowMs() - parts.exchange.receivedMs);
   }
 
@@ -84,13 +86,14 @@ export class AnswerMeter {
   }
 
   /** The attempt is over; `failed` speaks against the worker. Later calls do nothing. */
-  end(outcome: 'done' | 'cancelled' | 'failed'): void {
+  end(outcome: AttemptEnd): void {
     if (this.#ended) return;
     this.#ended = true;
     this.#dispatch.end();
     this.#flush();
-    const { router, selection, nowMs } = this.#parts;
-    selection.booking?.free(outcome);
+    const { exchange, router, selection, nowMs } = this.#parts;
+    exchange.model.pool.circuits.ended(selection.worker.workerId, outcome);
+    selection.booking?.free(outcome === 'refused' ? 'failed' : outcome);
     router.recordOutcome(selection.decision, {
       outcome: OUTCOMES[outcome],
       latencyMs: nowMs() - this.#startMs,

@@ -8,7 +8,7 @@ import type { HttpClient } from '../transport/http-client.ts';
 import { Relay, type RelayOutcome } from '../transport/relay.ts';
 import type { AnswerMeter } from './answer-meter.ts';
 import type { AnswerStream } from './answer-stream.ts';
-import { lostEngine, mayTryAnother, refusalBody, refusalMessage } from './engine-error.ts';
+import { isRefusal, lostEngine, mayTryAnother, refusalBody, refusalMessage } from './engine-error.ts';
 import { type Exchange, PATHS } from './exchange.ts';
 import type { Handoff } from './prefill-hop.ts';
 
@@ -86,7 +86,7 @@ export async function attempt(
       throw error;
     }
     if (meter.tokenCount === 0 && !request.last && mayTryAnother(outcome)) {
-      meter.end('failed');
+      meter.end(isRefusal(outcome) ? 'refused' : 'failed');
       return { kind: 'retry', reason: reasonOf(outcome) };
     }
     const broken = request.resumable ? breakOf(outcome, answer, instance.url) : undefined;
@@ -181,7 +181,7 @@ function settleAnswer(
   void reply.headers(headers);
   if (status !== 200) {
     const { type, bytes } = refusalBody(outcome);
-    meter.end(status >= 500 ? 'failed' : 'done');
+    meter.end(isRefusal(outcome) ? 'refused' : status >= 500 ? 'failed' : 'done');
     guard.fail(errorTypeOfStatus(status, `Validation: ${refusalMessage(body).text}`));
     if (status === 429 || status === 529) guard.reject();
     const later = outcome.headers['retry-after'];

@@ -1,3 +1,4 @@
+import { sleepUntil } from '../base/clock.ts';
 import { fail, type KvasirError, toError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Random } from '../base/random.ts';
@@ -21,8 +22,10 @@ export interface DispatchParts extends AttemptParts {
   readonly metrics: FrontendMetrics;
   requestsOf(hop: Hop): RouterRequestMetrics;
   readonly random: Random;
-  /** How many other workers are tried when an engine fails before its first token. */
+  /** How often a request is tried again when an engine fails before its first token. */
   readonly retryLimit: number;
+  /** Before the second retry, and before one that has no other worker to go to; grows from retry to retry. */
+  readonly retryBackOffMs: number;
   /** How often an answer that breaks off is gone on with by another worker. */
   readonly migrationLimit: number;
   /** Prompt and answer so far, in tokens, beyond which that is not done. */
@@ -31,6 +34,10 @@ export interface DispatchParts extends AttemptParts {
   /** An engine failed: have a look at it. */
   suspect(workerId: string): void;
 }
+
+const BACK_OFF_FACTOR = 1.5;
+const BACK_OFF_JITTER = 0.2;
+const MAX_BACK_OFF_MS = 30_000;
 
 /** Places the request, sends it, and lets other workers take over while that can be done. */
 export async function dispatch(parts: DispatchParts, exchange: Exchange): Promise<void> {
@@ -60,6 +67,7 @@ class Dispatch {
   readonly #met: string[] = [];
   readonly #excluded = new Set<string>();
   #retriesLeft: number;
+  #backOffs = 0;
   #migrationsLeft: number;
   /** What is still to be generated, once another engine has begun the answer. */
   #continuation: Continuation | undefined;
@@ -94,6 +102,8 @@ class Dispatch {
     this.#failed(begun ? 'ongoing_request' : 'new_request', instance);
     if (!begun) {
       this.#retriesLeft--;
+      if (this.#backOffs > 0 || this.#noOtherLeft) await this.#backOff();
+      this.#backOffs++;
       await this.#meetAnew();
       return 'again';
     }
@@ -138,19 +148,44 @@ class Dispatch {
   async #place(): Promise<Placed | undefined> {
     const { model, client } = this.#exchange;
     const router = model.pool.router('decode');
-    if (router === undefined)
+    const selection =
+      router &&
+      (await place(this.#parts.metrics.stages, this.#exchange, router, {
+        phase: this.#handsOver ? 'decode' : 'aggregated',
+        excluded: this.#excluded,
+        prompt: this.#continuation?.prompt,
+      }));
+    const nobody =
+      selection === undefined || (selection.kind === 'refused' && selection.outcome === 'no_workers');
+    if (nobody && this.#lost !== undefined && this.#retriesLeft > 0) {
+      // Those that failed may be back, or others have come.
+      this.#retriesLeft--;
+      this.#excluded.clear();
+      await this.#backOff();
+      return client.left ? undefined : this.#place();
+    }
+    if (router === undefined || selection === undefined)
       throw this.#lost ?? fail('KV_NO_WORKERS', { model: model.name, reason: 'none is ready' });
-    const selection = await place(this.#parts.metrics.stages, this.#exchange, router, {
-      phase: this.#handsOver ? 'decode' : 'aggregated',
-      excluded: this.#excluded,
-      prompt: this.#continuation?.prompt,
-    });
     if (selection.kind === 'refused') throw this.#lost ?? refusalError(selection, this.#exchange, 'decode');
     const instance = model.pool.instance(selection.worker.workerId);
     if (instance !== undefined && !client.left) return { router, selection, instance };
     selection.booking?.free(client.left ? 'cancelled' : 'failed');
-    if (client.left) return undefined;
-    throw fail('KV_INTERNAL', { reason: `worker ${selection.worker.workerId} has left its pool` });
+    // A worker that left at this very moment will not be chosen again.
+    return client.left ? undefined : this.#place();
+  }
+
+  /** Whether all workers have failed the request. */
+  get #noOtherLeft(): boolean {
+    const { pool } = this.#exchange.model;
+    return (pool.router('decode')?.fleet.size ?? 0) <= this.#excluded.size;
+  }
+
+  /** Waits before the next try, longer each time and never the same for all; shorter if the client leaves. */
+  async #backOff(): Promise<void> {
+    const { clock, random, retryBackOffMs } = this.#parts;
+    const jitter = 1 + BACK_OFF_JITTER * (2 * random.next() - 1);
+    const ms = Math.min(MAX_BACK_OFF_MS, retryBackOffMs * BACK_OFF_FACTOR ** this.#backOffs++) * jitter;
+    await sleepUntil(clock, clock.nowMs() + ms, this.#exchange.client.signal).catch(() => {});
   }
 
   /** Whether the prompt comes from a prefill worker: what was generated since is not in it. */
@@ -187,8 +222,7 @@ class Dispatch {
       handoff,
     );
     const headers = answerHeaders(exchange, selection, handoff);
-    const others = router.fleet.size > this.#excluded.size + 1;
-    const resumable = others && this.#migrationsLeft > 0;
+    const resumable = this.#migrationsLeft > 0;
     const begun = this.#answer?.begun === true;
     const continues = this.#continuation?.tokens ?? (begun ? 0 : undefined);
     const leg = {
@@ -208,7 +242,7 @@ class Dispatch {
           ? { ...exchange.headers, 'x-data-parallel-rank': String(worker.dpRank) }
           : exchange.headers,
       answerHeaders: headers,
-      last: !others || this.#retriesLeft === 0,
+      last: this.#retriesLeft === 0,
       resumable,
       handoff,
       remeets: this.#retriesLeft > 0,

@@ -14,6 +14,11 @@ export function mayTryAnother(outcome: RelayOutcome): boolean {
   return outcome.kind === 'answered' && TRY_ANOTHER.has(outcome.status);
 }
 
+/** The engine is healthy but has too much to do. */
+export function isRefusal(outcome: RelayOutcome): boolean {
+  return outcome.kind === 'answered' && (outcome.status === 429 || outcome.status === 529);
+}
+
 /** What became of a request whose engine did not answer to the end. */
 export function lostEngine(outcome: Lost, url: string, begun: boolean): KvasirError {
   if (outcome.kind === 'timeout')

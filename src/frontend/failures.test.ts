@@ -46,6 +46,49 @@ describe('the frontend, when things go wrong,', () => {
     expect(engines[3]?.seen.length).toBe(before + 1);
   });
 
+  test('leaves out a worker that keeps failing, shows it, and trusts it again after trials', async () => {
+    const [bad, good] = [await startEngine(), await startEngine()];
+    bad.behave = 'refuse 503';
+    const circuits = { failures: 2, openMs: 300, successes: 2 };
+    const { url, frontend } = await startFrontend({
+      engines: [bad, good],
+      circuits,
+      router: { mode: 'round-robin' },
+    });
+    const send = async (): Promise<void> => {
+      const response = await post(url, '/v1/chat/completions', CHAT);
+      expect(response.status).toBe(200);
+      await response.text();
+    };
+    const state = async (): Promise<string> => {
+      const { ranks } = (await (await fetch(`${url}/debug/ranks`)).json()) as {
+        ranks: { worker: { workerId: string }; circuit: { state: string } }[];
+      };
+      return ranks.find(({ worker }) => worker.workerId === '1')!.circuit.state;
+    };
+    while (bad.seen.length < 2) await send();
+    expect(await state()).toBe('open');
+    for (let i = 0; i < 6; i++) await send();
+    expect(bad.seen).toHaveLength(2);
+    bad.behave = 'answer';
+    const pool = frontend.directory.pools()[0]!;
+    await until(() => pool.circuits.leftOut().length === 0);
+    while ((await state()) !== 'closed') await send();
+    expect(bad.seen).toHaveLength(4);
+  });
+
+  test('waits and tries again when the only worker fails for a moment', async () => {
+    const engine = await startEngine();
+    engine.behave = 'refuse 503';
+    const { url } = await startFrontend({ engines: [engine], parts: { retryLimit: 5, retryBackOffMs: 40 } });
+    void until(() => engine.seen.length === 2).then(() => {
+      engine.behave = 'answer';
+    });
+    const response = await post(url, '/v1/chat/completions', CHAT);
+    expect(response.status).toBe(200);
+    expect(engine.seen.length).toBeGreaterThan(2);
+  });
+
   test.each([
     ['die in stream', /ended its answer early: it closed the connection/],
     ['end without done', /ended its answer early: its stream ended without \[DONE\]/],

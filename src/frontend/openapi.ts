@@ -39,4 +39,14 @@ export const ROUTE_SCHEMAS = {
     tags: ['operation'],
     querystring: body(z.object({ limit: z.string().optional(), model: z.string().optional() })),
   },
+  ranks: {
+    summary: 'State of every rank: how far its blocks are known and why, load, predictions, circuit',
+    tags: ['operation'],
+    querystring: body(z.object({ model: z.string().optional() })),
+  },
+  index: {
+    summary: 'Ids of the blocks that the index holds of each rank',
+    tags: ['operation'],
+    querystring: body(z.object({ model: z.string().optional(), worker_id: z.string().optional() })),
+  },
 } as const;

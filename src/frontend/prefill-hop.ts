@@ -6,7 +6,7 @@ import type { WorkerInstance } from '../transport/discovery.ts';
 import { Relay, type RelayOutcome } from '../transport/relay.ts';
 import type { DispatchParts } from './dispatch.ts';
 import { engineFields } from './engine-body.ts';
-import { lostEngine, mayTryAnother, refusalMessage } from './engine-error.ts';
+import { isRefusal, lostEngine, mayTryAnother, refusalMessage } from './engine-error.ts';
 import { type Exchange, PATHS } from './exchange.ts';
 import { bootstrapFields, handoffBody, NIXL_PREFILL } from './handoff-fields.ts';
 import { place, refusalError } from './route.ts';
@@ -82,11 +82,15 @@ async function runBefore(
     ...engineFields(exchange, instance.kind, parts.forwarding),
     ...NIXL_PREFILL,
   });
+  const { circuits } = exchange.model.pool;
+  circuits.began(instance.workerId);
   const relay = startHop(parts, exchange, instance, selection, body);
   const stopListening = exchange.client.onLeave(() => relay.cancel());
   const outcome = await relay.outcome.finally(stopListening);
   const answered = outcome.kind === 'answered' && outcome.status === 200;
-  selection.booking?.free(answered ? 'done' : outcome.kind === 'cancelled' ? 'cancelled' : 'failed');
+  const end = answered ? 'done' : outcome.kind === 'cancelled' ? 'cancelled' : 'failed';
+  selection.booking?.free(end);
+  circuits.ended(instance.workerId, isRefusal(outcome) ? 'refused' : end);
   parts.requestsOf('prefill').ended(0);
   if (!answered) {
     if (!last && mayTryAnother(outcome)) return 'retry';
@@ -119,6 +123,7 @@ function runBeside(
   void relay.outcome.then((outcome) => {
     lost = lossOf(outcome);
     selection.booking?.free(lost === undefined ? 'done' : 'failed');
+    exchange.model.pool.circuits.ended(instance.workerId, lost === undefined ? 'done' : 'failed');
     parts.requestsOf('prefill').ended(0);
     if (lost === undefined) return;
     parts.log.warn({ url: instance.url, reason: lost }, 'a prefill worker lost its part of a request');

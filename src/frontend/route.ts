@@ -34,10 +34,24 @@ export async function place(
 ): Promise<Selection | Refusal> {
   const stage = stages.enter('route', hop.phase);
   try {
-    return await router.admit(routeRequest(exchange, hop), exchange.client.signal);
+    const { signal } = exchange.client;
+    const doubtful = leftOut(exchange, hop);
+    if (doubtful.length > 0) {
+      const excluded = new Set([...hop.excluded, ...doubtful]);
+      const choice = await router.admit(routeRequest(exchange, { ...hop, excluded }), signal);
+      if (choice.kind === 'selected' || choice.outcome !== 'no_workers') return choice;
+      // All are doubtful: any of them is better than none.
+    }
+    return await router.admit(routeRequest(exchange, hop), signal);
   } finally {
     stage.end();
   }
+}
+
+/** Workers whose circuit is open; a client that names a worker gets it nevertheless. */
+function leftOut({ model, controls }: Exchange, { phase }: HopRequest): readonly string[] {
+  const pinned = phase === 'prefill' ? controls.prefillWorkerId : controls.workerId;
+  return pinned === undefined ? model.pool.circuits.leftOut() : [];
 }
 
 function routeRequest(exchange: Exchange, hop: HopRequest): RouteRequest {

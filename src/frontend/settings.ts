@@ -28,6 +28,32 @@ export const HINT_SETTINGS = {
   }),
 };
 
+/** When a worker that fails is left out for a while. */
+export const CIRCUIT_SETTINGS = {
+  circuitFailures: int({
+    default: 10,
+    min: 0,
+    help: 'failures in a row after which a worker gets no requests for a while; 0: never',
+  }),
+  circuitWindowSecs: number({
+    default: 120,
+    min: 1,
+    placeholder: 'SECONDS',
+    help: 'time within which they must lie',
+  }),
+  circuitOpenSecs: number({
+    default: 60,
+    min: 0.1,
+    placeholder: 'SECONDS',
+    help: 'how long it gets none, before single requests on trial',
+  }),
+  circuitSuccesses: int({
+    default: 3,
+    min: 1,
+    help: 'successes in a row on trial after which it is trusted again',
+  }),
+};
+
 /** Settings of the HTTP service; those of the router are in `kv/settings.ts`. */
 export const FRONTEND_SETTINGS = {
   ...MIGRATION_SETTINGS,
@@ -68,11 +94,18 @@ export const FRONTEND_SETTINGS = {
   maxBodyBytes: int({ default: 45 * 1024 * 1024, min: 1024, help: 'largest request body' }),
   maxRequests: int({ default: 10_000, min: 1, help: 'requests at once, beyond which more are refused' }),
   retryLimit: int({
-    default: 2,
+    default: 5,
     min: 0,
     max: 100,
-    help: 'how many other workers are tried when an engine fails before its first token',
+    help: 'how often a request is tried again, on other workers first, when an engine fails before its first token',
   }),
+  retryBackOffMs: int({
+    default: 50,
+    min: 0,
+    placeholder: 'MS',
+    help: 'wait before a second retry, or one that has no other worker to go to; half as long again for each further one, up to 30 s, within a fifth by chance',
+  }),
+  ...CIRCUIT_SETTINGS,
   engineTimeoutSecs: number({
     default: 600,
     min: 1,

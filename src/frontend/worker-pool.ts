@@ -3,6 +3,7 @@ import type { Log } from '../base/log.ts';
 import type { KvRouter } from '../kv/kv-router.ts';
 import type { ModelConfig } from '../metrics/model-catalogue.ts';
 import type { WorkerInstance } from '../transport/discovery.ts';
+import type { CircuitBreakers } from './circuit-breakers.ts';
 import type { PromptEncoder } from './prompt.ts';
 
 /** Which hop of a request a router places: the only one, or one of two where prefill has workers of its own. */
@@ -12,6 +13,7 @@ export type Hop = 'prefill' | 'decode';
 export interface PoolParts {
   readonly log: Log;
   makeRouter(pool: WorkerPool, hop: Hop): KvRouter;
+  makeCircuits(): CircuitBreakers;
   /** Feeds an instance's KV events to the router's index; returns what ends it. */
   feedEvents(instance: WorkerInstance, router: KvRouter): () => void;
   /** The tokenizer that the instance names, or what stands in for it. */
@@ -30,6 +32,8 @@ interface Member {
 export class WorkerPool {
   readonly model: string;
   readonly blockSize: number;
+  /** Which of its workers fail so often that they are left out. */
+  readonly circuits: CircuitBreakers;
   readonly #parts: PoolParts;
   readonly #members = new Map<string, Member>();
   readonly #routers = new Map<Hop, KvRouter>();
@@ -40,6 +44,7 @@ export class WorkerPool {
   constructor(model: string, first: WorkerInstance, parts: PoolParts) {
     this.model = model;
     this.blockSize = first.blockSize ?? parts.defaultBlockSize;
+    this.circuits = parts.makeCircuits();
     this.#parts = parts;
   }
 
@@ -110,6 +115,7 @@ export class WorkerPool {
     const member = this.#members.get(workerId);
     if (member === undefined) return;
     this.#members.delete(workerId);
+    this.circuits.remove(workerId);
     this.#config = leastOf(this.instances(), this.blockSize);
     this.#leave(member, true);
   }

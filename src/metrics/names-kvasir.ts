@@ -92,6 +92,20 @@ export const INDEX = {
   ]),
 } as const;
 
+/** Workers that fail and are left out. */
+export const CIRCUITS = {
+  state: gauge(
+    'kvasir_frontend_circuit_state',
+    '1 for the state of the circuit of a worker that failed, else 0',
+    ['worker', 'state'],
+  ),
+  changesTotal: counter(
+    'kvasir_frontend_circuit_changes_total',
+    'Changes of the circuits of workers, by new state',
+    ['state'],
+  ),
+} as const;
+
 /** Twins, with the right type or a finer view, of inherited families. */
 export const FRONTEND_OWN = {
   disconnectsTotal: counter(

@@ -2,6 +2,7 @@ import { afterEach } from 'vitest';
 import { RealClock } from '../../src/base/clock.ts';
 import { SILENT_LOG } from '../../src/base/log.ts';
 import { SeededRandom } from '../../src/base/random.ts';
+import { CircuitBreakers, type CircuitLimits } from '../../src/frontend/circuit-breakers.ts';
 import { Frontend, type FrontendOptions, type FrontendParts } from '../../src/frontend/frontend.ts';
 import { RouterInstruments } from '../../src/frontend/router-instruments.ts';
 import { routerConfig } from '../../src/kv/config.ts';
@@ -45,6 +46,7 @@ interface Setup {
   readonly router?: Parameters<typeof routerConfig>[0];
   readonly options?: Partial<FrontendOptions>;
   readonly parts?: Partial<FrontendParts>;
+  readonly circuits?: Partial<CircuitLimits>;
 }
 
 /** A frontend before engines that serve the model `m`, block size 4, context of 200 tokens. */
@@ -55,6 +57,7 @@ export async function startFrontend({
   router = {},
   options = {},
   parts = {},
+  circuits = {},
 }: Setup = {}) {
   const clock = new RealClock();
   const client = new HttpClient({ connectTimeoutMs: 1000 });
@@ -109,6 +112,14 @@ export async function startFrontend({
         routers.push(made);
         return made;
       },
+      makeCircuits: () =>
+        new CircuitBreakers(clock, {
+          failures: 10,
+          windowMs: 120_000,
+          openMs: 60_000,
+          successes: 3,
+          ...circuits,
+        }),
       feedEvents: () => () => {},
       encoderFor: async () => ({
         exact: true,
@@ -122,6 +133,7 @@ export async function startFrontend({
       headersTimeoutMs: 5000,
       idleTimeoutMs: 5000,
       retryLimit: 2,
+      retryBackOffMs: 5,
       migrationLimit: 0,
       migrationMaxSeqLen: undefined,
       nvext: true,

@@ -30,6 +30,8 @@ export interface RankIntake {
   readonly missedBatches: number;
   /** Events, or parts of them, that could not be indexed. */
   readonly rejectedEvents: number;
+  /** Blocks that the index holds of it. */
+  readonly residentBlocks: number;
 }
 
 /** One publisher's connection, as its reader holds it. */
@@ -119,7 +121,20 @@ export class Intake {
       lastSeq: stream?.lastSeq ?? -1,
       missedBatches: stream?.missed ?? 0,
       rejectedEvents: feed?.rejected ?? 0,
+      residentBlocks: this.#options.index?.residentsOf(rank.id) ?? 0,
     };
+  }
+
+  /** Ids of all blocks that the index holds of a rank, in any tier; costs time in proportion to their number. */
+  heldBlocks(key: WorkerKey): ReadonlySet<bigint> {
+    const held = new Set<bigint>();
+    const rank = this.#options.fleet.rankOf(key);
+    if (rank === undefined) return held;
+    for (const { event } of this.#options.index?.dump(rank.id) ?? []) {
+      if (event.kind === 'stored') for (const hash of event.blockHashes) held.add(hash);
+      else if (event.kind === 'removed') for (const hash of event.blockHashes) held.delete(hash);
+    }
+    return held;
   }
 
   /** Every rank of the fleet. */
