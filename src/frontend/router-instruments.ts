@@ -21,6 +21,9 @@ export interface ObservedRouter {
   readonly repeats: () => boolean;
 }
 
+/** The component that a hop's requests go to. */
+const COMPONENTS: Readonly<Record<Hop, string>> = { prefill: 'prefill', decode: 'backend' };
+
 const REASONS: Readonly<Record<string, BackpressureReason>> = {
   request: 'request_limit',
   'raw ISL': 'raw_isl_token_limit',
@@ -35,7 +38,7 @@ export class RouterInstruments {
   readonly #requests = new Map<Hop, RouterRequestMetrics>();
   readonly #frontend: FrontendMetrics;
   readonly #overhead: RouterOverheadMetrics;
-  readonly #ranks: RankMetrics;
+  readonly #ranks = new Map<Hop, RankMetrics>();
   readonly #queues: RouterQueueMetrics;
   readonly #replicas: ReplicaMetrics;
 
@@ -46,7 +49,7 @@ export class RouterInstruments {
     this.#overhead = new RouterOverheadMetrics(process);
     this.requestsOf('decode');
     this.index = new IndexMetrics(process, namespace, 'backend');
-    this.#ranks = new RankMetrics(process, namespace, 'backend');
+    this.#ranksOf('decode');
     this.#queues = new RouterQueueMetrics(process);
     this.#replicas = new ReplicaMetrics(process);
   }
@@ -55,8 +58,7 @@ export class RouterInstruments {
   requestsOf(hop: Hop): RouterRequestMetrics {
     let requests = this.#requests.get(hop);
     if (requests === undefined) {
-      const component = hop === 'prefill' ? 'prefill' : 'backend';
-      requests = new RouterRequestMetrics(this.#process, this.#namespace, component);
+      requests = new RouterRequestMetrics(this.#process, this.#namespace, COMPONENTS[hop]);
       this.#requests.set(hop, requests);
     }
     return requests;
@@ -73,7 +75,7 @@ export class RouterInstruments {
     const requests = this.requestsOf(hop);
     const frontend = this.#frontend;
     const overhead = this.#overhead;
-    const ranks = this.#ranks;
+    const ranks = this.#ranksOf(hop);
     const named = (worker: WorkerKey) => ({ ...worker, workerType: hop });
     const queues = new Map(policyClasses.map((name) => [name, this.#queues.queue(model, hop, name)]));
     return {
@@ -101,8 +103,19 @@ export class RouterInstruments {
         const known = REASONS[reason];
         if (known !== undefined) queues.get(policyClass)?.rejected(known);
       },
-      predictionError: ({ isl, predictedTokens, actualTokens }) =>
-        requests.predicted(isl, predictedTokens, actualTokens),
+      predictionError: ({ worker, isl, predictedTokens, actualTokens, biasTokens }) => {
+        requests.predicted(isl, predictedTokens, actualTokens);
+        ranks.predicted(named(worker), predictedTokens - actualTokens, isl, biasTokens);
+      },
     };
+  }
+
+  #ranksOf(hop: Hop): RankMetrics {
+    let ranks = this.#ranks.get(hop);
+    if (ranks === undefined) {
+      ranks = new RankMetrics(this.#process, this.#namespace, COMPONENTS[hop]);
+      this.#ranks.set(hop, ranks);
+    }
+    return ranks;
   }
 }

@@ -270,8 +270,14 @@ export class KvRouter {
     decision.actualCachedTokens = cachedTokens;
     const { worker, isl, predictedCachedTokens: predictedTokens } = decision;
     const rank = this.fleet.rankOf(worker);
-    if (rank !== undefined) this.#bias.record(rank.id, predictedTokens, cachedTokens);
-    this.#observer.predictionError?.({ worker, isl, predictedTokens, actualTokens: cachedTokens });
+    const biasTokens = rank === undefined ? 0 : this.#bias.record(rank.id, predictedTokens, cachedTokens);
+    this.#observer.predictionError?.({
+      worker,
+      isl,
+      predictedTokens,
+      actualTokens: cachedTokens,
+      biasTokens,
+    });
   }
 
   /** How a request went, for policies that learn. */

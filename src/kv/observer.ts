@@ -33,6 +33,8 @@ interface PredictionError {
   readonly predictedTokens: number;
   readonly actualTokens: number;
   readonly isl: number;
+  /** Running mean of the errors of the rank, this one included; 0 for a rank that left. */
+  readonly biasTokens: number;
 }
 
 /** Requests waiting in one class. */

@@ -12,18 +12,21 @@ export interface RankBias {
 export class PredictionBias {
   readonly #ranks = new Map<number, RankBias>();
 
-  record(rank: number, predictedTokens: number, actualTokens: number): void {
+  /** Returns the bias that results. */
+  record(rank: number, predictedTokens: number, actualTokens: number): number {
     const error = predictedTokens - actualTokens;
     const old = this.#ranks.get(rank) ?? { count: 0, biasTokens: 0, meanAbsoluteErrorTokens: 0 };
     const count = old.count + 1;
     // A plain mean at first, then exponential: the first samples must not weigh for ever.
     const share = Math.max(1 / count, 1 - MEMORY);
+    const biasTokens = old.biasTokens + share * (error - old.biasTokens);
     this.#ranks.set(rank, {
       count,
-      biasTokens: old.biasTokens + share * (error - old.biasTokens),
+      biasTokens,
       meanAbsoluteErrorTokens:
         old.meanAbsoluteErrorTokens + share * (Math.abs(error) - old.meanAbsoluteErrorTokens),
     });
+    return biasTokens;
   }
 
   of(rank: number): RankBias | undefined {

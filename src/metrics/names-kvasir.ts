@@ -35,6 +35,17 @@ export const PREDICTION = {
     'Distance of predicted from reported cached tokens as a fraction of the prompt (0.0-1.0)',
     linearBuckets(0, 0.05, 21),
   ),
+  workerErrorRatio: histogram(
+    'kvasir_router_worker_prediction_error_ratio',
+    'Predicted less reported cached tokens of a rank as a fraction of the prompt (-1.0-1.0)',
+    linearBuckets(-1, 0.1, 21),
+    ['worker', 'dp_rank'],
+  ),
+  workerBiasTokens: gauge(
+    'kvasir_router_worker_prediction_bias_tokens',
+    'Running mean of predicted less reported cached tokens of a rank; above 0 the router expects too much',
+    ['worker', 'dp_rank'],
+  ),
   anomaliesTotal: counter(
     'kvasir_router_hit_rate_anomalies_total',
     'Predictions of more cached blocks than the prompt has',

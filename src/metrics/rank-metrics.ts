@@ -1,7 +1,8 @@
 import type { Counter } from './counter.ts';
 import type { Family } from './family.ts';
 import type { Gauge } from './gauge.ts';
-import { INDEX } from './names-kvasir.ts';
+import type { Histogram } from './histogram.ts';
+import { INDEX, PREDICTION } from './names-kvasir.ts';
 import { ROUTER_INDEX } from './names-router.ts';
 import type { ProcessMetrics } from './process-metrics.ts';
 import { Tombstones } from './tombstones.ts';
@@ -26,6 +27,8 @@ export class RankMetrics {
   readonly #gaps: Family<'worker' | 'dp_rank', Counter>;
   readonly #missed: Family<'worker' | 'dp_rank', Counter>;
   readonly #rejected: Family<'worker' | 'dp_rank' | 'reason', Counter>;
+  readonly #error: Family<'worker' | 'dp_rank', Histogram>;
+  readonly #bias: Family<'worker' | 'dp_rank', Gauge>;
   readonly #lastEventMs = new Map<string, { readonly labels: RankLabels; atMs: number }>();
 
   /** `component` is the one routed to. Make one per component and share it. */
@@ -39,6 +42,8 @@ export class RankMetrics {
     this.#gaps = registry.counter(INDEX.eventGapsTotal);
     this.#missed = registry.counter(INDEX.missedBatchesTotal);
     this.#rejected = registry.counter(INDEX.rejectedEventsTotal);
+    this.#error = registry.histogram(PREDICTION.workerErrorRatio);
+    this.#bias = registry.gauge(PREDICTION.workerBiasTokens);
     metrics.onScrape(() => this.#refreshAges());
   }
 
@@ -76,13 +81,28 @@ export class RankMetrics {
     this.#rejected.with({ ...labelsOf(rank), reason }).inc();
   }
 
+  /** The engine told what it had cached of a prompt; `biasTokens` is the running mean of the rank's errors. */
+  predicted(rank: WorkerIdentity, errorTokens: number, promptTokens: number, biasTokens: number): void {
+    if (this.#tombstones.isBuried(nameOf(rank)) || promptTokens === 0) return;
+    this.#error.with(labelsOf(rank)).observe(errorTokens / promptTokens);
+    this.#bias.with(labelsOf(rank)).set(biasTokens);
+  }
+
   /** The rank has left; late writes do not bring its series back. */
   remove(rank: WorkerIdentity): void {
     this.#tombstones.bury(nameOf(rank));
     this.#lastEventMs.delete(nameOf(rank));
     this.#registered.removeWhere({ ...registeredLabels(rank) });
-    for (const family of [this.#state, this.#age, this.#gaps, this.#missed, this.#rejected])
-      family.removeWhere({ ...labelsOf(rank) });
+    const families = [
+      this.#state,
+      this.#age,
+      this.#gaps,
+      this.#missed,
+      this.#rejected,
+      this.#error,
+      this.#bias,
+    ];
+    for (const family of families) family.removeWhere({ ...labelsOf(rank) });
   }
 
   #refreshAges(): void {
