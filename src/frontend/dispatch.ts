@@ -103,7 +103,7 @@ class Dispatch {
     if (!begun) {
       this.#retriesLeft--;
       if (this.#backOffs > 0 || this.#noOtherLeft) await this.#backOff();
-      this.#backOffs++;
+      else this.#backOffs++;
       await this.#meetAnew();
       return 'again';
     }

@@ -117,6 +117,7 @@ function runBeside(
   const fields = bootstrapFields(instance, selection.worker.dpRank, parts.random);
   const own = engineFields(exchange, instance.kind, parts.forwarding);
   const body = Buffer.from(JSON.stringify({ ...exchange.body, ...own, ...fields }));
+  exchange.model.pool.circuits.began(instance.workerId);
   const relay = startHop(parts, exchange, instance, selection, body);
   const listeners = new Set<(reason: string) => void>();
   let lost: string | undefined;
