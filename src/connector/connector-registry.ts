@@ -1,6 +1,7 @@
 import { fail } from '../base/errors.ts';
 import type { FamilySpec } from '../metrics/spec.ts';
 import { CONNECTORS } from './connectors.ts';
+import { DescribedStats, type SchemaMemory } from './described-stats.ts';
 import { OpenStats } from './open-stats.ts';
 import type { KvConnectorStats, ReportDrop } from './stats.ts';
 
@@ -15,9 +16,13 @@ export interface ConnectorDefinition {
   readonly nests?: boolean;
 }
 
+/** Connectors whose one-time schemas are remembered. */
+const MAX_SCHEMAS = 64;
+
 /** Connectors by name: those of vLLM, and what is registered besides. */
 export class ConnectorRegistry {
   readonly #definitions = new Map<string, ConnectorDefinition>();
+  readonly #schemas = new Map<string, SchemaMemory>();
 
   constructor(definitions: readonly ConnectorDefinition[] = CONNECTORS) {
     for (const definition of definitions) this.register(definition);
@@ -36,7 +41,17 @@ export class ConnectorRegistry {
 
   /** A connector that nobody registered is kept generically. */
   find(name: string): ConnectorDefinition {
-    return this.#definitions.get(name) ?? { name, create: () => new OpenStats() };
+    return this.#definitions.get(name) ?? { name, create: () => this.described(name, new OpenStats()) };
+  }
+
+  /** Stats of a connector whose payloads may say themselves what they hold. */
+  described(name: string, plain: KvConnectorStats): KvConnectorStats {
+    let memory = this.#schemas.get(name);
+    if (memory === undefined) {
+      memory = { schema: undefined };
+      if (this.#schemas.size < MAX_SCHEMAS) this.#schemas.set(name, memory);
+    }
+    return new DescribedStats(plain, memory);
   }
 
   /** Stats from what came over the wire; undefined if the connector measures nothing. Never throws. */

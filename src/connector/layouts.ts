@@ -1,4 +1,5 @@
-import { HF3FS, LMCACHE, MOONCAKE, NIXL } from '../metrics/names-connector.ts';
+import { HF3FS, MOONCAKE, NIXL, NIXL_NEWER } from '../metrics/names-connector.ts';
+import { LMCACHE_COUNTS, LMCACHE_GAUGES, LMCACHE_SAMPLES } from '../metrics/names-lmcache.ts';
 import type { CounterSpec, HistogramSpec } from '../metrics/spec.ts';
 import type { Column } from './column.ts';
 import type { Field, FieldLayout, FieldValues } from './field-stats.ts';
@@ -17,22 +18,62 @@ export const NIXL_LAYOUT: FieldLayout = {
     events('num_failed_transfers', NIXL.numFailedTransfersTotal),
     events('num_failed_notifications', NIXL.numFailedNotificationsTotal),
     events('num_kv_expired_reqs', NIXL.numKvExpiredReqsTotal),
+    { key: 'num_failed_handshakes', kind: 'events', since: '0.32' },
+    { key: 'num_notifications_after_expiry', kind: 'events', since: '0.32' },
   ],
   rows: true,
-  decisive: ['transfer_duration', 'num_failed_transfers', 'num_failed_notifications', 'num_kv_expired_reqs'],
+  decisive: [
+    'transfer_duration',
+    'num_failed_transfers',
+    'num_failed_notifications',
+    'num_kv_expired_reqs',
+    'num_failed_handshakes',
+    'num_notifications_after_expiry',
+  ],
   reduce: (values) => [
     int('Num successful transfers', values.column('transfer_duration').count),
     ...timing('xfer', values.column('transfer_duration')),
     ...timing('post', values.column('post_duration'), values.column('transfer_duration').count),
     ...volume(values, Number.POSITIVE_INFINITY),
+    ...(isNewerNixl(values) ? newerNixlFailures(values) : []),
   ],
+  record: (values, sink) => {
+    if (!isNewerNixl(values)) return;
+    sink
+      .counter(NIXL.numFailedTransfersTotal)
+      .inc(values.count('num_failed_handshakes') + values.count('num_failed_notifications'));
+    sink
+      .counter(NIXL_NEWER.numNotificationsAfterExpiryTotal)
+      .inc(values.count('num_notifications_after_expiry'));
+  },
   totals: (values) =>
     transferTotals(values, {
       transfer: values.count('num_failed_transfers'),
       notification: values.count('num_failed_notifications'),
       expired: values.count('num_kv_expired_reqs'),
+      ...(isNewerNixl(values) && {
+        handshake: values.count('num_failed_handshakes'),
+        late: values.count('num_notifications_after_expiry'),
+      }),
     }),
 };
+
+/** Since vLLM 0.32 failed handshakes and notifications count as failed transfers, and the line tells failures. */
+function isNewerNixl(values: FieldValues): boolean {
+  return values.has('num_failed_handshakes') || values.has('num_notifications_after_expiry');
+}
+
+function newerNixlFailures(values: FieldValues): ReducedNumber[] {
+  const failed = ['num_failed_transfers', 'num_failed_handshakes', 'num_failed_notifications'];
+  return [
+    int(
+      'Num failed transfers',
+      failed.reduce((sum, key) => sum + values.count(key), 0),
+    ),
+    int('Num KV expired reqs', values.count('num_kv_expired_reqs')),
+    int('Num notifs after expiry', values.count('num_notifications_after_expiry')),
+  ];
+}
 
 /** Writes by the prefilling worker; the decoding one knows of failures only. */
 export const MOONCAKE_LAYOUT: FieldLayout = {
@@ -120,38 +161,22 @@ export const HF3FS_LAYOUT: FieldLayout = {
   }),
 };
 
-const LMCACHE_COUNTS: readonly (readonly [string, CounterSpec])[] = [
-  ['num_retrieve_requests', LMCACHE.numRetrieveRequestsTotal],
-  ['num_store_requests', LMCACHE.numStoreRequestsTotal],
-  ['num_lookup_requests', LMCACHE.numLookupRequestsTotal],
-  ['num_requested_tokens', LMCACHE.numRequestedTokensTotal],
-  ['num_hit_tokens', LMCACHE.numHitTokensTotal],
-  ['num_stored_tokens', LMCACHE.numStoredTokensTotal],
-  ['num_lookup_tokens', LMCACHE.numLookupTokensTotal],
-  ['num_lookup_hits', LMCACHE.numLookupHitsTotal],
-  ['num_remote_read_requests', LMCACHE.numRemoteReadRequestsTotal],
-  ['num_remote_read_bytes', LMCACHE.numRemoteReadBytesTotal],
-  ['num_remote_write_requests', LMCACHE.numRemoteWriteRequestsTotal],
-  ['num_remote_write_bytes', LMCACHE.numRemoteWriteBytesTotal],
-];
-const LMCACHE_SAMPLES: readonly (readonly [string, HistogramSpec])[] = [
-  ['time_to_retrieve', LMCACHE.timeToRetrieve],
-  ['time_to_store', LMCACHE.timeToStore],
-  ['p2p_time_to_transfer', LMCACHE.p2pTimeToTransfer],
-  ['retrieve_speed', LMCACHE.retrieveSpeed],
-  ['store_speed', LMCACHE.storeSpeed],
-];
-
 /** A shared cache tier; keys are the names of LMCache's own metrics. */
 export const LMCACHE_LAYOUT: FieldLayout = {
   fields: [
-    ...LMCACHE_COUNTS.map(([key, metric]): Field => ({ key, kind: 'count', metric })),
-    ...LMCACHE_SAMPLES.map(([key, metric]): Field => ({ key, kind: 'samples', metric })),
+    ...Object.entries(LMCACHE_COUNTS).map(([key, metric]): Field => ({ key, kind: 'count', metric })),
+    ...Object.entries(LMCACHE_GAUGES).map(([key, metric]): Field => ({ key, kind: 'gauge', metric })),
+    ...Object.entries(LMCACHE_SAMPLES).map(([key, metric]): Field => ({ key, kind: 'samples', metric })),
   ],
   rows: false,
   reduce: (values) => [
-    ...LMCACHE_COUNTS.map(([key]) => int(key, values.count(key))),
-    ...LMCACHE_SAMPLES.flatMap(([key]) => columnSummary(key, values.column(key))),
+    ...Object.keys(LMCACHE_COUNTS)
+      .filter((key) => values.has(key))
+      .map((key) => int(key, values.count(key))),
+    ...Object.keys(LMCACHE_GAUGES)
+      .filter((key) => values.has(key))
+      .map((key): ReducedNumber => ({ key, value: values.count(key), kind: 'float' })),
+    ...Object.keys(LMCACHE_SAMPLES).flatMap((key) => columnSummary(key, values.column(key))),
   ],
   totals: (values) => ({
     transfers: values.column('time_to_retrieve').count + values.column('time_to_store').count,

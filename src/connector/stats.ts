@@ -1,6 +1,7 @@
 import type { Counter } from '../metrics/counter.ts';
+import type { Gauge } from '../metrics/gauge.ts';
 import type { Histogram } from '../metrics/histogram.ts';
-import type { CounterSpec, HistogramSpec } from '../metrics/spec.ts';
+import type { CounterSpec, GaugeSpec, HistogramSpec } from '../metrics/spec.ts';
 
 /** How a reduced number is written: whole, a float, or one of numpy's floats, which show their type when nested. */
 export type NumberKind = 'int' | 'float' | 'numpy';
@@ -49,6 +50,7 @@ export interface TransferTotals {
 export interface MetricSink {
   histogram(spec: HistogramSpec, labels?: Readonly<Record<string, string>>): Histogram;
   counter(spec: CounterSpec, labels?: Readonly<Record<string, string>>): Counter;
+  gauge(spec: GaugeSpec, labels?: Readonly<Record<string, string>>): Gauge;
 }
 
 /**

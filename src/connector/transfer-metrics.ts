@@ -4,7 +4,7 @@ import type { Gauge } from '../metrics/gauge.ts';
 import type { Histogram } from '../metrics/histogram.ts';
 import { CONNECTOR } from '../metrics/names-kvasir.ts';
 import type { Registry } from '../metrics/registry.ts';
-import type { CounterSpec, FamilySpec, HistogramSpec } from '../metrics/spec.ts';
+import type { CounterSpec, FamilySpec, GaugeSpec, HistogramSpec } from '../metrics/spec.ts';
 import type { ConnectorRegistry } from './connector-registry.ts';
 import type { DropReason, KvConnectorStats, MetricSink } from './stats.ts';
 
@@ -69,6 +69,7 @@ export class TransferMetrics {
     return {
       histogram: (spec: HistogramSpec, more) => this.#child(spec, { ...labels, ...more }) as Histogram,
       counter: (spec: CounterSpec, more) => this.#child(spec, { ...labels, ...more }) as Counter,
+      gauge: (spec: GaugeSpec, more) => this.#child(spec, { ...labels, ...more }) as Gauge,
     };
   }
 

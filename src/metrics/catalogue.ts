@@ -1,4 +1,4 @@
-import { HF3FS, LMCACHE, MOONCAKE, MOONCAKE_STORE, NIXL, OFFLOAD } from './names-connector.ts';
+import { HF3FS, MOONCAKE, MOONCAKE_STORE, NIXL, NIXL_NEWER, OFFLOAD } from './names-connector.ts';
 import { VLLM } from './names-engine.ts';
 import {
   EVENT_LOOP,
@@ -12,6 +12,8 @@ import {
 import { KV_INDEXER, KV_INDEXER_EVENTS } from './names-indexer.ts';
 import { CONNECTOR, FRONTEND_OWN, INDEX, POLICY_FILES, PREDICTION, SELF, THREAD } from './names-kvasir.ts';
 import { KVBM } from './names-kvbm.ts';
+import { LMCACHE } from './names-lmcache.ts';
+import { OFFLOAD_FLAT } from './names-offload.ts';
 import { PLANNER } from './names-planner.ts';
 import { ROUTER_INDEX, ROUTER_OVERHEAD, ROUTER_REQUEST } from './names-router.ts';
 import { DISCOVERY, REPLICA } from './names-scale-out.ts';
@@ -38,7 +40,7 @@ export const SGLANG_TITLE = 'Worker: simulated SGLang';
 /** Inherited from the connectors themselves, which the catalogue does not list. */
 export const CONNECTORS_TITLE = 'Worker: KV connectors';
 const CONNECTOR_FAMILIES: Readonly<Record<string, FamilySpec>> = Object.fromEntries(
-  [NIXL, MOONCAKE, MOONCAKE_STORE, OFFLOAD, HF3FS, LMCACHE]
+  [NIXL, NIXL_NEWER, MOONCAKE, MOONCAKE_STORE, OFFLOAD, OFFLOAD_FLAT, HF3FS, LMCACHE]
     .flatMap((families) => Object.values<FamilySpec>(families))
     .map((family) => [family.name, family]),
 );

@@ -9,8 +9,6 @@ const SIZE_BYTES = exponentialBuckets(2 ** 11, 4, 12);
 const DESCRIPTORS = [10, 20, 30, 50, 75, 100, 200, 400, 1000, 2000, 4000, 10_000, 20_000, 50_000];
 const OFFLOAD_BYTES = [1e6, 5e6, 1e7, 2e7, 4e7, 6e7, 8e7, 1e8, 1.5e8, 2e8];
 const STORE_S = [1e-4, 5e-4, 1e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 1.5, 2];
-const LMCACHE_S = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
-const LMCACHE_TOKENS_PER_S = [1, 8, ...exponentialBuckets(16, 2, 13)];
 
 /** vLLM's NIXL connector. */
 export const NIXL = {
@@ -51,6 +49,15 @@ export const NIXL = {
   numKvExpiredReqsTotal: counter(
     'vllm:nixl_num_kv_expired_reqs_total',
     'Number of requests that had their KV expire. NOTE: This metric is tracked on the P instance.',
+    ENGINE,
+  ),
+} as const;
+
+/** Of vLLM's NIXL connector since 0.32; there once an engine of such a version has told of itself. */
+export const NIXL_NEWER = {
+  numNotificationsAfterExpiryTotal: counter(
+    'vllm:nixl_num_notifications_after_expiry_total',
+    'Notifications of transfers whose lease had run out, one for each rank: blocks may have been reused meanwhile',
     ENGINE,
   ),
 } as const;
@@ -162,68 +169,4 @@ export const HF3FS = {
   ),
   numFailedSaveTotal: counter('vllm:hf3fs_num_failed_save_total', 'Number of failed HF3FS KV save.', ENGINE),
   numFailedLoadTotal: counter('vllm:hf3fs_num_failed_load_total', 'Number of failed HF3FS KV load.', ENGINE),
-} as const;
-
-/** LMCache's exporter. */
-export const LMCACHE = {
-  numRetrieveRequestsTotal: counter(
-    'lmcache:num_retrieve_requests_total',
-    'Retrievals asked of LMCache',
-    ENGINE,
-  ),
-  numStoreRequestsTotal: counter('lmcache:num_store_requests_total', 'Stores asked of LMCache', ENGINE),
-  numLookupRequestsTotal: counter('lmcache:num_lookup_requests_total', 'Lookups asked of LMCache', ENGINE),
-  numRequestedTokensTotal: counter(
-    'lmcache:num_requested_tokens_total',
-    'Tokens that LMCache was asked to retrieve',
-    ENGINE,
-  ),
-  numHitTokensTotal: counter('lmcache:num_hit_tokens_total', 'Tokens that LMCache retrieved', ENGINE),
-  numStoredTokensTotal: counter('lmcache:num_stored_tokens_total', 'Tokens that LMCache stored', ENGINE),
-  numLookupTokensTotal: counter(
-    'lmcache:num_lookup_tokens_total',
-    'Tokens that LMCache was asked to look up',
-    ENGINE,
-  ),
-  numLookupHitsTotal: counter('lmcache:num_lookup_hits_total', 'Tokens found by lookups of LMCache', ENGINE),
-  numRemoteReadRequestsTotal: counter(
-    'lmcache:num_remote_read_requests_total',
-    'Reads of LMCache from its remote store',
-    ENGINE,
-  ),
-  numRemoteReadBytesTotal: counter(
-    'lmcache:num_remote_read_bytes_total',
-    'Bytes that LMCache read from its remote store',
-    ENGINE,
-  ),
-  numRemoteWriteRequestsTotal: counter(
-    'lmcache:num_remote_write_requests_total',
-    'Writes of LMCache to its remote store',
-    ENGINE,
-  ),
-  numRemoteWriteBytesTotal: counter(
-    'lmcache:num_remote_write_bytes_total',
-    'Bytes that LMCache wrote to its remote store',
-    ENGINE,
-  ),
-  timeToRetrieve: histogram('lmcache:time_to_retrieve', 'Time of a retrieval in seconds', LMCACHE_S, ENGINE),
-  timeToStore: histogram('lmcache:time_to_store', 'Time of a store in seconds', LMCACHE_S, ENGINE),
-  p2pTimeToTransfer: histogram(
-    'lmcache:p2p_time_to_transfer',
-    'Time of a transfer between peers in seconds',
-    LMCACHE_S,
-    ENGINE,
-  ),
-  retrieveSpeed: histogram(
-    'lmcache:retrieve_speed',
-    'Speed of a retrieval in tokens per second',
-    LMCACHE_TOKENS_PER_S,
-    ENGINE,
-  ),
-  storeSpeed: histogram(
-    'lmcache:store_speed',
-    'Speed of a store in tokens per second',
-    LMCACHE_TOKENS_PER_S,
-    ENGINE,
-  ),
 } as const;
