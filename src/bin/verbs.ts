@@ -20,6 +20,10 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     summary: 'serve a simulated engine, or the metrics of a running one',
     load: async () => (await import('../commands/worker.ts')).command,
   },
+  router: {
+    summary: 'choose workers of a fleet over HTTP, and send them requests',
+    load: async () => (await import('../commands/router.ts')).command,
+  },
   indexer: {
     summary: 'serve an index of cached blocks over HTTP',
     load: async () => (await import('../commands/indexer.ts')).command,

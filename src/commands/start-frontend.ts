@@ -7,7 +7,7 @@ import type { SettingsOf } from '../base/settings.ts';
 import { DASHBOARD_PAGE } from '../dashboard/page.generated.ts';
 import { parseApiKeys } from '../frontend/api-keys.ts';
 import { CircuitBreakers, type CircuitLimits } from '../frontend/circuit-breakers.ts';
-import { Frontend } from '../frontend/frontend.ts';
+import { Frontend, type FrontendParts } from '../frontend/frontend.ts';
 import { RouterInstruments } from '../frontend/router-instruments.ts';
 import type { FRONTEND_SETTINGS } from '../frontend/settings.ts';
 import type { Hop, PoolParts } from '../frontend/worker-pool.ts';
@@ -48,6 +48,9 @@ export interface StartFrontendOptions {
   readonly shareBookings?: ((router: KvRouter, member: GroupMember) => void) | undefined;
   /** Feeds an instance's KV events to a router's index; nothing unless given. */
   readonly feedEvents?: PoolParts['feedEvents'];
+  /** Routes beside the OpenAI API, and which of their paths ask for a key. */
+  readonly addRoutes?: FrontendParts['addRoutes'];
+  readonly keyedPaths?: FrontendParts['keyedPaths'];
 }
 
 export interface RunningFrontend {
@@ -147,8 +150,10 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
       },
       forwarding: { nvext: settings.forwardNvext, priority: settings.forwardPriority },
       minInitialWorkers: options.minInitialWorkers ?? 0,
-      addRoutes: (app) => {
+      keyedPaths: options.keyedPaths ?? [],
+      addRoutes: (app, frontend) => {
         app.get('/', (_, reply) => reply.type('text/html; charset=utf-8').send(DASHBOARD_PAGE));
+        options.addRoutes?.(app, frontend);
       },
     },
   );

@@ -1,5 +1,5 @@
 import swagger from '@fastify/swagger';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { KvasirError } from '../base/errors.ts';
 import { fail } from '../base/errors.ts';
 import { errorBody } from '../formats/openai/error-body.ts';
@@ -42,6 +42,8 @@ export interface FrontendParts
   readonly hints: AgentHintOptions;
   /** Adds routes of other parts, such as the dashboard's. */
   readonly addRoutes?: (app: FastifyInstance, frontend: Frontend) => void;
+  /** Beginnings of those routes' paths that ask for a key, where keys are set. */
+  readonly keyedPaths?: readonly string[];
 }
 
 type Stage = 'starting' | 'serving' | 'draining';
@@ -52,12 +54,21 @@ export class Frontend {
   readonly #options: FrontendOptions;
   readonly #parts: FrontendParts;
   readonly #server: HttpServer;
+  readonly #serve: ServeParts;
   #stage: Stage = 'starting';
 
   constructor(options: FrontendOptions, parts: FrontendParts) {
     this.#options = options;
     this.#parts = parts;
     this.directory = new ModelDirectory({ ...parts, wallMs: () => parts.clock.wallMs() });
+    const { discovery, hints, clock, metrics } = parts;
+    this.#serve = {
+      ...parts,
+      directory: this.directory,
+      forwardAuthorization: options.apiKeys.length === 0,
+      agentHints: new AgentHintReader(hints, clock, (source) => metrics.hinted(source)),
+      suspect: (workerId) => discovery.suspect?.(workerId),
+    };
     const { host, port, portFlag, maxBodyBytes } = options;
     const renderError = (error: KvasirError) => this.#render(error);
     this.#server = new HttpServer({ host, port, portFlag, maxBodyBytes, log: parts.log, renderError });
@@ -87,24 +98,23 @@ export class Frontend {
     this.directory.stop();
   }
 
+  /** Serves a request whose body is one of the endpoint's, whatever path it came by. */
+  serve(endpoint: Endpoint, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const { maxRequests } = this.#options;
+    if (this.#stage === 'draining') throw fail('KV_DRAINING');
+    if (this.#server.inFlight > maxRequests)
+      throw fail('KV_OVERLOADED', { reason: `the frontend has ${maxRequests} requests in flight` });
+    return serveRequest(this.#serve, endpoint, request, reply);
+  }
+
   #addRoutes(app: FastifyInstance): void {
-    const { apiKeys, admin, metricsPath, maxRequests } = this.#options;
-    const { discovery, hints, clock, metrics } = this.#parts;
-    if (apiKeys.length > 0) requireApiKey(app, apiKeys, ['/v1', '/busy_threshold', '/debug']);
-    const serve: ServeParts = {
-      ...this.#parts,
-      directory: this.directory,
-      forwardAuthorization: apiKeys.length === 0,
-      agentHints: new AgentHintReader(hints, clock, (source) => metrics.hinted(source)),
-      suspect: (workerId) => discovery.suspect?.(workerId),
-    };
+    const { apiKeys, admin, metricsPath } = this.#options;
+    if (apiKeys.length > 0)
+      requireApiKey(app, apiKeys, ['/v1', '/busy_threshold', '/debug', ...(this.#parts.keyedPaths ?? [])]);
     for (const endpoint of Object.keys(PATHS) as Endpoint[])
-      app.post(PATHS[endpoint], { schema: ROUTE_SCHEMAS[endpoint] }, (request, reply) => {
-        if (this.#stage === 'draining') throw fail('KV_DRAINING');
-        if (this.#server.inFlight > maxRequests)
-          throw fail('KV_OVERLOADED', { reason: `the frontend has ${maxRequests} requests in flight` });
-        return serveRequest(serve, endpoint, request, reply);
-      });
+      app.post(PATHS[endpoint], { schema: ROUTE_SCHEMAS[endpoint] }, (request, reply) =>
+        this.serve(endpoint, request, reply),
+      );
     app.get('/v1/models', { schema: ROUTE_SCHEMAS.models }, async () => this.#models());
     app.get('/v1/models/*', { schema: ROUTE_SCHEMAS.model }, async (request) => this.#model(request.params));
     app.get('/health', { schema: ROUTE_SCHEMAS.health }, async (_request, reply) => {

@@ -312,3 +312,43 @@ describe('kvasir selection', () => {
     expect((await get(`${url}/ready`)).status).toBe(503);
   });
 });
+
+describe('kvasir router', () => {
+  test('chooses, keeps account, and sends requests of token ids', async () => {
+    const worker = await startWorker();
+    const { url } = await start('router', '--port', '0', '--engine', worker.url);
+    const generated = await post(`${url}/generate`, {
+      token_ids: TOKENS,
+      stop_conditions: { max_tokens: 3, ignore_eos: true, stop: null },
+      stream: false,
+    });
+    expect(generated.status).toBe(200);
+    expect(generated.body.usage).toMatchObject({ prompt_tokens: 100, completion_tokens: 3 });
+    const best = await post(`${url}/best_worker_id`, { token_ids: TOKENS });
+    expect(best).toMatchObject({ status: 200, body: { dp_rank: 0, overlap_blocks: 6 } });
+    expect(BigInt(best.body.worker_id)).toBeGreaterThan(0n);
+    const call = (body: object) => post(`${url}/router`, body);
+    const loads = async () => (await call({ method: 'potential_loads', tokens: TOKENS })).body.loads[0];
+    expect(await loads()).toMatchObject({ potential_prefill_tokens: 4, active_requests: 0 });
+    expect((await call({ method: 'new', tokens: TOKENS, request_id: 'r' })).body).toMatchObject({
+      method: 'new',
+      worker_id: best.body.worker_id,
+      overlap_blocks: 6,
+    });
+    expect((await call({ method: 'new', tokens: TOKENS, request_id: 'r' })).status).toBe(409);
+    expect(await loads()).toMatchObject({ potential_prefill_tokens: 8, active_requests: 1 });
+    expect((await call({ method: 'mark_prefill', request_id: 'r' })).body).toEqual({
+      method: 'prefill_marked',
+      success: true,
+    });
+    expect(await loads()).toMatchObject({ potential_prefill_tokens: 4, active_requests: 1 });
+    expect((await call({ method: 'mark_free', request_id: 'r' })).body.success).toBe(true);
+    expect((await call({ method: 'mark_free', request_id: 'r' })).status).toBe(404);
+    expect(await loads()).toMatchObject({ active_requests: 0 });
+    const scores = await post(`${url}/get_overlap_scores`, { token_ids: TOKENS });
+    expect(scores.body.workers).toMatchObject([{ worker_id: best.body.worker_id, device_blocks: 6 }]);
+    expect((await post(`${url}/best_worker_id`, { token_ids: TOKENS, model: 'x' })).status).toBe(404);
+    expect((await call({ method: 'dance' })).status).toBe(400);
+    expect(await (await fetch(`${url}/metrics`)).text()).toContain('dynamo_component_router_requests_total');
+  });
+});

@@ -1,0 +1,60 @@
+import { fail } from '../base/errors.ts';
+import { FRONTEND_SETTINGS } from '../frontend/settings.ts';
+import { BlockHasher } from '../kv/hash.ts';
+import { defineCommand } from './command.ts';
+import { routerConfigs } from './router-configs.ts';
+import { FLEET_SETTINGS, serveFrontend } from './serve-frontend.ts';
+
+const DEFAULT_PORT = 8082;
+const DEFAULT_BLOCK_SIZE = 128;
+
+export const command = defineCommand({
+  name: 'router',
+  summary: 'choose workers of a fleet over HTTP, and send them requests of token ids',
+  details: `Examples:
+  kvasir router --engine http://10.0.0.1:8000,kv-events=tcp://10.0.0.1:5557 --router-block-size 16
+  curl http://127.0.0.1:8082/best_worker_id -H 'content-type: application/json' -d '{"token_ids": [1, 2, 3]}'
+  curl http://127.0.0.1:8082/generate -H 'content-type: application/json' -d '{"token_ids": [1, 2, 3], "stop_conditions": {"max_tokens": 8}}'
+
+The OpenAI API of kvasir frontend is served too. docs/guides/router-services.md has every path.`,
+  settings: {
+    ...FRONTEND_SETTINGS,
+    ...FLEET_SETTINGS,
+    httpPort: {
+      ...FRONTEND_SETTINGS.httpPort,
+      default: DEFAULT_PORT,
+      env: 'KVASIR_ROUTER_PORT',
+      aliases: ['--port'],
+    },
+    kvCacheBlockSize: {
+      ...FRONTEND_SETTINGS.kvCacheBlockSize,
+      default: DEFAULT_BLOCK_SIZE,
+      aliases: ['--router-block-size'],
+      help: `tokens per KV block of engines that do not tell theirs`,
+    },
+  },
+  async run(settings, context) {
+    const { addRouterRoutes, ROUTER_PATHS } = await import('../router/router-routes.ts');
+    const { weights } = routerConfigs(settings)('default', 'decode');
+    const hasher = new BlockHasher();
+    return serveFrontend(settings, context, {
+      role: 'router',
+      keyedPaths: ROUTER_PATHS,
+      addRoutes: (app, frontend) =>
+        addRouterRoutes(app, {
+          hasher,
+          weights,
+          complete: (request, reply) => frontend.serve('completions', request, reply),
+          routers: () => frontend.directory.pools().flatMap((pool) => [...pool.routers.values()]),
+          routerOf: (model) => {
+            const [first] = frontend.directory.models();
+            const { name, pool } =
+              model === undefined && first !== undefined ? first : frontend.directory.find(model ?? '');
+            const router = pool.router('decode');
+            if (router === undefined) throw fail('KV_NO_WORKERS', { model: name, reason: 'none is ready' });
+            return { router, model: name };
+          },
+        }),
+    });
+  },
+});
