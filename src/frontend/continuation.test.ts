@@ -9,22 +9,18 @@ import {
   startFrontend,
   until,
 } from '../../test/support/frontend-setup.ts';
-import type { SeenRequest } from '../../test/support/openai-engine.ts';
+import type { Behaviour, SeenRequest } from '../../test/support/openai-engine.ts';
 
 cleanUp();
 
 /** Engines that break off in the stream of the first requests that reach any of them, `deaths` times in all. */
 async function startFleet(count: number, deaths: number, parts: object = { migrationLimit: 1 }) {
   const engines = await Promise.all(Array.from({ length: count }, () => startEngine()));
-  for (const engine of engines) engine.behave = 'die in stream';
-  const mend = (): boolean => {
-    if (engines.flatMap(({ seen }) => seen).length < deaths) return false;
-    for (const engine of engines) engine.behave = 'answer';
-    return true;
-  };
+  const next = new Array<Behaviour>(deaths).fill('die in stream');
+  for (const engine of engines) engine.next = next;
   const setup = await startFrontend({ engines, parts });
   const seen = (): SeenRequest[] => engines.flatMap((engine) => engine.seen).sort((a, b) => a.atMs - b.atMs);
-  return { ...setup, engines, mend, seen };
+  return { ...setup, engines, seen };
 }
 
 const contents = (events: readonly string[]): string[] =>
@@ -38,10 +34,9 @@ const MIGRATIONS = 'dynamo_frontend_model_migration_total{migration_type="ongoin
 
 describe('an answer that breaks off', () => {
   test('is gone on with by another worker, as one answer to the client', async () => {
-    const { url, engines, mend, seen, value, routers } = await startFleet(2, 1);
+    const { url, engines, seen, value, routers } = await startFleet(2, 1);
     const body = { ...CHAT, stream: true, max_tokens: 5, stream_options: { include_usage: true } };
     const answer = post(url, '/v1/chat/completions', body);
-    await until(mend);
     const events = payloads(await (await answer).text());
     expect(contents(events)).toEqual(['', 'w0 ', 'w1 ', 'w0 ', 'w1 ', 'w2 ']);
     expect(JSON.parse(events.at(-2) ?? '').usage).toMatchObject({ prompt_tokens: 38, completion_tokens: 5 });
@@ -70,9 +65,8 @@ describe('an answer that breaks off', () => {
     ['a text', 'Once ', 'Once w0 w1 '],
     ['token ids', [1, 2], [1, 2, ...Buffer.from('w0 w1 ')]],
   ])('joins the prompt of a completion of %s', async (_, prompt, joined) => {
-    const { url, mend, seen } = await startFleet(2, 1);
+    const { url, seen } = await startFleet(2, 1);
     const answer = post(url, '/v1/completions', { model: 'm', prompt, stream: true, min_tokens: 3 });
-    await until(mend);
     await (await answer).text();
     expect(seen()[1]?.body).toMatchObject({ prompt: joined, max_tokens: 14, min_tokens: 1 });
   });

@@ -317,6 +317,8 @@ describe('kvasir router', () => {
   test('chooses, keeps account, and sends requests of token ids', async () => {
     const worker = await startWorker();
     const { url } = await start('router', '--port', '0', '--engine', worker.url);
+    const ready = async () => (await get(`${url}/health`)).status === 200;
+    await eventually(ready, WITHIN_MS, () => 'the router finds no worker');
     const generated = await post(`${url}/generate`, {
       token_ids: TOKENS,
       stop_conditions: { max_tokens: 3, ignore_eos: true, stop: null },

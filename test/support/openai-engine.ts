@@ -32,6 +32,8 @@ export class OpenAiEngine {
   readonly #server: Server;
   readonly seen: SeenRequest[] = [];
   behave: Behaviour = 'answer';
+  /** How the next requests are treated instead, one after the other; engines may share it. */
+  next: Behaviour[] = [];
   /** Reported in usage; undefined leaves the field out. */
   cachedTokens: number | undefined = 16;
   /** Given in the answer to a request that another engine shall go on with. */
@@ -87,7 +89,7 @@ export class OpenAiEngine {
   }
 
   async #answer({ path, body }: SeenRequest, response: ServerResponse): Promise<void> {
-    const behave = (body.behave as Behaviour | undefined) ?? this.behave;
+    const behave = (body.behave as Behaviour | undefined) ?? this.next.shift() ?? this.behave;
     const kind = path.includes('chat') ? 'chat' : 'completion';
     const head = { id: `${kind === 'chat' ? 'chatcmpl' : 'cmpl'}-1`, created: 1, model: String(body.model) };
     const tokens = Number(body.max_tokens ?? MAX_TOKENS);
