@@ -1,8 +1,8 @@
 import { toError } from '../base/errors.ts';
-import { readEngineLoads } from '../formats/engine-load/engine-load.ts';
 import { parseExposition } from '../formats/prometheus-text/parse.ts';
 import { describeEngine } from '../transport/describe-engine.ts';
 import type { WorkerInstance } from '../transport/discovery.ts';
+import { readEngineMetrics } from '../transport/engine-metrics.ts';
 import type { EngineSpec } from '../transport/engine-spec.ts';
 import type { HttpClient } from '../transport/http-client.ts';
 import { type EventExamination, examineEvents } from './event-examination.ts';
@@ -109,11 +109,9 @@ async function examineMetrics({ url }: WorkerInstance, parts: ExaminationParts):
   const startMs = wallMs();
   const mend = 'Serve /metrics, for vLLM without --disable-log-stats.';
   try {
-    const { status, text, date } = await client.text(`${url}/metrics`, { timeoutMs, signal });
+    const { text, loads, date } = await readEngineMetrics(client, url, { timeoutMs, signal });
     const clock = examineClock(date, startMs, wallMs());
-    if (status !== 200) return [warn('metrics', `/metrics answered ${status}`, mend), ...clock];
     const parsed = parseExposition(text);
-    const loads = readEngineLoads(parsed);
     const families = `${parsed.families.size} families`;
     const metrics =
       loads.length > 0

@@ -1,8 +1,8 @@
 import { fail } from '../base/errors.ts';
-import { readEngineLoads } from '../formats/engine-load/engine-load.ts';
+import { readSglangServerInfo } from '../formats/engine-load/sglang-server-info.ts';
 import { type EngineFacts, type ModelCard, readModelList } from '../formats/openai/model-card.ts';
-import { parseExposition } from '../formats/prometheus-text/parse.ts';
 import { bareInstance, type EngineKind, type WorkerInstance } from './discovery.ts';
+import { readEngineMetrics } from './engine-metrics.ts';
 import type { EngineSpec } from './engine-spec.ts';
 import type { HttpClient } from './http-client.ts';
 
@@ -61,7 +61,7 @@ export async function describeEngine(
   };
 }
 
-/** Block size and blocks of an engine that tells them in its metrics only; nothing of one that does not. */
+/** What an engine tells elsewhere than in its models; nothing of one that does not. */
 async function cacheFacts(
   client: HttpClient,
   { url }: EngineSpec,
@@ -69,28 +69,50 @@ async function cacheFacts(
   look: LookOptions,
   known: WorkerInstance | undefined,
 ): Promise<EngineFacts> {
-  if (known !== undefined)
-    return present({ blockSize: known.blockSize, totalKvBlocks: known.totalKvBlocks, dpSize: known.dpSize });
+  if (known !== undefined) return factsOf(known);
   if (kind === 'openai' || kind === 'kvasir') return {};
-  // An engine without metrics serves as well; its facts stay unknown.
-  const answer = await client.text(`${url}/metrics`, look).catch(() => undefined);
-  if (answer?.status !== 200) return {};
-  const loads = readEngineLoads(parseExposition(answer.text));
-  return present({
+  // An engine without either serves as well; its facts stay unknown.
+  const info = kind === 'sglang' ? await serverInfo(client, url, look) : {};
+  const loads = await readEngineMetrics(client, url, look).then(
+    (metrics) => metrics.loads,
+    () => [],
+  );
+  const measured = present({
     blockSize: loads[0]?.blockSize,
     totalKvBlocks: loads[0]?.totalBlocks,
     dpSize: loads.length > 0 ? loads.length : undefined,
   });
+  return { ...measured, ...info };
+}
+
+async function serverInfo(client: HttpClient, url: string, look: LookOptions): Promise<EngineFacts> {
+  const answer = await client.json(`${url}/get_server_info`, look).catch(() => undefined);
+  return answer?.status === 200 ? readSglangServerInfo(answer.body) : {};
+}
+
+function factsOf(known: WorkerInstance): EngineFacts {
+  const { blockSize, totalKvBlocks, dpSize, role, kvEvents, replay } = known;
+  const { maxNumSeqs, maxNumBatchedTokens, bootstrapPort } = known;
+  const sizes = { blockSize, totalKvBlocks, dpSize, maxNumSeqs, maxNumBatchedTokens };
+  return present({ ...sizes, role, kvEvents, replay, bootstrapPort });
 }
 
 function present(facts: { readonly [K in keyof EngineFacts]: EngineFacts[K] | undefined }): EngineFacts {
   return Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== undefined));
 }
 
+/** What `owned_by` says of the engine. */
+const OWNERS: readonly (readonly [owner: string, kind: EngineKind])[] = [
+  ['kvasir', 'kvasir'],
+  ['vllm', 'vllm'],
+  ['sglang', 'sglang'],
+  ['trtllm', 'trtllm'],
+  ['tensorrt_llm', 'trtllm'],
+];
+
 function kindOf(cards: readonly ModelCard[]): EngineKind {
   const owners = cards.map((card) => card.ownedBy.toLowerCase());
-  const known: readonly EngineKind[] = ['kvasir', 'vllm', 'sglang', 'trtllm'];
-  return known.find((kind) => owners.some((owner) => owner.includes(kind))) ?? 'openai';
+  return OWNERS.find(([name]) => owners.some((owner) => owner.includes(name)))?.[1] ?? 'openai';
 }
 
 /** The given name first: the spec may name one of several, or give a name to an engine that lists none. */

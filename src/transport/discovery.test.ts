@@ -36,6 +36,7 @@ interface EngineState {
   /** How often it was asked for its models. */
   looks?: number;
   metrics?: string;
+  serverInfo?: object;
 }
 
 /** A server that answers as an engine; its state may be changed while it runs. */
@@ -47,6 +48,7 @@ async function startEngine(state: EngineState, port = 0): Promise<HttpServer> {
   });
   server.app.get('/health', async (_request, reply) => reply.code(state.health).send());
   server.app.get('/metrics', async (_request, reply) => reply.type('text/plain').send(state.metrics ?? ''));
+  server.app.get('/get_server_info', async () => state.serverInfo ?? {});
   await server.start();
   cleanups.push(() => server.stop(0));
   return server;
@@ -123,6 +125,42 @@ describe('static discovery', () => {
       snapshot: `${url}/kv/snapshot`,
       contextLength: 4096,
     });
+  });
+
+  test('knows TensorRT-LLM by its name, and reads its JSON', async () => {
+    const stats = { kvCacheStats: { usedNumBlocks: 5, maxNumBlocks: 50, tokensPerBlock: 32 } };
+    const cards = [{ ...CARD, ownedBy: 'tensorrt_llm' }];
+    const { url } = await startEngine({ cards, health: 200, metrics: JSON.stringify([stats]) });
+    const { changes } = discover([parseEngineSpec(url)]);
+    await until(() => changes.length > 0);
+    expect(changes[0]!.instance).toMatchObject({
+      kind: 'trtllm',
+      blockSize: 32,
+      totalKvBlocks: 50,
+      dpSize: 1,
+    });
+  });
+
+  test('asks SGLang’s server where its events are, and what its role is', async () => {
+    const events = { publisher: 'zmq', endpoint: 'tcp://*:5557' };
+    const info = {
+      page_size: 4,
+      dp_size: 2,
+      disaggregation_mode: 'decode',
+      kv_events_config: JSON.stringify(events),
+    };
+    const cards = [{ ...CARD, ownedBy: 'sglang' }];
+    const server = await startEngine({ cards, health: 200, serverInfo: info });
+    const { changes } = discover([parseEngineSpec(server.url)]);
+    await until(() => changes.length > 0);
+    const told = {
+      kind: 'sglang',
+      role: 'decode',
+      blockSize: 4,
+      dpSize: 2,
+      kvEvents: 'tcp://127.0.0.1:5557',
+    };
+    expect(changes[0]!.instance).toMatchObject(told);
   });
 
   test('takes cache sizes and ranks from the metrics of an engine that tells them nowhere else', async () => {

@@ -1,16 +1,18 @@
 import type { Clock } from '../base/clock.ts';
-import { type EngineLoad, readEngineLoads } from '../formats/engine-load/engine-load.ts';
+import type { EngineLoad } from '../formats/engine-load/engine-load.ts';
 import { injectLabels } from '../formats/prometheus-text/inject-labels.ts';
-import { parseExposition } from '../formats/prometheus-text/parse.ts';
 import { toOpenMetrics } from '../formats/prometheus-text/to-openmetrics.ts';
+import type { EngineMetrics } from '../transport/engine-metrics.ts';
 import type { DynamoMetrics } from './dynamo-metrics.ts';
 
 export interface UpstreamMetricsOptions {
   readonly metrics: DynamoMetrics;
   readonly clock: Clock;
   readonly model: string;
-  /** The engine's own exposition; rejects while it cannot be had. */
-  readonly fetch: () => Promise<string>;
+  /** Of each rank, for an engine whose metrics do not tell. */
+  readonly totalBlocks: number | undefined;
+  /** The engine's own metrics; rejects while they cannot be had. */
+  readonly fetch: () => Promise<EngineMetrics>;
 }
 
 interface Lookups {
@@ -43,13 +45,16 @@ export class UpstreamMetrics {
 
   async #refresh(): Promise<void> {
     this.#text = undefined;
-    const text = await this.#options.fetch();
+    const { text, loads } = await this.#options.fetch();
     this.#text = text;
-    for (const load of readEngineLoads(parseExposition(text))) this.#show(load);
+    for (const load of loads) this.#show(load);
   }
 
   #show(load: EngineLoad): void {
-    const { kvUsage, totalBlocks, rank } = load;
+    const { rank, totalBlocks = this.#options.totalBlocks } = load;
+    const kvUsage =
+      load.kvUsage ??
+      (totalBlocks && load.usedBlocks !== undefined ? load.usedBlocks / totalBlocks : undefined);
     if (kvUsage === undefined || totalBlocks === undefined) return;
     this.#options.metrics.showRank(rank, {
       activeBlocks: load.usedBlocks ?? Math.round(kvUsage * totalBlocks),

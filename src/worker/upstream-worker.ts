@@ -1,14 +1,13 @@
 import { type Clock, RealClock, sleepUntil } from '../base/clock.ts';
 import { toError } from '../base/errors.ts';
 import { type Log, SILENT_LOG } from '../base/log.ts';
-import { readEngineLoads } from '../formats/engine-load/engine-load.ts';
 import type { EngineFacts, EngineRole } from '../formats/openai/model-card.ts';
-import { parseExposition } from '../formats/prometheus-text/parse.ts';
 import { BlockHasher } from '../kv/hash.ts';
 import type { MetricsVersion } from '../metrics/registry.ts';
 import { advertisedUrl } from '../transport/advertised-url.ts';
 import { describeEngine } from '../transport/describe-engine.ts';
 import type { WorkerInstance } from '../transport/discovery.ts';
+import { type EngineMetrics, readEngineMetrics } from '../transport/engine-metrics.ts';
 import { parseEngineSpec, workerIdOf } from '../transport/engine-spec.ts';
 import { HttpClient } from '../transport/http-client.ts';
 import { HttpServer } from '../transport/http-server.ts';
@@ -119,9 +118,7 @@ export class UpstreamWorker {
   /** KV blocks in use by rank, as far as the engine tells. */
   async usedBlocks(): Promise<readonly number[]> {
     const used: number[] = [];
-    for (const { rank, usedBlocks, kvUsage, totalBlocks } of readEngineLoads(
-      parseExposition(await this.#scrapeEngine()),
-    )) {
+    for (const { rank, usedBlocks, kvUsage, totalBlocks } of (await this.#scrapeEngine()).loads) {
       const share = kvUsage === undefined || totalBlocks === undefined ? undefined : kvUsage * totalBlocks;
       const blocks = usedBlocks ?? share;
       if (blocks !== undefined) used[rank] = Math.round(blocks);
@@ -187,7 +184,7 @@ export class UpstreamWorker {
     return cache;
   }
 
-  #makeMetrics({ dpSize }: WorkerInstance): DynamoMetrics {
+  #makeMetrics(instance: WorkerInstance): DynamoMetrics {
     const { namespace, component, endpoint, metricsVersion: version } = this.#options;
     const metrics = new DynamoMetrics({
       clock: this.#clock,
@@ -197,13 +194,14 @@ export class UpstreamWorker {
       component,
       endpoint,
       model: this.model,
-      dpSize,
+      dpSize: instance.dpSize,
       version,
     });
     new UpstreamMetrics({
       metrics,
       clock: this.#clock,
       model: this.model,
+      totalBlocks: instance.totalKvBlocks,
       fetch: () => this.#scrapeEngine(),
     });
     return metrics;
@@ -267,15 +265,8 @@ export class UpstreamWorker {
     }
   }
 
-  async #scrapeEngine(): Promise<string> {
-    const { statusCode, body } = await this.#client.pool(this.#upstream).request({
-      path: `${new URL(this.#upstream).pathname.replace(/\/$/, '')}/metrics`,
-      method: 'GET',
-      signal: AbortSignal.timeout(SCRAPE_TIMEOUT_MS),
-    });
-    const text = await body.text();
-    if (statusCode !== 200) throw new Error(`${this.#upstream}/metrics answered ${statusCode}`);
-    return text;
+  #scrapeEngine(): Promise<EngineMetrics> {
+    return readEngineMetrics(this.#client, this.#upstream, { timeoutMs: SCRAPE_TIMEOUT_MS });
   }
 
   #facts(): EngineFacts {

@@ -27,25 +27,43 @@ type Figures = { [F in Figure]?: number | undefined };
 
 /** Names of each figure, the preferred first; counters are written without `_total`. */
 const NAMES: Readonly<Record<Figure, readonly string[]>> = {
-  running: ['vllm:num_requests_running', 'sglang:num_running_reqs', 'trtllm_num_requests_running'],
-  waiting: ['vllm:num_requests_waiting', 'sglang:num_queue_reqs', 'trtllm_num_requests_waiting'],
+  running: [
+    'vllm:num_requests_running',
+    'sglang:num_running_reqs',
+    'trtllm_num_requests_running',
+    'trtllm:num_requests_running',
+  ],
+  waiting: [
+    'vllm:num_requests_waiting',
+    'sglang:num_queue_reqs',
+    'trtllm_num_requests_waiting',
+    'trtllm:num_requests_waiting',
+  ],
   kvUsage: [
     'vllm:kv_cache_usage_perc',
     'vllm:gpu_cache_usage_perc',
     'sglang:token_usage',
     'trtllm_kv_cache_utilization',
+    'trtllm:kv_cache_utilization',
   ],
-  usedBlocks: ['trtllm_kv_cache_used_blocks'],
-  totalBlocks: ['sglang:num_pages', 'trtllm_kv_cache_max_blocks'],
-  blockSize: ['sglang:page_size', 'trtllm_kv_cache_tokens_per_block'],
+  usedBlocks: ['trtllm_kv_cache_used_blocks', 'trtllm:kv_cache_used_blocks'],
+  totalBlocks: ['sglang:num_pages', 'trtllm_kv_cache_max_blocks', 'trtllm:kv_cache_max_blocks'],
+  blockSize: ['sglang:page_size', 'trtllm_kv_cache_tokens_per_block', 'trtllm:kv_cache_tokens_per_block'],
   usedTokens: ['sglang:num_used_tokens'],
   totalTokens: ['sglang:max_total_num_tokens'],
   prefixHits: ['vllm:prefix_cache_hits', 'vllm:gpu_prefix_cache_hits'],
   prefixQueries: ['vllm:prefix_cache_queries', 'vllm:gpu_prefix_cache_queries'],
-  hitRate: ['sglang:cache_hit_rate', 'trtllm_kv_cache_hit_rate', 'vllm:gpu_prefix_cache_hit_rate'],
+  hitRate: [
+    'sglang:cache_hit_rate',
+    'trtllm_kv_cache_hit_rate',
+    'trtllm:kv_cache_hit_rate',
+    'vllm:gpu_prefix_cache_hit_rate',
+  ],
   genThroughput: ['sglang:gen_throughput'],
 };
 const CACHE_CONFIG = 'vllm:cache_config_info';
+/** Tokens of prompts by `mode`: all that came in, and those found on the device, in memory or in storage. */
+const SGLANG_PREFILL = 'sglang:prefill_effective_tokens';
 const RANK_LABELS = ['engine', 'dp_rank'] as const;
 const MAX_RANK = 4096;
 
@@ -65,6 +83,12 @@ export function readEngineLoads(exposition: ParsedExposition): EngineLoad[] {
         if (known !== undefined && Number.isFinite(sample.value)) known[figure] ??= sample.value;
       }
     }
+  }
+  for (const sample of samplesOf(exposition, SGLANG_PREFILL)) {
+    const known = of(sample);
+    if (known === undefined || !Number.isFinite(sample.value)) continue;
+    if (sample.labels.mode === 'input') known.prefixQueries = sample.value;
+    else if (sample.labels.mode?.endsWith('_hit')) known.prefixHits = (known.prefixHits ?? 0) + sample.value;
   }
   for (const sample of samplesOf(exposition, CACHE_CONFIG)) {
     const known = of(sample);
