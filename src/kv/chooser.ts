@@ -15,6 +15,8 @@ import type { TierBlocks } from './selection.ts';
 import type { ActiveSequences } from './sequences/active-sequences.ts';
 
 export interface ChooserParts {
+  /** Whether overlaps say what is cached, under these weights. */
+  readonly predicts: (weights: KvWeights) => boolean;
   readonly blockSize: number;
   readonly clock: Clock;
   readonly fleet: Fleet;
@@ -169,7 +171,12 @@ export class Chooser {
     this.#probabilities = new Float64Array(2 * this.#table.count);
   }
 
-  #decide(request: RouteRequest, { isl }: Prompt, row: number, pinnedBy: Decision['pinnedBy']): Decision {
+  #decide(
+    request: RouteRequest,
+    { isl, weights }: Prompt,
+    row: number,
+    pinnedBy: Decision['pinnedBy'],
+  ): Decision {
     const { clock, decisions, policy } = this.#parts;
     const chosen = this.#eligible[row]!;
     const cost = this.#costs[row]!;
@@ -182,6 +189,7 @@ export class Chooser {
       isl,
       worker: chosen.key,
       rank: chosen.id,
+      predicts: this.#parts.predicts(weights),
       predictedCachedTokens: Math.min(isl, this.#table.cachedTokens[row]!),
       cost: Number.isNaN(cost) ? undefined : cost,
       probability: this.#probabilities[row]!,

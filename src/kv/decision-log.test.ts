@@ -8,6 +8,7 @@ const facts = {
   pinnedBy: undefined,
   isl: 16,
   rank: 0,
+  predicts: true,
   predictedCachedTokens: 0,
   probability: 1,
   expectedOutputTokens: undefined,

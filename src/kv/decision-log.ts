@@ -32,6 +32,8 @@ export interface Decision {
   readonly isl: number;
   readonly worker: WorkerKey;
   readonly rank: number;
+  /** False where nothing looked at caches: then zero cached tokens is no prediction. */
+  readonly predicts: boolean;
   readonly predictedCachedTokens: number;
   readonly cost: number | undefined;
   /** Of the choice, as the policy made it; 1 where it left nothing to chance. */
@@ -138,6 +140,7 @@ export class DecisionLog {
       isl: facts.isl,
       worker: facts.worker,
       rank: facts.rank,
+      predicts: facts.predicts,
       predictedCachedTokens: facts.predictedCachedTokens,
       cost: facts.cost,
       probability: facts.probability,

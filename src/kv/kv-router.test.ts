@@ -222,6 +222,14 @@ describe('the router', () => {
     router.recordActual(decision, 0);
     expect(router.biasOf(worker)?.count).toBe(4);
   });
+
+  test('is not off where it predicts nothing', () => {
+    const { place, router } = makeRouter(1, routerConfig({ mode: 'round-robin' }), { index: indexWith([3]) });
+    const { decision } = place();
+    router.recordActual(decision, 12);
+    expect(decision.actualCachedTokens).toBe(12);
+    expect(router.biasOf({ workerId: '1', dpRank: 0 })?.count ?? 0).toBe(0);
+  });
 });
 
 describe('without events', () => {

@@ -114,6 +114,7 @@ export class KvRouter {
       onExpired: (requestId) => observer.leaseExpired?.(requestId),
     });
     this.#chooser = new Chooser({
+      predicts: (weights) => this.#lookup.usesCache(weights),
       blockSize,
       clock,
       fleet: this.fleet,
@@ -268,6 +269,7 @@ export class KvRouter {
   recordActual(decision: Decision, cachedTokens: number): void {
     if (decision.actualCachedTokens !== undefined) return;
     decision.actualCachedTokens = cachedTokens;
+    if (!decision.predicts) return;
     const { worker, isl, predictedCachedTokens: predictedTokens } = decision;
     const rank = this.fleet.rankOf(worker);
     const biasTokens = rank === undefined ? 0 : this.#bias.record(rank.id, predictedTokens, cachedTokens);

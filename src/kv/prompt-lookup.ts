@@ -39,7 +39,7 @@ export class PromptLookup {
     if (request.hashes !== undefined) return request.hashes.sequence;
     const { config, policyReadsOverlap, blockSize, hasher } = this.#options;
     const tracked = policyReadsOverlap && config.trackActiveBlocks && config.assumeKvReuse;
-    if (request.tokens === undefined || !(tracked || this.#usesCache(weights))) return NO_BLOCKS;
+    if (request.tokens === undefined || !(tracked || this.usesCache(weights))) return NO_BLOCKS;
     const { tokens, namespace } = request;
     const hashes = config.eagle
       ? hasher.hashEagle(tokens, blockSize, namespace)
@@ -51,7 +51,7 @@ export class PromptLookup {
   match(sequence: BigUint64Array, weights: KvWeights, ranks: number): Overlaps {
     if (this.predicted.length < ranks) this.predicted = new Uint32Array(2 * ranks);
     else this.predicted.fill(0);
-    if (!this.#usesCache(weights) || sequence.length === 0) return NO_OVERLAPS;
+    if (!this.usesCache(weights) || sequence.length === 0) return NO_OVERLAPS;
     if (!this.#routed.isEmpty) this.#routed.depths(sequence, this.predicted);
     const { config, index } = this.#options;
     return config.useKvEvents && index !== undefined ? index.match(sequence) : NO_OVERLAPS;
@@ -62,7 +62,7 @@ export class PromptLookup {
     const { config, index, isSilent } = this.#options;
     const events = config.useKvEvents && index !== undefined && !isSilent(rank);
     const ttlMs = events ? config.predictedTtlMs : config.ttlMs;
-    if (ttlMs !== undefined && this.#usesCache(weights)) this.#routed.route(rank, sequence, ttlMs);
+    if (ttlMs !== undefined && this.usesCache(weights)) this.#routed.route(rank, sequence, ttlMs);
   }
 
   residentBlocks(rank: number): number {
@@ -74,7 +74,8 @@ export class PromptLookup {
     this.#routed.removeRank(rank);
   }
 
-  #usesCache(weights: KvWeights): boolean {
+  /** Whether anything of what is cached is looked up; else a decision predicts nothing. */
+  usesCache(weights: KvWeights): boolean {
     const { config, policyReadsOverlap } = this.#options;
     return policyReadsOverlap && weights.overlapScoreCredit > 0 && !config.loadAware;
   }

@@ -34,6 +34,7 @@ function runFleet(policyName: PolicyName, requests: number, random: Random) {
       isl: 160,
       worker,
       rank: row,
+      predicts: true,
       predictedCachedTokens: 0,
       cost: undefined,
       probability: probabilities[row]!,
