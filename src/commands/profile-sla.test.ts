@@ -1,4 +1,5 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -8,6 +9,7 @@ import { journalKeys, profileFolder, profileSla, statusOf } from '../../test/sup
 import { freePort, Workers } from '../../test/support/workers.ts';
 import { fail } from '../base/errors.ts';
 import { fixedTiming } from '../engine/timing.ts';
+import { markChild } from '../transport/child-mark.ts';
 
 const file = (name: string, content: string): string => {
   const path = join(mkdtempSync(join(tmpdir(), 'kvasir-profile-')), name);
@@ -276,6 +278,22 @@ describe('profile sla with engines over HTTP', () => {
       outputDir,
     });
     expect(again.summary.points.measured + again.summary.points.failed).toBe(summary.points.failed);
+  });
+
+  test('ends the engine that a killed run left behind, but no process of its number', async () => {
+    const outputDir = join(mkdtempSync(join(tmpdir(), 'kvasir-profile-')), 'results');
+    const child = spawn(process.execPath, ['-e', 'setInterval(()=>{},1000)'], { detached: true });
+    const other = spawn(process.execPath, ['-e', 'setInterval(()=>{},1000)'], { detached: true });
+    const ended = new Promise((resolve) => child.once('exit', (_, signal) => resolve(signal)));
+    await markChild(join(outputDir, 'decode_tp1'), child.pid!);
+    mkdirSync(join(outputDir, 'prefill_tp1'));
+    writeFileSync(join(outputDir, 'prefill_tp1/engine.pid'), JSON.stringify({ pid: other.pid, born: '1' }));
+    const flags = { ...overHttp, target: 'local', engineCommand: '/nowhere/engine', outputDir };
+    await expect(profileSla(flags)).rejects.toThrow(/ENOENT/);
+    expect(await ended).toBe('SIGTERM');
+    expect(other.exitCode).toBeNull();
+    other.kill('SIGKILL');
+    expect(readdirSync(join(outputDir, 'decode_tp1'))).not.toContain('engine.pid');
   });
 
   test.each([

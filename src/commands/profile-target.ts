@@ -61,6 +61,7 @@ export async function chooseTarget(
         client,
         clock: new RealClock(),
       });
+      await target.tidyUp(settings.outputDir, log);
       return { gpus, target };
     }
     case 'kubernetes':

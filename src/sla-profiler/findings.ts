@@ -17,7 +17,7 @@ export function findings({
 function tie(role: WorkerRole, { chosen, tiedWith }: Choice<Candidate>): string[] {
   if (tiedWith === undefined) return [];
   return [
-    `A tie: ${role} on ${tiedWith.gpus} GPUs measured ${tiedWith.latencyMs.toFixed(2)} ms and ${tiedWith.tokensPerSPerGpu.toFixed(2)} tokens/s/GPU, which the 95 % intervals do not tell from ${chosen.gpus} GPUs; fewer GPUs win`,
+    `A tie: ${role} on ${tiedWith.gpus} GPUs measured ${tiedWith.latencyMs.toFixed(2)} ms and ${tiedWith.tokensPerSPerGpu.toFixed(2)} tokens/s/GPU, which the 95 % intervals do not tell from those on ${chosen.gpus}; fewer GPUs win`,
   ];
 }
 

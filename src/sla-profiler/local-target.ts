@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { type Clock, sleepUntil } from '../base/clock.ts';
 import { fail, toError } from '../base/errors.ts';
 import type { BackendName } from '../formats/deployment/backend.ts';
+import { endLeftChildren, markChild, unmarkChild } from '../transport/child-mark.ts';
 import { type ChildServer, freePort, launch, stopChild } from '../transport/child-server.ts';
 import { EndpointEngine } from './endpoint-engine.ts';
 import { kvCapacityFromLog } from './kv-capacity.ts';
@@ -37,6 +38,11 @@ export class LocalTarget implements ProfileTarget {
     this.identity = { command: options.command, model: options.model, kvTokens: options.kvTokens };
   }
 
+  /** Ends what a killed run with the same output folder left running. */
+  tidyUp(outputDir: string, log: (line: string) => void): Promise<void> {
+    return endLeftChildren(outputDir, this.#options.clock, log);
+  }
+
   async start(order: EngineOrder, signal: AbortSignal): Promise<EngineUnderTest> {
     const { command, model, kvTokens, client } = this.#options;
     const port = await freePort();
@@ -45,11 +51,13 @@ export class LocalTarget implements ProfileTarget {
     const logPath = join(order.workDir, 'engine.log');
     const child = launch(program ?? '', args, logPath);
     const url = `http://127.0.0.1:${port}`;
-    const stop = (): Promise<void> => {
+    const stop = async (): Promise<void> => {
       client.forget(url);
-      return stopChild(child);
+      await stopChild(child);
+      await unmarkChild(order.workDir);
     };
     try {
+      if (child.process.pid !== undefined) await markChild(order.workDir, child.process.pid);
       await this.#untilReady(child, url, logPath, signal);
       const logged = kvCapacityFromLog(
         this.#options.backend,
