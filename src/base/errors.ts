@@ -230,6 +230,12 @@ export const ERRORS = {
     status: 400,
     hint: 'Profile wider engines with --max-num-gpus-per-engine, or shorter requests.',
   },
+  KV_PROFILE_SIM_REFUSED: {
+    message:
+      'the simulated engine, which holds {holds} KV tokens, does not take {count} requests of {tokens}: {said}',
+    status: 400,
+    hint: 'Profile wider engines or shorter requests, or give --sim-model more kvTokensPerGpu.',
+  },
   KV_PROFILE_NO_CAPACITY: {
     message: 'the KV capacity of {url} is not known',
     status: 500,

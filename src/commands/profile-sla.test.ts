@@ -106,7 +106,11 @@ describe('profile sla with simulated engines', () => {
     const simModel = file('small.json', '{"kvTokensPerGpu": 416}');
     const { summary } = await profileSla({ simModel, isl: 500, maxNumGpusPerEngine: 4 });
     expect(summary.lost).toEqual([
-      { role: 'prefill', mapping: 'tp1', reason: expect.stringContaining('') },
+      {
+        role: 'prefill',
+        mapping: 'tp1',
+        reason: expect.stringContaining('holds 416 KV tokens, does not take 1 requests of 505'),
+      },
       {
         role: 'decode',
         mapping: 'tp1',
@@ -120,6 +124,7 @@ describe('profile sla with simulated engines', () => {
 
 describe('profile sla refuses', () => {
   test.each([
+    [{ plannerLoadPredictor: 'oracle' }, '--planner-load-predictor'],
     [{ minNumGpusPerEngine: 4 }, '--min-num-gpus-per-engine: 4 is above --max-num-gpus-per-engine 2'],
     [{ minNumGpusPerEngine: 3, maxNumGpusPerEngine: 3 }, '3..3 holds no power of two'],
     [{ maxContextLength: 300 }, '--max-context-length: 300 leaves no room for the probes'],
@@ -140,6 +145,14 @@ describe('profile sla refuses', () => {
     [{ outputDir: `${file('occupied', '')}/results` }, '--output-dir'],
   ])('%j', async (flags, message) => {
     await expect(profileSla(flags)).rejects.toThrow(message);
+  });
+
+  test('what it cannot begin, and says so in the status file', async () => {
+    const outputDir = join(mkdtempSync(join(tmpdir(), 'kvasir-profile-')), 'results');
+    await expect(profileSla({ maxContextLength: 300, outputDir })).rejects.toThrow();
+    expect(statusOf(outputDir)).toMatch(
+      /^status: failed\ntimestamp: .*\nerror: "?--max-context-length[\s\S]*phase: Initializing\n$/,
+    );
   });
 });
 
@@ -289,7 +302,7 @@ describe('profile sla with engines over HTTP', () => {
     mkdirSync(join(outputDir, 'prefill_tp1'));
     writeFileSync(join(outputDir, 'prefill_tp1/engine.pid'), JSON.stringify({ pid: other.pid, born: '1' }));
     const flags = { ...overHttp, target: 'local', engineCommand: '/nowhere/engine', outputDir };
-    await expect(profileSla(flags)).rejects.toThrow(/ENOENT/);
+    await expect(profileSla(flags)).rejects.toThrow(/there is no program/);
     expect(await ended).toBe('SIGTERM');
     expect(other.exitCode).toBeNull();
     other.kill('SIGKILL');
@@ -303,7 +316,7 @@ describe('profile sla with engines over HTTP', () => {
       /its log ends with: no GPU here/,
     ],
     [`${process.execPath} -e setInterval(()=>{},1000)`, /was not ready after 1 s/],
-    ['/nowhere/engine', /ENOENT/],
+    ['/nowhere/engine', /there is no program \/nowhere\/engine; install it/],
   ])('tells why a local engine is not ready: %s', async (engineCommand, reason) => {
     const run = profileSla({ ...overHttp, target: 'local', engineCommand, readyTimeout: 1 });
     await expect(run).rejects.toThrow(reason);

@@ -82,6 +82,7 @@ A run that was cut short goes on where it stopped when it is started again with 
       } else print(JSON.stringify({ ...profileSummary(profile, pairs), output_dir: settings.outputDir }));
       return 0;
     } catch (thrown) {
+      output.failed(thrown);
       if (thrown !== signal.reason) throw thrown;
       screen.stop();
       output.log(

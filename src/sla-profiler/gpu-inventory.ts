@@ -1,3 +1,4 @@
+import { fail } from '../base/errors.ts';
 import type { SlaSettings } from './settings.ts';
 
 /** What the labels of a node tell of its GPUs. */
@@ -67,6 +68,29 @@ export function gpuRange(settings: SlaSettings, inventory: GpuInventory | undefi
         ? Math.min(MOST_MOE_GPUS, inventory.nodes * inventory.count)
         : inventory.count;
   const least = settings.isMoeModel && inventory !== undefined ? Math.min(perNode, widest) : 1;
-  const max = settings.maxNumGpusPerEngine ?? Math.max(widest, settings.minNumGpusPerEngine ?? 1);
-  return { min: settings.minNumGpusPerEngine ?? Math.min(least, max), max, perNode };
+  const holding = gpusForWeights(settings, inventory);
+  const min = settings.minNumGpusPerEngine ?? holding;
+  const max = settings.maxNumGpusPerEngine ?? Math.max(widest, min);
+  return { min: settings.minNumGpusPerEngine ?? Math.max(holding, Math.min(least, max)), max, perNode };
+}
+
+/** Share of a GPU's memory that an engine uses. */
+const USABLE_SHARE = 0.9;
+
+/** The narrowest width that holds the weights, 1 where that cannot be told; throws when the cluster has none. */
+function gpusForWeights(
+  { modelSize: modelSizeGib, isMoeModel }: SlaSettings,
+  inventory: GpuInventory | undefined,
+): number {
+  if (modelSizeGib === undefined || inventory?.memoryMiB === undefined) return 1;
+  const { memoryMiB, count, nodes } = inventory;
+  const least = Math.max(1, Math.ceil((modelSizeGib * 1024) / USABLE_SHARE / memoryMiB));
+  const gpus = isMoeModel ? Math.ceil(least / count) * count : 2 ** Math.ceil(Math.log2(least));
+  if (gpus <= count * nodes) return gpus;
+  throw fail('KV_SETTING_INVALID', {
+    setting: '--model-size',
+    value: modelSizeGib,
+    reason: `needs ${gpus} GPUs of ${memoryMiB} MiB, and the cluster has ${count * nodes} of that kind`,
+    mend: 'Profile a smaller model or quantised weights, or add nodes.',
+  });
 }

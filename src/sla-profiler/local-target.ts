@@ -80,7 +80,8 @@ export class LocalTarget implements ProfileTarget {
 
   async #untilReady(child: ChildServer, url: string, logPath: string, signal: AbortSignal): Promise<void> {
     const { clock, readyTimeoutMs, client } = this.#options;
-    const deadlineMs = clock.nowMs() + readyTimeoutMs;
+    const startMs = clock.nowMs();
+    const deadlineMs = startMs + readyTimeoutMs;
     let reason = 'it does not answer';
     while (clock.nowMs() < deadlineMs) {
       if (child.ended !== undefined) break;
@@ -95,11 +96,18 @@ export class LocalTarget implements ProfileTarget {
     // Its last words are in the file only once it is closed.
     if (child.ended !== undefined) await child.exited;
     const tail = (await readFile(logPath, 'utf8')).trim().slice(-LOG_TAIL_CHARS);
-    const why = child.ended === undefined ? reason : `it ended with ${child.ended}`;
+    const why = child.ended === undefined ? reason : endOf(child.ended);
     throw fail('KV_ENGINE_NOT_READY', {
       order: url,
-      seconds: readyTimeoutMs / 1000,
+      seconds: Math.round((clock.nowMs() - startMs) / 100) / 10,
       reason: tail === '' ? why : `${why}; its log ends with: ${tail}`,
     });
   }
+}
+
+function endOf(ended: string): string {
+  const missing = /^spawn (.+) ENOENT$/.exec(ended)?.[1];
+  return missing === undefined
+    ? `it ended with ${ended}`
+    : `there is no program ${missing}; install it, or give another command with --engine-command`;
 }

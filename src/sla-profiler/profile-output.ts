@@ -33,6 +33,7 @@ export class ProfileOutput {
   readonly #say: (line: string) => void;
   readonly #log: Log;
   #written: Promise<void> = Promise.resolve();
+  #phase: ProfileStatus['phase'] = 'Initializing';
 
   private constructor(dir: string, logFile: FileHandle, say: (line: string) => void, log: Log) {
     this.dir = dir;
@@ -73,8 +74,18 @@ export class ProfileOutput {
     return writeFileAtomic(join(this.dir, name), content);
   }
 
-  /** A status that cannot be written is no reason to lose the run. */
-  async status(status: ProfileStatus, now: Date = new Date()): Promise<void> {
+  /** Written after whatever was before; one that cannot be written is no reason to lose the run. */
+  status(status: ProfileStatus, now: Date = new Date()): void {
+    this.#phase = status.phase;
+    this.#written = this.#written.then(() => this.#writeStatus(status, now));
+  }
+
+  /** The run has ended badly, in the phase that was told last. */
+  failed(thrown: unknown): void {
+    this.status({ status: 'failed', error: toError(thrown).message, phase: this.#phase });
+  }
+
+  async #writeStatus(status: ProfileStatus, now: Date): Promise<void> {
     const { status: state, message, error, outputs, phase } = status;
     const timestamp = `${now.toISOString().slice(0, 19)}Z`;
     const document = {

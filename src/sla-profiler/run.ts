@@ -1,6 +1,5 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { toError } from '../base/errors.ts';
 import { backendOf, type ParallelMapping } from '../formats/deployment/backend.ts';
 import type { Deployment } from '../formats/deployment/deployment.ts';
 import { withPlanner } from '../formats/deployment/planner.ts';
@@ -51,16 +50,13 @@ export interface ProfileRun {
 export async function runProfile(run: ProfileRun): Promise<SlaProfile> {
   const { settings, output, signal } = run;
   const plan = slaPlan(settings, run.base, run.gpus);
-  let phase: ProfilePhase | 'Initializing' = 'Initializing';
-  await output.status({ status: 'running', phase });
+  output.status({ status: 'running', phase: 'Initializing' });
   if (settings.forceRerun || !settings.skipExistingResults)
     await rm(join(output.dir, JOURNAL), { force: true });
   const journal = await PointJournal.open(join(output.dir, JOURNAL));
-  const pendingStatus: Promise<void>[] = [];
-  const enter = (next: ProfilePhase): void => {
-    phase = next;
-    run.observer.onPhase(next);
-    pendingStatus.push(output.status({ status: 'running', phase }));
+  const enter = (phase: ProfilePhase): void => {
+    run.observer.onPhase(phase);
+    output.status({ status: 'running', phase });
   };
   // Each rate is a point of either role.
   const loadPoints = run.target.takesLoad && settings.validate ? 2 * MEASURED_LOAD_SHARES.length : 0;
@@ -89,9 +85,8 @@ export async function runProfile(run: ProfileRun): Promise<SlaProfile> {
     const profile = await validated(run, measured, server, enter);
     enter('GeneratingDGD');
     await writeResults(run, plan, profile);
-    await Promise.all(pendingStatus);
     const outputs = { final_config: 'config_with_planner.yaml', report: 'report.html' };
-    await output.status({
+    output.status({
       status: 'success',
       message: slaMet(profile)
         ? 'both targets are met'
@@ -100,10 +95,6 @@ export async function runProfile(run: ProfileRun): Promise<SlaProfile> {
       phase: 'Done',
     });
     return profile;
-  } catch (thrown) {
-    await Promise.all(pendingStatus);
-    await output.status({ status: 'failed', error: toError(thrown).message, phase });
-    throw thrown;
   } finally {
     await journal.close();
   }
@@ -142,7 +133,7 @@ export async function dryRun(
   await output.writeEngineConfig(engineOrder(plan, 'prefill', prefill, 'selected_prefill_interpolation'));
   await output.writeEngineConfig(engineOrder(plan, 'decode', decode, 'selected_decode_interpolation'));
   await output.write('config_with_planner.yaml', finalDeployment(settings, plan, prefill, decode).toString());
-  await output.status({
+  output.status({
     status: 'success',
     message: 'dry run: nothing was measured',
     outputs: { final_config: 'config_with_planner.yaml' },

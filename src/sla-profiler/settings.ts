@@ -35,6 +35,11 @@ export const SLA_SETTINGS = {
     min: 1,
     help: 'GPUs of one node, wider engines span several; on Kubernetes as the nodes say, elsewhere 8 unless given',
   }),
+  modelSize: number({
+    min: 0,
+    placeholder: 'GIB',
+    help: 'memory that the weights take, in GiB: engines too narrow to hold them are left out where nodes tell their memory (kubernetes)',
+  }),
   isMoeModel: flag({
     help: 'mixture-of-experts model: sweep TEP for prefill and DEP for decode instead of TP',
   }),
@@ -98,9 +103,10 @@ export const SLA_SETTINGS = {
   plannerAdjustmentInterval: int({ default: 180, min: 1, help: 'passed to the planner, in seconds' }),
   plannerMaxGpuBudget: int({ default: 8, help: 'passed to the planner' }),
   plannerMinEndpoint: int({ default: 1, min: 0, help: 'passed to the planner' }),
-  plannerLoadPredictor: text({
+  plannerLoadPredictor: choice({
+    choices: ['constant', 'arima', 'prophet', 'kalman'],
     default: 'arima',
-    help: 'passed to the planner: constant, arima, prophet or kalman',
+    help: 'passed to the planner',
   }),
   plannerLoadPredictionWindowSize: int({ default: 50, min: 1, help: 'passed to the planner' }),
   plannerPrometheusPort: int({ default: 0, min: 0, max: 65535, help: 'passed to the planner' }),

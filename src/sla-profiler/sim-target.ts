@@ -125,10 +125,11 @@ class SimEngine implements EngineUnderTest {
     });
     clock.runUntilIdle();
     const broken = answers.find(({ finish }) => finish?.reason !== 'length');
-    if (broken !== undefined)
-      throw fail('KV_ENGINE_REJECTED', {
-        reason: broken.finish?.message ?? 'the simulated engine did not answer',
-      });
+    if (broken !== undefined) {
+      const said = broken.finish?.message ?? 'the simulated engine did not answer';
+      const holds = this.#blocks * BLOCK_SIZE;
+      throw fail('KV_PROFILE_SIM_REFUSED', { count, tokens: islTokens + oslTokens, holds, said });
+    }
     return answers;
   }
 }

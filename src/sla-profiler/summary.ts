@@ -1,4 +1,5 @@
 import type { ParallelMapping } from '../formats/deployment/backend.ts';
+import { findings } from './findings.ts';
 import type { Latency } from './latency.ts';
 import type { RankedPair } from './ranking.ts';
 import { type SlaProfile, slaMet } from './result.ts';
@@ -32,6 +33,7 @@ export function profileSummary(profile: SlaProfile, pairs: readonly RankedPair[]
       met: decode.met,
       kv_bounds: recommendation.decodeKv,
     },
+    notes: findings(profile),
     points: profile.counts,
     refinement: profile.refinement && {
       extra_points: profile.refinement.extraPoints,
@@ -51,6 +53,18 @@ export function profileSummary(profile: SlaProfile, pairs: readonly RankedPair[]
         concurrency: point.concurrency,
         itl_ms: latency(point.itl),
         tokens_per_s_per_gpu: tokensPerSPerGpu,
+      })),
+    },
+    curves: {
+      prefill: profile.prefillCurve.points.map(({ islTokens, ttft }) => ({
+        isl: islTokens,
+        ttft_ms: latency(ttft),
+      })),
+      decode: profile.decodeCurve.points.map(({ islTokens, oslTokens, concurrency, itl }) => ({
+        isl: islTokens,
+        osl: oslTokens,
+        concurrency,
+        itl_ms: latency(itl),
       })),
     },
     ranked: pairs.slice(0, MOST_PAIRS).map((pair) => ({
