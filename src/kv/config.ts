@@ -15,6 +15,8 @@ export interface RouterConfig {
   readonly ttlMs: number;
   /** How long one is taken to be cached before its events arrive; undefined: not at all. */
   readonly predictedTtlMs: number | undefined;
+  /** A rank whose events pause so long is asked whether it published any; undefined: never. */
+  readonly quietMs: number | undefined;
   /** Engines publish pairs of neighbouring tokens, as drafts of EAGLE do: prompts are hashed likewise. */
   readonly eagle: boolean;
   readonly trackActiveBlocks: boolean;
@@ -41,6 +43,7 @@ export const DEFAULT_ROUTER_CONFIG: RouterConfig = {
   useKvEvents: true,
   ttlMs: 120_000,
   predictedTtlMs: undefined,
+  quietMs: 5000,
   eagle: false,
   trackActiveBlocks: true,
   trackOutputBlocks: false,

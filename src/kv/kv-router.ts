@@ -91,7 +91,8 @@ export class KvRouter {
     this.#busy = new BusyMonitor(config.busy);
     this.#affinity = affinityTtlMs === undefined ? undefined : new SessionAffinity(clock, affinityTtlMs);
     const policyReadsOverlap = this.#policy.reads === 'overlap';
-    this.intake = new Intake({ clock, fleet: this.fleet, index, hasher, blockSize, observer });
+    const { quietMs } = config;
+    this.intake = new Intake({ clock, fleet: this.fleet, index, hasher, blockSize, observer, quietMs });
     const isSilent = (rank: number): boolean => this.intake.isSilent(rank);
     this.#lookup = new PromptLookup({
       blockSize,

@@ -150,6 +150,12 @@ const TRACKING_SETTINGS = {
     placeholder: 'SECONDS',
     help: 'with events: count a routed prompt as cached so long before its events arrive; off unless given',
   }),
+  routerQuietSecs: number({
+    default: 5,
+    min: 0,
+    placeholder: 'SECONDS',
+    help: 'ask a worker whose events pause so long whether some were lost; 0: never',
+  }),
   routerEagle: flag({ help: 'engines publish pairs of neighbouring tokens in their events (EAGLE drafts)' }),
   routerTrackActiveBlocks: flag({
     default: true,
@@ -299,6 +305,7 @@ export function readRouterConfig(
     useKvEvents: settings.routerKvEvents,
     ttlMs: SECOND_MS * settings.routerTtlSecs,
     predictedTtlMs: seconds(settings.routerPredictedTtlSecs),
+    quietMs: settings.routerQuietSecs > 0 ? SECOND_MS * settings.routerQuietSecs : undefined,
     eagle: settings.routerEagle,
     trackActiveBlocks: settings.routerTrackActiveBlocks,
     trackOutputBlocks: settings.routerTrackOutputBlocks,

@@ -115,6 +115,7 @@ export function follow(
   publisher: EventPublisher,
   abilities: readonly Ability[],
   fails?: (ability: Ability) => boolean,
+  quietMs?: number,
 ) {
   const clock = new VirtualClock();
   const fleet = new Fleet();
@@ -128,6 +129,7 @@ export function follow(
     hasher: new BlockHasher(),
     blockSize: BLOCK_SIZE,
     observer: { intakeChanged: (_worker, state) => changes.push(state) },
+    quietMs,
   });
   const stream = intake.open(KEY, sourceOf(publisher, clock, abilities, fails));
   const settle = async (): Promise<void> => {

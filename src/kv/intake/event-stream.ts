@@ -3,6 +3,7 @@ import { toError } from '../../base/errors.ts';
 import { rejectOwner } from './event-filter.ts';
 import type { EventSource, SequencedBatch, Snapshot } from './event-source.ts';
 import { fetchPast, type Past, reaches } from './fetch-past.ts';
+import { QuietWatch } from './quiet-watch.ts';
 
 /** How far the index can be trusted to show what a rank holds. */
 export type StreamState =
@@ -25,6 +26,8 @@ export interface EventStreamOptions {
   readonly onState?: ((state: StreamState, reason: string) => void) | undefined;
   /** Batches were lost for good. */
   readonly onMissed?: ((count: number) => void) | undefined;
+  /** A publisher that was quiet so long is asked whether it is; never unless given. Needs `source.replay`. */
+  readonly quietMs?: number | undefined;
 }
 
 /** `repair` wants all as well, of a stream that goes on without it. */
@@ -57,11 +60,15 @@ export class EventStream {
   #recovery: AbortController | undefined;
   #cancelRepair: CancelTimer | undefined;
   #told = '';
+  readonly #quiet: QuietWatch | undefined;
 
   constructor(options: EventStreamOptions) {
     this.#options = options;
     const { replay, snapshot } = options.source;
     this.#canRecover = replay !== undefined || snapshot !== undefined;
+    const { clock, quietMs } = options;
+    if (quietMs !== undefined && replay !== undefined)
+      this.#quiet = new QuietWatch(clock, quietMs, (signal) => this.#askIfQuiet(signal));
   }
 
   get state(): StreamState {
@@ -93,6 +100,7 @@ export class EventStream {
   /** Fetches the past; call it once live batches can come. */
   start(): void {
     if (this.#canRecover) this.#recover('all');
+    this.#quiet?.start();
   }
 
   /** The publisher was reached again: asks for what it published meanwhile. */
@@ -105,6 +113,7 @@ export class EventStream {
   /** Takes a live batch. */
   deliver(batch: SequencedBatch): void {
     this.#lastLiveMs = this.#options.clock.nowMs();
+    this.#quiet?.heard();
     if (this.#isNewEpoch(batch)) this.#startAnew(batch);
     else if (batch.seq <= this.#last) return;
     else if (this.#recovery !== undefined) this.#hold(batch);
@@ -118,7 +127,25 @@ export class EventStream {
     this.#recovery?.abort();
     this.#recovery = undefined;
     this.#cancelRepair?.();
+    this.#quiet?.stop();
     this.#buffer = [];
+  }
+
+  /** Looks whether the publisher has batches that never came, or has restarted without a sound. */
+  async #askIfQuiet(signal: AbortSignal): Promise<void> {
+    if (this.#recovery !== undefined) return;
+    const { clock, source } = this.#options;
+    const last = this.#last;
+    const past = await fetchPast({
+      clock,
+      source: { replay: source.replay! },
+      fromSeq: last + 1,
+      oldestLive: () => undefined,
+      signal,
+    });
+    if (signal.aborted || past.kind === 'snapshot') return;
+    if (this.#last !== last || this.#recovery !== undefined) return;
+    if (past.batches.some(({ seq }) => seq > last) || this.#showsRestart(past)) this.#recover('missing');
   }
 
   /** A number that was seen before, but published later than what is known: the engine counts anew. */

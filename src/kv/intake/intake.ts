@@ -16,6 +16,8 @@ export interface IntakeOptions {
   readonly hasher: BlockHasher;
   readonly blockSize: number;
   readonly observer: RouterObserver;
+  /** A publisher that was quiet so long is asked whether it is; never unless given. */
+  readonly quietMs?: number | undefined;
 }
 
 /** How much is known of one rank's cache, for readiness and metrics. */
@@ -74,6 +76,7 @@ export class Intake {
     const stream = new EventStream({
       clock: this.#options.clock,
       source,
+      quietMs: this.#options.quietMs,
       apply: (batch) => this.#apply(rank, batch),
       load: (snapshot) => this.#load(rank, snapshot),
       clear: () => this.#feedOf(rank).clear(),

@@ -1,0 +1,101 @@
+import type { Random } from '../../src/base/random.ts';
+import { KvasirProcess } from '../support/kvasir-process.ts';
+import { freePort } from '../support/workers.ts';
+import { EventProxy, type Faults } from './event-proxy.ts';
+
+/** One worker's place in the fleet: its addresses stay while its processes come and go. */
+export interface Place {
+  readonly url: string;
+  readonly ports: { readonly http: number; readonly events: number; readonly replay: number };
+  readonly proxy: EventProxy;
+  readonly spec: string;
+  process: KvasirProcess | undefined;
+}
+
+export interface FleetOptions {
+  readonly workers: number;
+  readonly random: Random;
+  readonly workerArgs: readonly string[];
+  readonly frontendArgs: readonly string[];
+}
+
+/** Workers and one frontend as processes on fixed ports, each worker's events behind a proxy. */
+export class ChaosFleet {
+  readonly places: Place[] = [];
+  readonly #options: FleetOptions;
+  #frontend: KvasirProcess | undefined;
+  #frontendPort = 0;
+
+  constructor(options: FleetOptions) {
+    this.#options = options;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#frontendPort}`;
+  }
+
+  async start(): Promise<void> {
+    const { workers, random } = this.#options;
+    for (let i = 0; i < workers; i++) {
+      const ports = { http: await freePort(), events: await freePort(), replay: await freePort() };
+      const url = `http://127.0.0.1:${ports.http}`;
+      const proxy = new EventProxy(`tcp://127.0.0.1:${ports.events}`, random);
+      const spec = `${url},kv-events=${await proxy.start()},replay=tcp://127.0.0.1:${ports.replay}`;
+      this.places.push({ url, ports, proxy, spec, process: undefined });
+    }
+    await Promise.all(this.places.map((place) => this.startWorker(place)));
+    this.#frontendPort = await freePort();
+    await this.startFrontend();
+  }
+
+  async startWorker(place: Place): Promise<void> {
+    const { http, events, replay } = place.ports;
+    const address = (port: number): string => `tcp://127.0.0.1:${port}`;
+    const process = new KvasirProcess([
+      ...['worker', '--http-port', String(http), '--kv-events', address(events), '--replay', address(replay)],
+      ...['--log-level', 'error', ...this.#options.workerArgs],
+    ]);
+    place.process = process;
+    await process.json();
+  }
+
+  async startFrontend(): Promise<void> {
+    this.#frontend = new KvasirProcess([
+      ...['frontend', '--http-port', String(this.#frontendPort), '--log-level', 'error'],
+      ...this.places.flatMap(({ spec }) => ['--engine', spec]),
+      ...this.#options.frontendArgs,
+    ]);
+    await this.#frontend.json();
+  }
+
+  async endWorker(place: Place, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+    const { process } = place;
+    place.process = undefined;
+    process?.signal(signal);
+    await process?.exitCode();
+  }
+
+  async endFrontend(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+    const frontend = this.#frontend;
+    this.#frontend = undefined;
+    frontend?.signal(signal);
+    await frontend?.exitCode();
+  }
+
+  /** What its processes said on stderr. */
+  get complaints(): string {
+    return [this.#frontend, ...this.places.map(({ process }) => process)]
+      .map((process) => process?.stderr ?? '')
+      .join('');
+  }
+
+  setFaults(faults: Faults): void {
+    for (const { proxy } of this.places) proxy.setFaults(faults);
+  }
+
+  async stop(): Promise<void> {
+    await this.endFrontend('SIGKILL');
+    await Promise.all(this.places.map((place) => this.endWorker(place, 'SIGKILL')));
+    await Promise.all(this.places.map(({ proxy }) => proxy.stop()));
+  }
+}
