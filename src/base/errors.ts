@@ -110,6 +110,12 @@ export const ERRORS = {
     hint: 'Send Authorization: Bearer <key>.',
   },
 
+  KV_RATE_LIMITED: {
+    message: 'the limit of {limit} of API key {key} is reached',
+    status: 429,
+    hint: 'Try again in {retryAfterS} s.',
+  },
+
   KV_DRAINING: {
     message: 'the service is shutting down',
     status: 503,

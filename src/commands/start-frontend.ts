@@ -5,7 +5,7 @@ import type { Log } from '../base/log.ts';
 import { type Random, SeededRandom } from '../base/random.ts';
 import type { SettingsOf } from '../base/settings.ts';
 import { DASHBOARD_PAGE } from '../dashboard/page.generated.ts';
-import { parseApiKeys } from '../frontend/api-keys.ts';
+import { type ApiKey, parseApiKeys } from '../frontend/api-key-file.ts';
 import { CircuitBreakers, type CircuitLimits } from '../frontend/circuit-breakers.ts';
 import { Frontend, type FrontendParts } from '../frontend/frontend.ts';
 import { RouterInstruments } from '../frontend/router-instruments.ts';
@@ -209,7 +209,7 @@ function makeMetrics({ settings, log, env }: StartFrontendOptions, clock: Clock)
   });
 }
 
-function readKeys(path: string | undefined): string[] {
+function readKeys(path: string | undefined): ApiKey[] {
   if (path === undefined) return [];
   let source: string;
   try {
@@ -217,7 +217,7 @@ function readKeys(path: string | undefined): string[] {
   } catch (cause) {
     throw fail('KV_FILE_UNREADABLE', { path, reason: toError(cause).message }, cause);
   }
-  const keys = parseApiKeys(source);
+  const keys = parseApiKeys(source, path);
   if (keys.length > 0) return keys;
   throw fail('KV_FILE_MALFORMED', { path, reason: 'holds no key', mend: 'Write one key a line.' });
 }

@@ -9,7 +9,8 @@ import { HttpServer, type RenderedError } from '../transport/http-server.ts';
 import { serveMetrics } from '../transport/http-server-metrics.ts';
 import { addAdminRoutes } from './admin-routes.ts';
 import { type AgentHintOptions, AgentHintReader } from './agent-hints.ts';
-import { requireApiKey } from './api-keys.ts';
+import type { ApiKey } from './api-key-file.ts';
+import { ApiKeys } from './api-keys.ts';
 import { type Endpoint, PATHS } from './exchange.ts';
 import { type DirectoryParts, ModelDirectory, type ServedModel } from './model-directory.ts';
 import { OPENAPI_INFO, ROUTE_SCHEMAS } from './openapi.ts';
@@ -21,7 +22,7 @@ export interface FrontendOptions {
   readonly portFlag: string;
   readonly maxBodyBytes: number;
   /** None: everybody may ask. */
-  readonly apiKeys: readonly string[];
+  readonly apiKeys: readonly ApiKey[];
   /** Whether `/busy_threshold` and `/debug` are served. */
   readonly admin: boolean;
   /** HTTP status of an overload; 529 in Dynamo. */
@@ -37,7 +38,7 @@ export interface FrontendOptions {
 /** What the frontend is made of, given by whoever assembles it. */
 export interface FrontendParts
   extends Omit<DirectoryParts, 'wallMs'>,
-    Omit<ServeParts, 'directory' | 'suspect' | 'forwardAuthorization' | 'agentHints'> {
+    Omit<ServeParts, 'directory' | 'suspect' | 'forwardAuthorization' | 'quotaOf' | 'agentHints'> {
   readonly process: ProcessMetrics;
   readonly hints: AgentHintOptions;
   /** Adds routes of other parts, such as the dashboard's. */
@@ -54,6 +55,7 @@ export class Frontend {
   readonly #options: FrontendOptions;
   readonly #parts: FrontendParts;
   readonly #server: HttpServer;
+  readonly #keys: ApiKeys;
   readonly #serve: ServeParts;
   #stage: Stage = 'starting';
 
@@ -62,10 +64,12 @@ export class Frontend {
     this.#parts = parts;
     this.directory = new ModelDirectory({ ...parts, wallMs: () => parts.clock.wallMs() });
     const { discovery, hints, clock, metrics } = parts;
+    this.#keys = new ApiKeys(options.apiKeys, clock, (key, limit) => metrics.limited(key, limit));
     this.#serve = {
       ...parts,
       directory: this.directory,
       forwardAuthorization: options.apiKeys.length === 0,
+      quotaOf: (request) => this.#keys.quotaOf(request),
       agentHints: new AgentHintReader(hints, clock, (source) => metrics.hinted(source)),
       suspect: (workerId) => discovery.suspect?.(workerId),
     };
@@ -110,7 +114,7 @@ export class Frontend {
   #addRoutes(app: FastifyInstance): void {
     const { apiKeys, admin, metricsPath } = this.#options;
     if (apiKeys.length > 0)
-      requireApiKey(app, apiKeys, ['/v1', '/busy_threshold', '/debug', ...(this.#parts.keyedPaths ?? [])]);
+      this.#keys.guard(app, ['/v1', '/busy_threshold', '/debug', ...(this.#parts.keyedPaths ?? [])]);
     for (const endpoint of Object.keys(PATHS) as Endpoint[])
       app.post(PATHS[endpoint], { schema: ROUTE_SCHEMAS[endpoint] }, (request, reply) =>
         this.serve(endpoint, request, reply),
@@ -164,9 +168,14 @@ export class Frontend {
 
   #render(error: KvasirError): RenderedError {
     const status = error.code === 'KV_OVERLOADED' ? this.#options.overloadStatus : error.status;
-    const headers = error.code === 'KV_UNAUTHORIZED' ? { 'www-authenticate': 'Bearer' } : {};
-    return { status, body: errorBody(error, status), headers };
+    return { status, body: errorBody(error, status), headers: headersOf(error) };
   }
+}
+
+function headersOf({ code, facts }: KvasirError): Readonly<Record<string, string>> {
+  if (code === 'KV_UNAUTHORIZED') return { 'www-authenticate': 'Bearer' };
+  if (code === 'KV_RATE_LIMITED') return { 'retry-after': String(facts.retryAfterS) };
+  return {};
 }
 
 function cardOf({ name, pool, loraName, created }: ServedModel) {

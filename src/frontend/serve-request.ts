@@ -12,6 +12,7 @@ import type { AgentHintReader } from './agent-hints.ts';
 import { ClientPresence } from './client-presence.ts';
 import { type DispatchParts, dispatch } from './dispatch.ts';
 import type { Endpoint, Exchange } from './exchange.ts';
+import type { KeyQuota, QuotaClaim } from './key-quota.ts';
 import type { ModelDirectory, ServedModel } from './model-directory.ts';
 import { encodeChatPrompt, encodeCompletionPrompt, type Prompt, type PromptEncoder } from './prompt.ts';
 import { readControls } from './request-controls.ts';
@@ -24,6 +25,8 @@ export interface ServeParts extends DispatchParts {
   readonly agentHints: AgentHintReader;
   /** Whether the client's `Authorization` goes on to the engine. */
   readonly forwardAuthorization: boolean;
+  /** Limits of the key that a request came with. */
+  quotaOf(request: FastifyRequest): KeyQuota | undefined;
 }
 
 /** Where the prompt is in a body. */
@@ -49,8 +52,12 @@ export async function serveRequest(
     traceId(httpRequest.headers),
   );
   client.onLeave(() => guard.disconnected());
+  let claim: QuotaClaim | undefined;
+  let exchange: Exchange | undefined;
   try {
-    const exchange = await prepare(parts, endpoint, httpRequest, reply, { client, guard, stream });
+    claim = parts.quotaOf(httpRequest)?.claim();
+    exchange = await prepare(parts, endpoint, httpRequest, reply, { client, guard, stream });
+    claim?.prompt(exchange.prompt.length);
     if (!client.left) await dispatch(parts, exchange);
   } catch (thrown) {
     // Nobody is left to be told, and the guard knows.
@@ -59,6 +66,7 @@ export async function serveRequest(
     else guard.failWith(thrown);
     throw thrown;
   } finally {
+    claim?.end(exchange?.collector.outputTokens ?? 0);
     guard.end();
   }
   return reply;

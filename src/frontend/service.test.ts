@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { CHAT, cleanUp, post, startEngine, startFrontend, until } from '../../test/support/frontend-setup.ts';
+import { parseApiKeys } from './api-key-file.ts';
 
 cleanUp();
 
@@ -37,7 +38,10 @@ describe('the frontend as a service', () => {
 
   test('asks for a key where keys are set, and lets no part of one out', async () => {
     const engine = await startEngine();
-    const { url } = await startFrontend({ engines: [engine], options: { apiKeys: ['s3cret', 'other'] } });
+    const { url } = await startFrontend({
+      engines: [engine],
+      options: { apiKeys: parseApiKeys('s3cret\nother', 'keys') },
+    });
     for (const [authorization, status] of [
       [undefined, 401],
       ['Bearer nope', 401],
@@ -55,6 +59,34 @@ describe('the frontend as a service', () => {
     expect((await fetch(`${url}/debug/decisions`)).status).toBe(401);
     expect((await fetch(`${url}/health`)).status).toBe(200);
     expect((await fetch(`${url}/metrics`)).status).toBe(200);
+  });
+
+  test('holds each key to its own limits, and says when to try again', async () => {
+    const engine = await startEngine();
+    const apiKeys = parseApiKeys(
+      'one name=team-a requests-per-minute=2\ntwo name=team-b concurrency=1\nthree',
+      'keys',
+    );
+    const { url, value } = await startFrontend({ engines: [engine], options: { apiKeys } });
+    const ask = (key: string, body: object = CHAT) =>
+      post(url, '/v1/chat/completions', body, { headers: { authorization: `Bearer ${key}` } });
+    expect([(await ask('one')).status, (await ask('one')).status]).toEqual([200, 200]);
+    const refused = await ask('one');
+    expect(refused.status).toBe(429);
+    expect(refused.headers.get('retry-after')).toBe('30');
+    const text = await refused.text();
+    expect(JSON.parse(text)).toMatchObject({ error: { type: 'RateLimitError', code: 429 } });
+    expect(text).toContain('2 requests a minute of API key team-a');
+    engine.delayMs = 20;
+    const [slow, second] = [ask('two'), until(() => engine.active === 1).then(() => ask('two'))];
+    expect((await second).status).toBe(429);
+    expect((await slow).status).toBe(200);
+    expect((await ask('two')).status).toBe(200);
+    for (let i = 0; i < 4; i++) expect((await ask('three')).status).toBe(200);
+    const limited = (key: string, limit: string) =>
+      value(`kvasir_frontend_limited_requests_total{key="${key}",limit="${limit}"}`);
+    expect(await limited('team-a', 'requests')).toBe(1);
+    expect(await limited('team-b', 'concurrency')).toBe(1);
   });
 
   test('shows and sets busy thresholds, and the latest decisions', async () => {

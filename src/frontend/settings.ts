@@ -89,7 +89,7 @@ export const FRONTEND_SETTINGS = {
   }),
   apiKeyFile: text({
     placeholder: 'FILE',
-    help: 'accept only requests that carry a key of this file, one a line',
+    help: 'accept only requests that carry a key of this file, one a line: KEY [name=NAME] [concurrency=N] [requests-per-minute=N] [tokens-per-minute=N]',
   }),
   maxBodyBytes: int({ default: 45 * 1024 * 1024, min: 1024, help: 'largest request body' }),
   maxRequests: int({ default: 10_000, min: 1, help: 'requests at once, beyond which more are refused' }),

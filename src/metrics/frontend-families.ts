@@ -41,6 +41,7 @@ export function frontendFamilies(service: Registry, prefix: string) {
     rejections: service.counter(named(FRONTEND.modelRejectionTotal)),
     disconnects: service.counter(FRONTEND_OWN.disconnectsTotal),
     modelOverflow: service.counter(FRONTEND_OWN.modelOverflowTotal),
+    limited: service.counter(FRONTEND_OWN.limitedTotal),
     agentHints: service.counter(FRONTEND_OWN.agentHintsTotal),
     chunkGap: service.histogram(FRONTEND_OWN.chunkGapSeconds),
   };

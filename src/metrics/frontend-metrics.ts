@@ -103,6 +103,11 @@ export class FrontendMetrics {
     };
   }
 
+  /** A request was refused for a limit of its key, which is named, not told. */
+  limited(key: string, limit: string): void {
+    this.#families.limited.with({ key, limit }).inc();
+  }
+
   /** A request came with hints of an agent, or got them here. */
   hinted(source: HintSource): void {
     this.#families.agentHints.with({ source }).inc();

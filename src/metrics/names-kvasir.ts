@@ -127,6 +127,11 @@ export const FRONTEND_OWN = {
     'kvasir_frontend_model_overflow_total',
     'Models beyond the limit of models with series of their own',
   ),
+  limitedTotal: counter(
+    'kvasir_frontend_limited_requests_total',
+    'Requests refused because their API key had reached a limit',
+    ['key', 'limit'],
+  ),
   agentHintsTotal: counter(
     'kvasir_frontend_agent_hints_total',
     'Requests with hints of an agent, by where these came from; one request may have several sources',

@@ -117,14 +117,12 @@ class Chaos {
       ['router killed', 0.5, () => this.#restartRouter('SIGKILL')],
       ['router drained', 0.5, () => this.#restartRouter('SIGTERM')],
     ];
-    const weights = acts.reduce((sum, [, weight]) => sum + weight, 0);
+    const urn = acts.flatMap((act) => Array.from({ length: 2 * act[1] }, () => act));
     // A short run has each of them too.
     let next = 0;
     let reportMs = performance.now() + REPORT_EVERY_MS;
     while (performance.now() < untilMs) {
-      let draw = this.#random.next() * weights;
-      const drawn = acts.find(([, weight]) => (draw -= weight) < 0) ?? acts[0]!;
-      const [name, , act] = acts[next++] ?? drawn;
+      const [name, , act] = acts[next++] ?? urn[this.#random.nextInt(urn.length)]!;
       this.#done[name] = (this.#done[name] ?? 0) + 1;
       const repair = act().catch((thrown: unknown) => void this.#wrong.push(`${name}: ${thrown}`));
       this.#repairs.add(repair);
