@@ -104,9 +104,15 @@ export class Clients {
           `${what}; prompt ${JSON.stringify(prompt.slice(-40))}, answer ${JSON.stringify(text.slice(0, 300))}`,
         );
     };
-    if (how !== 'left' && how !== 'done') return wrong(`${how}: ${detail}`);
+    if (how !== 'left' && how !== 'done') {
+      wrong(`${how}: ${detail}`);
+      return;
+    }
     const moves = handovers(prompt, text);
-    if (moves === undefined) return wrong('tokens are missing or doubled');
+    if (moves === undefined) {
+      wrong('tokens are missing or doubled');
+      return;
+    }
     if (moves > 0) tally.handedOver++;
     if (how === 'left') return void tally.left++;
     tally.answered++;
