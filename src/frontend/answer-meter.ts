@@ -1,3 +1,4 @@
+import type { Clock } from '../base/clock.ts';
 import type { Usage } from '../formats/openai/usage.ts';
 import type { KvRouter } from '../kv/kv-router.ts';
 import type { Selection } from '../kv/selection.ts';
@@ -5,6 +6,7 @@ import type { RouterRequestMetrics } from '../metrics/router-request-metrics.ts'
 import type { DispatchGuard, StageMetrics } from '../metrics/stage-metrics.ts';
 import type { AttemptEnd } from './circuit-breakers.ts';
 import type { Exchange } from './exchange.ts';
+import { keepLease } from './lease-keeper.ts';
 
 export interface MeterParts {
   readonly exchange: Exchange;
@@ -49,6 +51,12 @@ export class AnswerMeter {
   /** Output tokens seen. */
   get tokenCount(): number {
     return this.#tokens;
+  }
+
+  /** Keeps the booking while the attempt lives; returns what ends that. */
+  keepLease(clock: Clock): () => void {
+    const { router, selection } = this.#parts;
+    return keepLease(clock, router, selection.booking);
   }
 
   /** The engine began to answer. */

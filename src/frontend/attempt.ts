@@ -70,6 +70,7 @@ export async function attempt(
   );
   answer.onResume(() => relay.resume());
   const stopListening = exchange.client.onLeave(() => relay.cancel());
+  const letLeaseGo = meter.keepLease(parts.clock);
   let lost: string | undefined;
   const stopWaiting = request.handoff?.onLost((reason) => {
     // Once there are tokens, the prompt has arrived.
@@ -98,6 +99,7 @@ export async function attempt(
     return SETTLED;
   } finally {
     stopListening();
+    letLeaseGo();
     stopWaiting?.();
     meter.end('cancelled');
   }

@@ -9,6 +9,7 @@ import { engineFields } from './engine-body.ts';
 import { isRefusal, lostEngine, mayTryAnother, refusalMessage } from './engine-error.ts';
 import { type Exchange, PATHS } from './exchange.ts';
 import { bootstrapFields, handoffBody, NIXL_PREFILL } from './handoff-fields.ts';
+import { keepLease } from './lease-keeper.ts';
 import { place, refusalError } from './route.ts';
 
 /** A prompt computed, or being computed, by a worker of its own. */
@@ -86,7 +87,8 @@ async function runBefore(
   circuits.began(instance.workerId);
   const relay = startHop(parts, exchange, instance, selection, body);
   const stopListening = exchange.client.onLeave(() => relay.cancel());
-  const outcome = await relay.outcome.finally(stopListening);
+  const letLeaseGo = keepLease(parts.clock, router, selection.booking);
+  const outcome = await relay.outcome.finally(stopListening).finally(letLeaseGo);
   const answered = outcome.kind === 'answered' && outcome.status === 200;
   const end = answered ? 'done' : outcome.kind === 'cancelled' ? 'cancelled' : 'failed';
   selection.booking?.free(end);

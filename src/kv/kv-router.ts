@@ -180,6 +180,11 @@ export class KvRouter {
     this.#queue?.drain();
   }
 
+  /** A booking without a sign of life for so long is freed. */
+  get leaseMs(): number {
+    return this.#config.leaseMs;
+  }
+
   /** Whether output blocks are booked as they come. */
   get tracksOutputBlocks(): boolean {
     return this.#config.trackOutputBlocks;

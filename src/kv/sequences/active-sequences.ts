@@ -77,6 +77,7 @@ export class ActiveSequences {
   #journal: BookingJournal | undefined;
   #cancelSweep: CancelTimer | undefined;
   #lastSweepMs = 0;
+  #nextSweepMs = Number.POSITIVE_INFINITY;
 
   constructor(options: ActiveSequencesOptions) {
     this.#options = options;
@@ -227,6 +228,9 @@ export class ActiveSequences {
   sweep(): void {
     const nowMs = this.#options.clock.nowMs();
     this.#lastSweepMs = nowMs;
+    // A process that stood still renewed nothing either: what lives gets a lease more to show it.
+    if (nowMs - this.#nextSweepMs > SWEEP_INTERVAL_MS)
+      for (const request of this.#requests.values()) this.renew(request);
     for (const request of this.#requests.values()) {
       if (request.foreign || nowMs - request.lastActivityMs < this.#options.leaseMs) continue;
       this.free(request);
@@ -238,6 +242,7 @@ export class ActiveSequences {
   stop(): void {
     this.#cancelSweep?.();
     this.#cancelSweep = undefined;
+    this.#nextSweepMs = Number.POSITIVE_INFINITY;
   }
 
   #sweepIfDue(): void {
@@ -248,7 +253,8 @@ export class ActiveSequences {
   #armSweep(): void {
     if (this.#cancelSweep !== undefined) return;
     const { clock } = this.#options;
-    this.#cancelSweep = clock.at(clock.nowMs() + SWEEP_INTERVAL_MS, () => {
+    this.#nextSweepMs = clock.nowMs() + SWEEP_INTERVAL_MS;
+    this.#cancelSweep = clock.at(this.#nextSweepMs, () => {
       this.#cancelSweep = undefined;
       this.sweep();
       if (this.#requests.size > 0) this.#armSweep();
