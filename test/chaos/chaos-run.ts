@@ -139,7 +139,7 @@ class Chaos {
 
   /** One worker always stays, so that every request can be served. */
   async #restartWorker(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
-    const up = this.#fleet.places.filter(({ process }) => process !== undefined);
+    const up = this.#fleet.places.filter(({ up }) => up);
     if (up.length <= 1) return;
     const place = up[this.#random.nextInt(up.length)]!;
     await this.#fleet.endWorker(place, signal);
@@ -172,7 +172,7 @@ class Chaos {
     const { url, places } = this.#fleet;
     const deadline = performance.now() + RESTORE_WITHIN_MS;
     for (;;) {
-      const alive = places.filter(({ process }) => process !== undefined).length;
+      const alive = places.filter(({ up }) => up).length;
       const { ranks } = await json<{ ranks: { state: string }[] }>(`${url}/debug/ranks`).catch(() => ({
         ranks: [],
       }));

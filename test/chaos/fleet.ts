@@ -10,6 +10,8 @@ export interface Place {
   readonly proxy: EventProxy;
   readonly spec: string;
   process: KvasirProcess | undefined;
+  /** Its process is ready and nobody has been told to end it. */
+  up: boolean;
 }
 
 export interface FleetOptions {
@@ -41,7 +43,7 @@ export class ChaosFleet {
       const url = `http://127.0.0.1:${ports.http}`;
       const proxy = new EventProxy(`tcp://127.0.0.1:${ports.events}`, random);
       const spec = `${url},kv-events=${await proxy.start()},replay=tcp://127.0.0.1:${ports.replay}`;
-      this.places.push({ url, ports, proxy, spec, process: undefined });
+      this.places.push({ url, ports, proxy, spec, process: undefined, up: false });
     }
     await Promise.all(this.places.map((place) => this.startWorker(place)));
     this.#frontendPort = await freePort();
@@ -57,6 +59,7 @@ export class ChaosFleet {
     ]);
     place.process = process;
     await process.json();
+    place.up = true;
   }
 
   async startFrontend(): Promise<void> {
@@ -71,6 +74,7 @@ export class ChaosFleet {
   async endWorker(place: Place, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
     const { process } = place;
     place.process = undefined;
+    place.up = false;
     process?.signal(signal);
     await process?.exitCode();
   }
