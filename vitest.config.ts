@@ -25,7 +25,12 @@ export default defineConfig({
         test: {
           ...shared,
           name: 'e2e',
-          include: ['test/e2e/**/*.test.ts', 'test/real/**/*.test.ts', 'test/chaos/*.test.ts', ...SOCKET_TESTS],
+          include: [
+            'test/e2e/**/*.test.ts',
+            'test/real/**/*.test.ts',
+            'test/chaos/*.test.ts',
+            ...SOCKET_TESTS,
+          ],
           sequence: { groupOrder: 1 },
           pool: 'forks',
           isolate: true,
