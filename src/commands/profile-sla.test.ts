@@ -64,6 +64,25 @@ describe('profile sla with simulated engines', () => {
     expect(again.summary.points).toEqual({ measured: 0, reused: measured, failed: 0, probes: 0 });
   });
 
+  test('spends simulated seconds where they are its budget, also when it goes on', async () => {
+    const free = await profileSla({});
+    const spent = (run: { outputDir: string }): number =>
+      readFileSync(join(run.outputDir, 'journal.jsonl'), 'utf8')
+        .split('\n')
+        .slice(0, -1)
+        .reduce((sum, line) => sum + (JSON.parse(line).virtualMs ?? 0), 0);
+    const half = spent(free) / 2000;
+    const whole = await profileSla({ maxVirtualSeconds: half });
+    // Every point is measured, those after the half only once.
+    expect(whole.summary.points.measured).toBe(free.summary.points.measured);
+    expect(whole.summary.points.probes).toBeLessThan(free.summary.points.probes);
+    expect(spent(whole) / 1000).toBeGreaterThan(half);
+    expect(spent(whole)).toBeLessThan(spent(free));
+    const again = await profileSla({ maxVirtualSeconds: half, outputDir: whole.outputDir });
+    expect(again.summary.points).toMatchObject({ measured: 0, probes: 0 });
+    await expect(profileSla({ maxVirtualSeconds: 1, target: 'local' })).rejects.toThrow('needs --target sim');
+  });
+
   test('starts over when told to', async () => {
     const first = await profileSla({});
     const again = await profileSla({ outputDir: first.outputDir, forceRerun: true });

@@ -4,6 +4,7 @@ import { mean } from '../math/summary.ts';
 import type { DrawnRequest } from './drawn-load.ts';
 import { isTight, type Latency, latencyOf } from './latency.ts';
 import type { JournalEntry, PointJournal } from './point-journal.ts';
+import type { ProbeBudget } from './probe-budget.ts';
 import type { EngineOrder, EngineUnderTest, KvCapacity, ProfileTarget } from './target.ts';
 
 export interface PrefillPoint {
@@ -25,8 +26,6 @@ export interface Precision {
   readonly halfWidthShare: number;
   readonly fewestRepeats: number;
   readonly mostRepeats: number;
-  /** Most probes of the whole run; undefined is no limit. */
-  readonly mostProbes: number | undefined;
 }
 
 export interface MeasurementCounts {
@@ -45,11 +44,10 @@ export interface MeasurementObserver {
 export class Measurements {
   readonly counts: MeasurementCounts = { measured: 0, reused: 0, failed: 0, probes: 0 };
   #lastFailure: string | undefined;
-  /** Of this run and those it goes on from, so that a budget ends a resumed run where it ends a whole one. */
-  #probesSpent = 0;
   readonly #target: ProfileTarget;
   readonly #journal: PointJournal;
   readonly #precision: Precision;
+  readonly #budget: ProbeBudget;
   readonly #seed: number;
   readonly #signal: AbortSignal;
   readonly #observer: MeasurementObserver;
@@ -58,6 +56,8 @@ export class Measurements {
     target: ProfileTarget;
     journal: PointJournal;
     precision: Precision;
+    /** After it is spent no point is repeated. */
+    budget: ProbeBudget;
     seed: number;
     signal: AbortSignal;
     observer: MeasurementObserver;
@@ -65,6 +65,7 @@ export class Measurements {
     this.#target = options.target;
     this.#journal = options.journal;
     this.#precision = options.precision;
+    this.#budget = options.budget;
     this.#seed = options.seed;
     this.#signal = options.signal;
     this.#observer = options.observer;
@@ -107,10 +108,11 @@ export class Measurements {
         this.#once(`${base}/isl${islTokens}`, `${engine}, ISL ${islTokens}`, async () => ({
           islTokens,
           ttft: latencyOf(
-            await this.#repeat(
-              async (seed) => (await (await start()).prefill({ islTokens, seed })).ttftMs,
-              islTokens,
-            ),
+            await this.#repeat(async (seed) => {
+              const sample = await (await start()).prefill({ islTokens, seed });
+              this.#spendProbe(sample);
+              return sample.ttftMs;
+            }, islTokens),
           ),
         })),
       decode: (islTokens, oslTokens, concurrency) =>
@@ -122,6 +124,7 @@ export class Measurements {
             const itlMs = await this.#repeat(
               async (seed) => {
                 const sample = await (await start()).decode({ islTokens, oslTokens, concurrency, seed });
+                this.#spendProbe(sample);
                 rates.push(sample.tokensPerS);
                 return sample.itlMs;
               },
@@ -144,10 +147,16 @@ export class Measurements {
     const known = this.#journal.get(key);
     if (known !== undefined) return this.#reuse<T>(known, description);
     this.#signal.throwIfAborted();
-    const before = this.counts.probes;
+    const before = this.#budget.spent;
     try {
       const value = await measure();
-      await this.#journal.append({ key, value, probes: this.counts.probes - before });
+      const { probes, virtualMs } = this.#budget.spent;
+      await this.#journal.append({
+        key,
+        value,
+        probes: probes - before.probes,
+        ...(virtualMs > before.virtualMs && { virtualMs: virtualMs - before.virtualMs }),
+      });
       this.counts.measured++;
       this.#observer.onPoint(description, 'measured');
       return value;
@@ -165,7 +174,7 @@ export class Measurements {
 
   #reuse<T>(entry: JournalEntry, description: string): T | undefined {
     this.counts.reused++;
-    this.#probesSpent += entry.probes ?? 0;
+    this.#budget.spend({ probes: entry.probes ?? 0, virtualMs: entry.virtualMs ?? 0 });
     this.#lastFailure = entry.failed ?? this.#lastFailure;
     this.#observer.onPoint(description, entry.failed === undefined ? 'reused' : 'failed', entry.failed);
     return entry.value as T | undefined;
@@ -176,16 +185,19 @@ export class Measurements {
     probe: (seed: number) => Promise<readonly number[]>,
     salt: number,
   ): Promise<(readonly number[])[]> {
-    const { halfWidthShare, fewestRepeats, mostRepeats, mostProbes } = this.#precision;
+    const { halfWidthShare, fewestRepeats, mostRepeats } = this.#precision;
     const seen: (readonly number[])[] = [];
     for (let repeat = 0; repeat < mostRepeats; repeat++) {
       seen.push(await probe(this.#seed + salt * 64 + repeat));
-      this.counts.probes++;
-      this.#probesSpent++;
-      if (mostProbes !== undefined && this.#probesSpent >= mostProbes) break;
+      if (this.#budget.exhausted) break;
       if (seen.length >= fewestRepeats && isTight(seen, halfWidthShare)) break;
     }
     return seen;
+  }
+
+  #spendProbe({ virtualMs = 0 }: { readonly virtualMs?: number }): void {
+    this.counts.probes++;
+    this.#budget.spend({ probes: 1, virtualMs });
   }
 
   #identityOf(order: EngineOrder): string {

@@ -10,6 +10,8 @@ export interface JournalEntry {
   readonly failed?: string;
   /** What the measurement took. */
   readonly probes?: number;
+  /** Simulated time that it took, where time is simulated. */
+  readonly virtualMs?: number;
 }
 
 /**

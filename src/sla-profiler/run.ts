@@ -12,6 +12,7 @@ import { expectedPoints, type ProfilePhase } from './phases.ts';
 import { profileSla } from './pipeline.ts';
 import { engineOrder, mappingKind, type SlaPlan, slaPlan } from './plan.ts';
 import { PointJournal } from './point-journal.ts';
+import { ProbeBudget } from './probe-budget.ts';
 import type { ChartRenderer, ProfileOutput } from './profile-output.ts';
 import { rankPairs } from './ranking.ts';
 import { profileReport } from './report.ts';
@@ -66,12 +67,16 @@ export async function runProfile(run: ProfileRun): Promise<SlaProfile> {
       halfWidthShare: settings.halfWidthShare,
       fewestRepeats: FEWEST_REPEATS,
       mostRepeats: settings.maxRepeats,
-      mostProbes: settings.maxProbes,
     };
+    const budget = new ProbeBudget({
+      probes: settings.maxProbes,
+      virtualSeconds: settings.maxVirtualSeconds,
+    });
     const measurements = new Measurements({
       target: run.target,
       journal,
       precision,
+      budget,
       seed: settings.seed,
       signal,
       observer: run.observer,

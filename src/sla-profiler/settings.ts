@@ -59,6 +59,10 @@ export const SLA_SETTINGS = {
   }),
   maxRepeats: int({ default: 5, min: 1, help: 'most repeats of one point' }),
   maxProbes: int({ min: 1, help: 'budget of the run: probes after which points are no longer repeated' }),
+  maxVirtualSeconds: number({
+    min: 0,
+    help: 'budget of the run in simulated seconds, after which points are no longer repeated (target sim)',
+  }),
   seed: int({ default: 100, min: 0, help: 'seed of all prompts' }),
   simModel: text({ placeholder: 'FILE', help: 'JSON file with the coefficients of the simulated engines' }),
   endpoint: list({
@@ -168,6 +172,14 @@ export function checkSlaSettings(settings: SlaSettings): void {
       true,
       `needs --target kubernetes, not ${settings.target}`,
       'Leave it out, or profile on Kubernetes.',
+    );
+  }
+  if (settings.maxVirtualSeconds !== undefined && settings.target !== 'sim') {
+    throw wrong(
+      '--max-virtual-seconds',
+      settings.maxVirtualSeconds,
+      `needs --target sim, not ${settings.target}`,
+      'Give --max-probes instead.',
     );
   }
   if (settings.target === 'endpoint' && settings.endpoint.length === 0 && !settings.dryRun) {

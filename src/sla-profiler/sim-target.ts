@@ -62,7 +62,7 @@ class SimEngine implements EngineUnderTest {
 
   prefill({ islTokens, seed }: { islTokens: number; seed: number }): Promise<PrefillSample> {
     const answers = this.#run(1, islTokens, PREFILL_PROBE_OUTPUT, seed);
-    return Promise.resolve({ ttftMs: answers.map(({ firstMs }) => firstMs) });
+    return Promise.resolve({ ttftMs: answers.map(({ firstMs }) => firstMs), virtualMs: endOf(answers) });
   }
 
   /** Prompts are handed over computed, as by a prefill engine, so all requests decode from the first pass on. */
@@ -75,7 +75,7 @@ class SimEngine implements EngineUnderTest {
     const steadyMs = untilMs - fromMs;
     const tokensPerS =
       steadyMs > 0 ? (concurrency * (oslTokens - 1) * 1000) / steadyMs : concurrency * (1000 / itlMs[0]!);
-    return Promise.resolve({ itlMs, tokensPerS });
+    return Promise.resolve({ itlMs, tokensPerS, virtualMs: endOf(answers) });
   }
 
   stop(): Promise<void> {
@@ -132,4 +132,9 @@ class SimEngine implements EngineUnderTest {
     }
     return answers;
   }
+}
+
+/** Each probe begins at 0. */
+function endOf(answers: readonly Answer[]): number {
+  return Math.max(...answers.map(({ lastMs }) => lastMs));
 }

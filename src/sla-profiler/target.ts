@@ -6,6 +6,8 @@ import type { DrawnRequest } from './drawn-load.ts';
 export interface PrefillSample {
   /** Time to first token of each request. */
   readonly ttftMs: readonly number[];
+  /** Simulated time that the probe took; absent on engines that run. */
+  readonly virtualMs?: number;
 }
 
 /** What one decode probe saw: `concurrency` requests whose prompts were cached, decoding together. */
@@ -14,6 +16,8 @@ export interface DecodeSample {
   readonly itlMs: readonly number[];
   /** Output tokens per second of the whole engine. */
   readonly tokensPerS: number;
+  /** As of {@link PrefillSample}. */
+  readonly virtualMs?: number;
 }
 
 /** What the KV cache of a whole engine holds, all ranks together. */
