@@ -24,9 +24,17 @@ function engineAt(url: string, role: 'prefill' | 'decode' = 'decode'): EndpointE
 }
 
 /** An OpenAI server of another make: no metrics, no usage, and answers of `tokens` tokens whatever is asked. */
-async function plainServer(tokens: number): Promise<string> {
+async function plainServer(tokens: number, key?: string): Promise<string> {
   const server = createServer((request, response) => {
     request.resume();
+    if (key !== undefined && request.headers.authorization !== `Bearer ${key}`) {
+      response.writeHead(401).end('{}');
+      return;
+    }
+    if (!/^\/v1\/(models|completions)$/.test(request.url!)) {
+      response.writeHead(404).end('{}');
+      return;
+    }
     if (request.method === 'GET') {
       const models = { object: 'list', data: [{ id: 'm', object: 'model', owned_by: 'acme' }] };
       response.end(JSON.stringify(models));
@@ -75,6 +83,18 @@ describe('probes', () => {
     await expect(engineAt(url).decode(probe)).rejects.toThrow(
       /only [3-6] of 8 requests were decoding at the same time/,
     );
+  });
+
+  test('bring the key that an endpoint asks for, also at a URL that ends in /v1', async () => {
+    const url = await plainServer(5, 'sk-1');
+    const ttft = async (client: LoadProbeClient): Promise<number | undefined> => {
+      clients.push(client);
+      const batch = { url: `${url}/v1`, count: 1, islTokens: 20, oslTokens: 5, seed: 1 };
+      const [answer] = await client.send(batch, new AbortController().signal);
+      return answer!.chunkMs[0];
+    };
+    expect(await ttft(new LoadProbeClient(undefined, 'sk-1'))).toBeGreaterThan(0);
+    await expect(ttft(new LoadProbeClient(undefined, 'sk-2'))).rejects.toThrow('/v1/models answered 401');
   });
 
   test('refuse answers that are shorter than asked for', async () => {

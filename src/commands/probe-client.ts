@@ -26,11 +26,13 @@ export class LoadProbeClient implements ProbeClient {
   readonly #http = new HttpClient();
   readonly #clock = new RealClock();
   readonly #model: string | undefined;
+  readonly #apiKey: string | undefined;
   readonly #facts = new Map<string, EndpointFacts>();
 
   /** `model` is asked for; undefined: the first that the endpoint lists. */
-  constructor(model: string | undefined) {
+  constructor(model: string | undefined, apiKey?: string) {
     this.#model = model;
+    this.#apiKey = apiKey;
   }
 
   async facts(url: string): Promise<EndpointFacts> {
@@ -38,6 +40,7 @@ export class LoadProbeClient implements ProbeClient {
     if (known !== undefined) return known;
     const engine = await describeEngine(this.#http, parseEngineSpec(url, '--endpoint'), '0', {
       timeoutMs: FACTS_TIMEOUT_MS,
+      ...(this.#apiKey !== undefined && { headers: { authorization: `Bearer ${this.#apiKey}` } }),
     });
     const model = this.#model ?? engine.models[0];
     if (model === undefined) throw fail('KV_ENGINE_UNREACHABLE', { url, reason: 'it lists no model' });
@@ -95,6 +98,7 @@ export class LoadProbeClient implements ProbeClient {
       url,
       writer,
       model,
+      apiKey: this.#apiKey,
       form: 'token-ids',
       ignoreEos: true,
       minTokens: true,

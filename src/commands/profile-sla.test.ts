@@ -5,7 +5,13 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
-import { journalKeys, profileFolder, profileSla, statusOf } from '../../test/support/profile-sla.ts';
+import {
+  DEPLOYMENT,
+  journalKeys,
+  profileFolder,
+  profileSla,
+  statusOf,
+} from '../../test/support/profile-sla.ts';
 import { freePort, Workers } from '../../test/support/workers.ts';
 import { fail } from '../base/errors.ts';
 import { fixedTiming } from '../engine/timing.ts';
@@ -160,6 +166,13 @@ describe('profile sla refuses', () => {
     [
       { deployment: file('c.yaml', 'kind: DynamoGraphDeployment\nspec: {services: {Frontend: {}}}\n') },
       'no decode worker',
+    ],
+    [
+      {
+        target: 'local',
+        deployment: file('d.yaml', DEPLOYMENT.replaceAll('--model, acme/tiny-8b,', '')),
+      },
+      '--model:  is needed: the arguments of the decode worker name no model',
     ],
     [{ outputDir: `${file('occupied', '')}/results` }, '--output-dir'],
   ])('%j', async (flags, message) => {

@@ -34,7 +34,7 @@ A run that was cut short goes on where it stopped when it is started again with 
         : Deployment.parse(input.source, input.path);
     const screen = new ProfileScreen(logLevel);
     const output = await ProfileOutput.open(settings.outputDir, (line) => screen.say(line), log);
-    const client = new LoadProbeClient(settings.model);
+    const client = new LoadProbeClient(settings.model, settings.apiKey);
     try {
       if (settings.dryRun) {
         await dryRun(settings, base, gpuRange(settings, undefined), output);

@@ -52,10 +52,13 @@ export async function chooseTarget(
       return { gpus, target: new EndpointTarget(endpoints, client, settings.maxKvTokens) };
     }
     case 'local': {
+      const command = settings.engineCommand ?? LOCAL_COMMANDS[settings.backend];
+      const model = settings.model ?? servedModel(base, backendOf(settings.backend));
+      if (model === undefined && command.includes('{model}')) throw noModel();
       const target = new LocalTarget({
         backend: settings.backend,
-        command: settings.engineCommand ?? LOCAL_COMMANDS[settings.backend],
-        model: settings.model ?? servedModel(base, backendOf(settings.backend)) ?? '',
+        command,
+        model: model ?? '',
         readyTimeoutMs: settings.readyTimeout * 1000,
         kvTokens: settings.maxKvTokens,
         client,
@@ -121,6 +124,15 @@ async function clusterGpus(
   }
   log(`Sweeping ${range.min} to ${range.max} GPUs per engine, ${range.perNode} per node`);
   return range;
+}
+
+function noModel(): Error {
+  return fail('KV_SETTING_INVALID', {
+    setting: '--model',
+    value: '',
+    reason: 'is needed: the arguments of the decode worker name no model',
+    mend: 'Give --model NAME.',
+  });
 }
 
 function parseJson(text: string, path: string): unknown {

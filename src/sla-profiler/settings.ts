@@ -70,6 +70,7 @@ export const SLA_SETTINGS = {
     help: 'running endpoint of a mapping, as tp4=http://host:8000 or prefill:tp4=http://host:8000 (repeat for each)',
   }),
   model: text({ placeholder: 'NAME', help: 'model to ask endpoints for; default: the first they serve' }),
+  apiKey: text({ secret: true, env: 'OPENAI_API_KEY', help: 'bearer token that endpoints ask for' }),
   maxKvTokens: int({ min: 1, help: 'KV capacity of an endpoint that does not tell it, in tokens' }),
   engineCommand: text({
     placeholder: 'TEMPLATE',

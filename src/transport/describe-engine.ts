@@ -9,6 +9,7 @@ import type { HttpClient } from './http-client.ts';
 interface LookOptions {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** SGLang answers `/health` by generating a token; others of its kinds cost nothing. */
