@@ -61,6 +61,8 @@ export interface RunningFrontend {
   stop(): Promise<void>;
 }
 
+/** Share of time from which the event loop is watched without a rest. */
+const BUSY_LOOP = 0.3;
 /** Tokens per block of engines that do not tell, vLLM's own default. */
 const DEFAULT_BLOCK_SIZE = 16;
 
@@ -190,7 +192,13 @@ function watchThread(process: ProcessMetrics, clock: Clock): () => void {
     metrics.setBusy(performance.eventLoopUtilization(now, last).utilization);
     last = now;
   });
-  const stopSleeping = watchEventLoop(metrics, clock);
+  let slept = performance.eventLoopUtilization();
+  const stopSleeping = watchEventLoop(metrics, clock, () => {
+    const now = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(now, slept);
+    slept = now;
+    return utilization > BUSY_LOOP;
+  });
   return () => {
     stopRefreshing();
     stopSleeping();

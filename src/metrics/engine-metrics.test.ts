@@ -176,3 +176,16 @@ test('the canary sleeps on the clock it is given until it is stopped', async () 
   probe.clock.advanceTo(100);
   expect(await probe.value('dynamo_frontend_event_loop_delay_seconds_count')).toBe(3);
 });
+
+test('the canary rests while there is little to do', async () => {
+  const probe = new MetricsProbe();
+  let busy = true;
+  const stop = watchEventLoop(new EventLoopMetrics(probe.metrics), probe.clock, () => busy);
+  const sleeps = () => probe.value('dynamo_frontend_event_loop_delay_seconds_count');
+  probe.clock.advanceTo(100);
+  expect(await sleeps()).toBe(10);
+  busy = false;
+  probe.clock.advanceTo(1100);
+  expect(await sleeps()).toBe(30);
+  stop();
+});

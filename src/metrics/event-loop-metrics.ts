@@ -9,6 +9,7 @@ import type { ProcessMetrics } from './process-metrics.ts';
 /** Sleep of the canary whose lateness is the event loop's delay. */
 const CANARY_SLEEP_MS = 10;
 const STALL_MS = 5;
+const IDLE_REST_MS = 40;
 
 /** How busy the JavaScript thread is. */
 export class EventLoopMetrics {
@@ -38,14 +39,23 @@ export class EventLoopMetrics {
   }
 }
 
-/** Sleeps 10 ms again and again and reports how late it wakes; returns how to stop. */
-export function watchEventLoop(metrics: EventLoopMetrics, clock: Clock): () => void {
+/**
+ * Sleeps 10 ms again and again and reports how late it wakes; returns how to stop. While `isBusy` says no it rests
+ * between sleeps: each wake of an idle process takes 0.1 ms of CPU, a hundred of them a second an eighth of what
+ * relaying 2500 chunks does (2026, two shared cores).
+ */
+export function watchEventLoop(
+  metrics: EventLoopMetrics,
+  clock: Clock,
+  isBusy: () => boolean = () => true,
+): () => void {
   let cancel = (): void => {};
   const sleep = (): void => {
     const startMs = clock.nowMs();
     cancel = clock.at(startMs + CANARY_SLEEP_MS, () => {
       metrics.slept(clock.nowMs() - startMs);
-      sleep();
+      if (isBusy()) sleep();
+      else cancel = clock.at(clock.nowMs() + IDLE_REST_MS, sleep);
     });
   };
   sleep();
