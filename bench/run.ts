@@ -9,12 +9,14 @@ const BENCHES: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   hash: () => import('./hash.ts'),
   find: () => import('./find.ts'),
   apply: () => import('./apply.ts'),
+  'index-trace': () => import('./index-trace.ts'),
   decode: () => import('./decode.ts'),
   'routing-overhead': () => import('./routing-overhead.ts'),
   'metrics-observe': () => import('./metrics-observe.ts'),
   'metrics-render': () => import('./metrics-render.ts'),
   relay: () => import('./relay.ts'),
   load: () => import('./load.ts'),
+  soak: () => import('./soak.ts'),
 };
 
 function usage(reason: string): never {
