@@ -20,6 +20,7 @@ interface IndexExports {
   countBlocks(): number;
   countResidents(): number;
   countResidentsOf(rank: number): number;
+  countEvictedOf(rank: number): number;
   countEvicted(): bigint;
   usedBytes(): number;
   chainsOf(rank: number): number;
@@ -137,6 +138,11 @@ export class IndexKernel {
 
   residentsOf(rank: number): number {
     return this.#exports.countResidentsOf(rank) >>> 0;
+  }
+
+  /** Residents of the rank that were dropped for lack of memory since it was cleared. */
+  evictedOf(rank: number): number {
+    return this.#exports.countEvictedOf(rank) >>> 0;
   }
 
   get blocks(): number {

@@ -6,7 +6,8 @@
  */
 
 import { give, takeRecord } from './arena';
-import { find, hashOf, insert, openTable, remove } from './table';
+import { hashOf } from './bucket';
+import { find, insert, openTable, remove } from './table';
 
 const FURTHER: usize = 8;
 const ALIAS_BYTES: usize = 16;

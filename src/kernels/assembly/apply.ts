@@ -7,7 +7,8 @@ import { sequenceOf } from './block';
 import { blockOf, detach, enter, leave, makeResidence, names, pin, release, tiersOf, touch, unpin } from './residence';
 import { openRank, stateOf, widenRanks } from './rank';
 import { sweep } from './sweep';
-import { find, hashOf } from './table';
+import { hashOf } from './bucket';
+import { find } from './table';
 
 const CHANGED: u32 = 0;
 const UNCHANGED: u32 = 1;

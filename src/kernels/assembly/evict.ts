@@ -5,8 +5,9 @@
  */
 
 import { isLeaf, leaveAll, release, takeTouch, tiersOf } from './residence';
-import { handOf, rankCapacity, setHand, stateOf } from './rank';
-import { bucketAt, bucketsOf, filledCells, nextBucket, recordAt } from './table';
+import { addEvicted, handOf, rankCapacity, setHand, stateOf } from './rank';
+import { filledCells, nextBucket, recordAt } from './bucket';
+import { bucketAt, bucketsOf } from './table';
 
 /** Residences dropped at a time; buckets looked at before recent ones go as well, and before giving up. */
 const BATCH: u32 = 16;
@@ -47,6 +48,7 @@ function evictFrom(state: usize, chain: u32, recentToo: bool): u32 {
       if (takeTouch(residence) && !recentToo) continue;
       leaveAll(state, residence);
       release(state, residence);
+      addEvicted(state);
       // The table may have moved under the loop: the rest of the chain waits for the next round.
       return dropped + 1;
     }

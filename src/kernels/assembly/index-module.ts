@@ -7,7 +7,7 @@ import { give, openArena, take, usedBytes } from './arena';
 import { heldBlocks, openBlocks } from './block';
 import { evicted } from './evict';
 import { depthsAt, matchBlocks, prepareMatch } from './match';
-import { clearRank, rankCapacity, residents, residentsOf, stateOf } from './rank';
+import { evictedOf, clearRank, rankCapacity, residents, residentsOf, stateOf } from './rank';
 import { sweep } from './sweep';
 import { bucketAt, bucketsOf } from './table';
 
@@ -63,6 +63,11 @@ export function countResidentsOf(rank: u32): u32 {
 
 export function countEvicted(): u64 {
   return evicted;
+}
+
+export function countEvictedOf(rank: u32): u32 {
+  const state = stateOf(rank);
+  return state == 0 ? 0 : evictedOf(state);
 }
 
 export function capacityOfRanks(): u32 {

@@ -11,7 +11,7 @@ import { give, take } from './arena';
 import { findBlock, glanceAtBlocks, holdersOf } from './block';
 import { holds, intersect } from './holders';
 import { holed, holderWords, live, lowered, rankCapacity, rankOfHolder } from './rank';
-import { hashOf } from './table';
+import { hashOf } from './bucket';
 
 const TIERS: u32 = 4;
 const UNKNOWN: u32 = 0xffffffff;

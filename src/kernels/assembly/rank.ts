@@ -23,7 +23,9 @@ const RANK: usize = TABLE_BYTES + 20;
 /** The next bucket to look at when sweeping or evicting. */
 const HAND: usize = TABLE_BYTES + 24;
 const NEXT_CLEARED: usize = TABLE_BYTES + 28;
-const STATE_BYTES: usize = TABLE_BYTES + 32;
+/** Residents that had to make room, which the rank still has. */
+const EVICTED: usize = TABLE_BYTES + 32;
+const STATE_BYTES: usize = TABLE_BYTES + 40;
 
 export const NO_RANK: u32 = 0xffffffff;
 
@@ -68,6 +70,16 @@ export function isCleared(state: usize): bool {
 @inline
 export function residentsOf(state: usize): u32 {
   return load<u32>(state, RESIDENTS);
+}
+
+@inline
+export function evictedOf(state: usize): u32 {
+  return load<u32>(state, EVICTED);
+}
+
+@inline
+export function addEvicted(state: usize): void {
+  store<u32>(state, evictedOf(state) + 1, EVICTED);
 }
 
 @inline

@@ -22,7 +22,8 @@ import {
   holderOf,
   isCleared,
 } from './rank';
-import { hashOf, insert, remove } from './table';
+import { hashOf } from './bucket';
+import { insert, remove } from './table';
 
 const BLOCK: usize = 8;
 const PARENT: usize = 12;

@@ -2,7 +2,8 @@
 
 import { leaveAll, release, tiersOf } from './residence';
 import { closeFirstCleared, firstCleared, handOf, setHand } from './rank';
-import { bucketAt, bucketsOf, filledCells, nextBucket, recordAt } from './table';
+import { filledCells, nextBucket, recordAt } from './bucket';
+import { bucketAt, bucketsOf } from './table';
 
 /** Drops up to `budget` residences of cleared ranks; whether any is left. */
 export function sweep(budget: u32): bool {

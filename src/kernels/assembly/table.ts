@@ -1,10 +1,7 @@
 /**
  * A set of records found by their first eight bytes, as a linear hash table (Litwin): buckets of twelve cells split
- * one by one as records come and merge one by one as they go, so that no operation pays for all of them. A bucket
- * is one cache line: twelve one-byte tags, the next bucket of its chain, twelve addresses of records.
- *
- * Invariants: the cells of a chain are filled without a gap, and only its first bucket may be empty; a record's
- * bucket is given by the low bits of its key's hash, its tag by the high ones; tag 0 marks a free cell.
+ * one by one as records come and merge one by one as they go, so that no operation pays for all of them. A record's
+ * bucket is given by the low bits of its key's hash, its tag by the high ones.
  *
  * Hints: a split must know one more bit of each hash, and to read all records for it costs more than all the rest.
  * So the three low bits of a cell's address, which are zero in a record's, hold the three bits of the hash that the
@@ -12,6 +9,29 @@
  */
 
 import { give, take } from './arena';
+import {
+  BUCKET_BYTES,
+  CELLS,
+  HINT_BITS,
+  append,
+  cellsWithTag,
+  chainOn,
+  clearBucket,
+  fillCell,
+  filledCells,
+  hashOf,
+  hintOf,
+  lengthOf,
+  nextBucket,
+  recordAt,
+  releaseSpares,
+  removeCell,
+  renewHints,
+  reserve,
+  tagOf,
+  truncate,
+  wordAt,
+} from './bucket';
 
 export const TABLE_BYTES: usize = 24;
 const COUNT: usize = 0;
@@ -22,14 +42,6 @@ const SEGMENTS: usize = 16;
 /** Rounds before this one read the records, since merging mixed up their hints. */
 const HINTED_FROM: usize = 20;
 
-const HINT_BITS: u32 = 3;
-const HINT: u32 = 7;
-
-const CELLS: u32 = 12;
-const CELL_MASK: i32 = 0xfff;
-const NEXT: usize = 12;
-const RECORDS: usize = 16;
-const BUCKET_BYTES: usize = 64;
 const SEGMENT_SHIFT: u32 = 4;
 const SEGMENT_BYTES: usize = BUCKET_BYTES << 4;
 
@@ -42,8 +54,6 @@ let glanced: u32 = 0;
 /** Cells of the bucket that is being split: word u32, tag u8. */
 const staying: usize = memory.data(96, 8);
 const leaving: usize = memory.data(96, 8);
-/** Buckets set aside before a split or merge, which must not fail half way. */
-let spares: usize = 0;
 
 /** Lays out an empty table; false if there is no memory. */
 export function openTable(table: usize): bool {
@@ -87,23 +97,6 @@ export function bucketsOf(table: usize): u32 {
 export function bucketAt(table: usize, i: u32): usize {
   const directory = <usize>load<u32>(table, DIRECTORY);
   return <usize>load<u32>(directory + ((i >> SEGMENT_SHIFT) << 2)) + ((i & 15) << 6);
-}
-
-/** The bucket after this one in its chain, or 0. */
-@inline
-export function nextBucket(bucket: usize): usize {
-  return load<u32>(bucket, NEXT);
-}
-
-/** How many cells of a bucket are filled. */
-@inline
-export function filledCells(bucket: usize): u32 {
-  return <u32>ctz(cellsWithTag(bucket, 0) | (1 << CELLS));
-}
-
-@inline
-export function recordAt(bucket: usize, cell: u32): usize {
-  return wordAt(bucket, cell) & ~HINT;
 }
 
 /** The record with that key, or 0. `hash` is the key's, see `hashOf`. */
@@ -254,25 +247,6 @@ function part(bucket: usize, cells: u32, bit: u32): u32 {
   return left;
 }
 
-/** Reads the records of a bucket; without a branch, so that their cache misses overlap. */
-function renewHints(bucket: usize, cells: u32, round: u32): void {
-  for (let cell: u32 = 0; cell < cells; cell++) {
-    const record = recordAt(bucket, cell);
-    store<u32>(bucket + (cell << 2), <u32>record | hintOf(hashOf(load<u64>(record)), round), RECORDS);
-  }
-}
-
-/** Ends a chain behind so many cells of a bucket of it. */
-function truncate(bucket: usize, cells: u32): void {
-  for (let rest = nextBucket(bucket); rest != 0; ) {
-    const next = nextBucket(rest);
-    give(rest, BUCKET_BYTES);
-    rest = next;
-  }
-  store<u32>(bucket, 0, NEXT);
-  for (let cell = cells; cell < CELLS; cell++) store<u8>(bucket + cell, 0);
-}
-
 /** Appends the last chain to the one that it was split from; does nothing without memory. */
 function merge(table: usize): void {
   const last = bucketsOf(table) - 1;
@@ -317,70 +291,11 @@ function extend(table: usize, fresh: u32): bool {
   return true;
 }
 
-function append(chain: usize, tag: u8, word: u32): bool {
-  let bucket = lastBucket(chain);
-  let cell = filledCells(bucket);
-  if (cell == CELLS) {
-    bucket = chainOn(bucket);
-    if (bucket == 0) return false;
-    cell = 0;
-  }
-  fillCell(bucket, cell, tag, word);
-  return true;
-}
-
-/** A new bucket behind the last one of a chain; 0 if there is no memory. */
-function chainOn(last: usize): usize {
-  const fresh = takeBucket();
-  if (fresh != 0) store<u32>(last, <u32>fresh, NEXT);
-  return fresh;
-}
-
-@inline
-function fillCell(bucket: usize, cell: u32, tag: u8, word: u32): void {
-  store<u8>(bucket + cell, tag);
-  store<u32>(bucket + (cell << 2), word, RECORDS);
-}
-
-@inline
-function lastBucket(chain: usize): usize {
-  let bucket = chain;
-  for (let next = nextBucket(bucket); next != 0; next = nextBucket(bucket)) bucket = next;
-  return bucket;
-}
-
-/** Fills the cell with the last one of its chain. */
-function removeCell(chain: usize, bucket: usize, cell: u32): void {
-  let before: usize = 0;
-  let last = chain;
-  for (let next = nextBucket(last); next != 0; next = nextBucket(last)) {
-    before = last;
-    last = next;
-  }
-  const end = filledCells(last) - 1;
-  fillCell(bucket, cell, load<u8>(last + end), wordAt(last, end));
-  store<u8>(last + end, 0);
-  if (end > 0 || before == 0) return;
-  store<u32>(before, 0, NEXT);
-  give(last, BUCKET_BYTES);
-}
-
 @inline
 function chainOf(table: usize, hash: u64): usize {
   const mask = load<u32>(table, MASK);
   const i = <u32>hash & mask;
   return bucketAt(table, i < bucketsOf(table) ? i : i & (mask >> 1));
-}
-
-@inline
-function cellsWithTag(bucket: usize, tag: u8): i32 {
-  return i8x16.bitmask(i8x16.eq(v128.load(bucket), i8x16.splat(tag))) & CELL_MASK;
-}
-
-/** A record's address with its hint. */
-@inline
-function wordAt(bucket: usize, cell: u32): u32 {
-  return load<u32>(bucket + (cell << 2), RECORDS);
 }
 
 /** The doubling that the table is in: the bit of hashes that splits ask for. */
@@ -391,63 +306,9 @@ function roundOf(table: usize): u32 {
   return bucketsOf(table) > mask ? bits : bits - 1;
 }
 
-@inline
-function hintOf(hash: u64, round: u32): u32 {
-  return <u32>(hash >> (round - (round % HINT_BITS))) & HINT;
-}
-
-@inline
-function tagOf(hash: u64): u8 {
-  return <u8>max(1, <u32>(hash >> 56));
-}
-
-/** What a table needs of a key: the finaliser of murmur3 for 64 bits (Appleby), as ids may be small numbers. */
-@inline
-export function hashOf(key: u64): u64 {
-  let x = (key ^ (key >> 33)) * 0xff51afd7ed558ccd;
-  x = (x ^ (x >> 33)) * 0xc4ceb9fe1a85ec53;
-  return x ^ (x >> 33);
-}
-
-function lengthOf(chain: usize): u32 {
-  let length: u32 = 0;
-  for (let bucket = chain; bucket != 0; bucket = nextBucket(bucket)) length++;
-  return length;
-}
-
 function takeSegment(): usize {
   const segment = take(SEGMENT_BYTES);
   if (segment != 0) memory.fill(segment, 0, SEGMENT_BYTES);
   return segment;
 }
 
-function takeBucket(): usize {
-  let bucket = spares;
-  if (bucket != 0) spares = load<u32>(bucket);
-  else bucket = take(BUCKET_BYTES);
-  if (bucket != 0) clearBucket(bucket);
-  return bucket;
-}
-
-@inline
-function clearBucket(bucket: usize): void {
-  v128.store(bucket, i64x2(0, 0));
-}
-
-function reserve(buckets: u32): bool {
-  for (let i: u32 = 0; i < buckets; i++) {
-    const bucket = take(BUCKET_BYTES);
-    if (bucket == 0) return false;
-    store<u32>(bucket, <u32>spares);
-    spares = bucket;
-  }
-  return true;
-}
-
-function releaseSpares(): void {
-  while (spares != 0) {
-    const bucket = spares;
-    spares = load<u32>(bucket);
-    give(bucket, BUCKET_BYTES);
-  }
-}

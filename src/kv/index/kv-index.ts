@@ -66,6 +66,8 @@ export interface KvIndex {
   removeRank(rank: number): void;
   /** Block ids resident on the rank, in whatever tiers. */
   residentsOf(rank: number): number;
+  /** Residents of the rank that were dropped for lack of memory since it was cleared: what it holds, and the index does not. */
+  evictedOf(rank: number): number;
   /** Events that, applied to an empty index in order, restore this one (or one rank of it); parents first. */
   dump(rank?: number): readonly RankEvent[];
   stats(): IndexStats;

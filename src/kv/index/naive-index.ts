@@ -53,6 +53,11 @@ export class NaiveIndex implements KvIndex {
     return this.#ranks.get(rank)?.size ?? 0;
   }
 
+  /** It has no limit. */
+  evictedOf(): number {
+    return 0;
+  }
+
   dump(rank?: number): readonly RankEvent[] {
     const ranks = rank === undefined ? [...this.#ranks.keys()] : [rank];
     return ranks.flatMap((each) =>

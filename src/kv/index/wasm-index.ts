@@ -56,6 +56,10 @@ export class WasmIndex implements KvIndex {
     return this.#kernel.residentsOf(rank);
   }
 
+  evictedOf(rank: number): number {
+    return this.#kernel.evictedOf(rank);
+  }
+
   dump(rank?: number): readonly RankEvent[] {
     const ranks =
       rank === undefined ? Array.from({ length: this.#kernel.rankCapacity }, (_, i) => i) : [rank];
