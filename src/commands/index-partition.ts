@@ -20,7 +20,7 @@ export function makeIndexPartition(
   blockSize: number,
   config: RouterConfig,
 ): IndexPartition {
-  const index = new WasmIndex();
+  const index = new WasmIndex({ limitBytes: config.indexLimitBytes });
   const observer = {
     eventApplied: (_worker: unknown, kind: string, status: string) => metrics.eventApplied(kind, status),
     eventWarning: (_worker: unknown, warning: string) => metrics.eventWarning(warning),

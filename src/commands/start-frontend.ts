@@ -84,17 +84,19 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
   const makeRouter: PoolParts['makeRouter'] = (pool, hop) => {
     const { model, blockSize } = pool;
     const config = options.router(model, hop);
-    const index = config.useKvEvents ? new WasmIndex() : undefined;
-    if (index !== undefined) instruments.index.watch(() => index.stats());
+    const index = config.useKvEvents ? new WasmIndex({ limitBytes: config.indexLimitBytes }) : undefined;
     const policyClasses = config.queue.classes.map(({ name }) => name);
     const repeats = () => hop === 'decode' && pool.router('prefill') !== undefined;
     const policyName = `${model}/${hop}`;
+    let unwatch = (): void => {};
     const observer = {
+      stopped: () => unwatch(),
       ...instruments.observe({ model, blockSize, hop, policyClasses, repeats }),
       ...files.observe(policyName, blockSize),
     };
     const loadModel = makeLoadModel(config);
     const router = new KvRouter({ blockSize, clock, random, config, index, observer, loadModel });
+    unwatch = instruments.watch(router, hop, index);
     const group = `${model}/${hop}/${blockSize}`;
     const name = settings.routerId ?? process.instanceId.toString(16);
     options.shareBookings?.(router, { group, name, series: instruments.replica(model, hop) });

@@ -1,4 +1,6 @@
 import type { WorkerKey } from '../kv/event.ts';
+import type { KvIndex } from '../kv/index/kv-index.ts';
+import type { KvRouter } from '../kv/kv-router.ts';
 import type { RouterObserver } from '../kv/observer.ts';
 import type { FrontendMetrics } from '../metrics/frontend-metrics.ts';
 import { IndexMetrics } from '../metrics/index-metrics.ts';
@@ -107,6 +109,17 @@ export class RouterInstruments {
         requests.predicted(isl, predictedTokens, actualTokens);
         ranks.predicted(named(worker), predictedTokens - actualTokens, isl, biasTokens);
       },
+    };
+  }
+
+  /** Shows a router's index and its ranks' states from now on; returns how to stop. */
+  watch(router: KvRouter, hop: Hop, index: KvIndex | undefined): () => void {
+    const states = () =>
+      router.intake.states().map(({ worker, state }) => ({ rank: { ...worker, workerType: hop }, state }));
+    const stops = [this.#ranksOf(hop).watch(states)];
+    if (index !== undefined) stops.push(this.index.watch(() => index.stats()));
+    return () => {
+      for (const stop of stops) stop();
     };
   }
 

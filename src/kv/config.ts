@@ -9,6 +9,8 @@ export interface RouterConfig {
   readonly weights: KvWeights;
   /** Weigh loads only: no index is consulted. */
   readonly loadAware: boolean;
+  /** Memory that the index never outgrows. */
+  readonly indexLimitBytes: number;
   /** Engines publish events; otherwise the router guesses from its own decisions. */
   readonly useKvEvents: boolean;
   /** How long a routed prompt is taken to stay cached when there are no events. */
@@ -40,6 +42,7 @@ export const DEFAULT_ROUTER_CONFIG: RouterConfig = {
   mode: 'kv',
   weights: DEFAULT_KV_WEIGHTS,
   loadAware: false,
+  indexLimitBytes: 2 ** 30,
   useKvEvents: true,
   ttlMs: 120_000,
   predictedTtlMs: undefined,

@@ -316,6 +316,7 @@ export class KvRouter {
     this.#replica?.stop();
     this.intake.stop();
     this.sequences.stop();
+    this.#observer.stopped?.();
   }
 
   #makeQueue(recheckMs: number): AdmissionQueue {

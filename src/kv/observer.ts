@@ -74,6 +74,8 @@ export interface RouterObserver {
   queueChanged?(depth: QueueDepth): void;
   backpressure?(policyClass: string, reason: string): void;
   predictionError?(error: PredictionError): void;
+  /** The router has stopped and tells nothing more. */
+  stopped?(): void;
   /** A request whose lease ran out was freed. */
   leaseExpired?(requestId: string): void;
 }

@@ -20,6 +20,7 @@ export const ROUTER_MODES = [
 ] as const;
 
 const SECOND_MS = 1000;
+const MIB = 2 ** 20;
 const MAX_AFFINITY_TTL_S = 31_536_000;
 
 /** Flags that decide where requests go; names and defaults are Dynamo's, with `KVASIR_` where it has none. */
@@ -136,6 +137,13 @@ const TRACKING_SETTINGS = {
     default: true,
     env: 'DYN_ROUTER_USE_KV_EVENTS',
     help: 'take cache contents from events of the engines; otherwise guess from earlier decisions',
+  }),
+  indexMemoryMib: int({
+    default: 1024,
+    min: 1,
+    max: 4096,
+    placeholder: 'MIB',
+    help: 'memory that the index of a model never outgrows: beyond it blocks used longest ago make room, and their ranks are degraded',
   }),
   routerTtlSecs: number({
     default: 120,
@@ -303,6 +311,7 @@ export function readRouterConfig(
     weights: readWeights(settings, options.decodeOnly === true),
     loadAware: settings.loadAware,
     useKvEvents: settings.routerKvEvents,
+    indexLimitBytes: MIB * settings.indexMemoryMib,
     ttlMs: SECOND_MS * settings.routerTtlSecs,
     predictedTtlMs: seconds(settings.routerPredictedTtlSecs),
     quietMs: settings.routerQuietSecs > 0 ? SECOND_MS * settings.routerQuietSecs : undefined,

@@ -12,6 +12,12 @@ import type { WorkerIdentity } from './worker-load-metrics.ts';
 export const RANK_STATES = ['exact', 'recovering', 'degraded', 'approximate'] as const;
 export type RankState = (typeof RANK_STATES)[number];
 
+/** The state of one rank now. */
+export interface RankReading {
+  readonly rank: WorkerIdentity;
+  readonly state: RankState;
+}
+
 interface RankLabels {
   readonly worker: string;
   readonly dp_rank: string;
@@ -29,6 +35,7 @@ export class RankMetrics {
   readonly #rejected: Family<'worker' | 'dp_rank' | 'reason', Counter>;
   readonly #error: Family<'worker' | 'dp_rank', Histogram>;
   readonly #bias: Family<'worker' | 'dp_rank', Gauge>;
+  readonly #sources = new Set<() => readonly RankReading[]>();
   readonly #lastEventMs = new Map<string, { readonly labels: RankLabels; atMs: number }>();
 
   /** `component` is the one routed to. Make one per component and share it. */
@@ -44,7 +51,10 @@ export class RankMetrics {
     this.#rejected = registry.counter(INDEX.rejectedEventsTotal);
     this.#error = registry.histogram(PREDICTION.workerErrorRatio);
     this.#bias = registry.gauge(PREDICTION.workerBiasTokens);
-    metrics.onScrape(() => this.#refreshAges());
+    metrics.onScrape(() => {
+      this.#refreshStates();
+      this.#refreshAges();
+    });
   }
 
   /** A rank is known from now on; without an event stream it is `approximate`. */
@@ -58,6 +68,15 @@ export class RankMetrics {
     if (this.#tombstones.isBuried(nameOf(rank))) return;
     const labels = labelsOf(rank);
     for (const each of RANK_STATES) this.#state.with({ ...labels, state: each }).set(each === state ? 1 : 0);
+  }
+
+  /**
+   * Asks for states at every scrape: some change without an event, as when the index lets go of a rank's blocks.
+   * Returns how to stop.
+   */
+  watch(statesOf: () => readonly RankReading[]): () => void {
+    this.#sources.add(statesOf);
+    return () => void this.#sources.delete(statesOf);
   }
 
   /** An event of the rank has come; its age counts from now. */
@@ -103,6 +122,11 @@ export class RankMetrics {
       this.#bias,
     ];
     for (const family of families) family.removeWhere({ ...labelsOf(rank) });
+  }
+
+  #refreshStates(): void {
+    for (const statesOf of this.#sources)
+      for (const { rank, state } of statesOf()) this.setState(rank, state);
   }
 
   #refreshAges(): void {

@@ -40,7 +40,12 @@ export class RankFeed {
 
   /** Why the index cannot show all that the rank holds, however complete its events are. */
   get flaw(): string | undefined {
-    return this.#flaw;
+    const { index, rank } = this.#options;
+    const evicted = index.evictedOf(rank);
+    return (
+      this.#flaw ??
+      (evicted === 0 ? undefined : `the index let go of ${evicted} of its blocks for lack of memory`)
+    );
   }
 
   applyEngineEvent(event: EngineEvent): void {
