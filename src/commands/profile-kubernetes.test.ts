@@ -58,17 +58,18 @@ describe('profile sla on Kubernetes', () => {
       ...READY,
       workerLog: 'INFO GPU KV cache size: 4,096 tokens\n',
     });
-    const { summary, outputDir, logged } = await profileSla(flags);
+    const { summary, outputDir, logged } = await profileSla({ ...flags, validate: true, loadRequests: 20 });
     expect(summary.points.failed).toBe(0);
+    expect(summary.goodput.rates.length).toBe(4);
     expect(summary.decode.max_kv_tokens).toBe(4096);
     expect(logged).toContain('Found 2 node(s) of 2 NVIDIA-H100-80GB-HBM3 with 81559 MiB');
     expect(logged).toContain('Sweeping 1 to 2 GPUs per engine, 2 per node');
     const created = api.requests.filter((request) => request.startsWith('POST'));
     const deleted = api.requests.filter((request) => request.startsWith('DELETE'));
-    // Two widths of two roles, and the two chosen ones for their curves.
-    expect([created.length, deleted.length]).toEqual([6, 6]);
+    // Two widths of two roles, and the two chosen ones for their curves and for the load.
+    expect([created.length, deleted.length]).toEqual([8, 8]);
     expect(api.deployments.size).toBe(0);
-    expect(new Set(deleted).size).toBe(6);
+    expect(new Set(deleted).size).toBe(8);
     expect(deleted[0]).toMatch(/^DELETE .*\/namespaces\/prod\/dynamographdeployments\/vllm-agg-[0-9a-f]{4}$/);
     const name = deleted[0]!.split('/').at(-1)!;
     const log = join(outputDir, 'prefill_tp1', name, 'vllmdecodeworker', '0.log');
