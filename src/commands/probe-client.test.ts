@@ -106,7 +106,8 @@ describe('probes', () => {
 
   test('count one token a chunk of a server that tells no usage', async () => {
     const probe = { islTokens: 50, oslTokens: 20, concurrency: 2, seed: 1 };
-    const { itlMs, tokensPerS } = await engineAt(await plainServer(20)).decode(probe);
+    const { itlMs, tokensPerS, onTrust } = await engineAt(await plainServer(20)).decode(probe);
+    expect(onTrust).toBe(true);
     expect(itlMs.length).toBe(2);
     for (const itl of itlMs) expect(itl).toBeGreaterThan(3.5);
     expect(tokensPerS).toBeLessThan(2 * (1000 / 3.5));

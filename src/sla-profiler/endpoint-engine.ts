@@ -66,7 +66,8 @@ export class EndpointEngine implements EngineUnderTest {
     const answers = await this.#send(batch);
     checkCached(answers, (await this.#options.client.facts(this.#options.url)).blockSize);
     checkLengths(answers, oslTokens, this.#options.url);
-    return steadySample(answers);
+    const onTrust = answers.some(({ cachedTokens }) => cachedTokens === undefined);
+    return { ...steadySample(answers), ...(onTrust && { onTrust }) };
   }
 
   async load(requests: readonly DrawnRequest[], seed: number): Promise<(number | null)[]> {

@@ -2,15 +2,20 @@ import type { WorkerRole } from '../formats/deployment/deployment.ts';
 import type { SlaProfile } from './result.ts';
 import type { Candidate, Choice } from './selection.ts';
 
+const ON_TRUST =
+  'An engine does not tell what it found in its cache: that no prefill slowed its decode points is not checked';
+
 /** What a reader of the recommendation should know of how it came about, one sentence each. */
 export function findings({
   recommendation,
   refinement,
-}: Pick<SlaProfile, 'recommendation' | 'refinement'>): string[] {
+  decode,
+}: Pick<SlaProfile, 'recommendation' | 'refinement' | 'decode'>): string[] {
   return [
     ...tie('prefill', recommendation.prefill),
     ...tie('decode', recommendation.decode),
     ...(refinement === undefined ? [] : [boundary(refinement)]),
+    ...(decode.some(({ point }) => point.onTrust) ? [ON_TRUST] : []),
   ];
 }
 

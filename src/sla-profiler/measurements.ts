@@ -5,7 +5,7 @@ import type { DrawnRequest } from './drawn-load.ts';
 import { isTight, type Latency, latencyOf } from './latency.ts';
 import type { JournalEntry, PointJournal } from './point-journal.ts';
 import type { ProbeBudget } from './probe-budget.ts';
-import type { EngineOrder, EngineUnderTest, KvCapacity, ProfileTarget } from './target.ts';
+import type { DecodeSample, EngineOrder, EngineUnderTest, KvCapacity, ProfileTarget } from './target.ts';
 
 export interface PrefillPoint {
   readonly islTokens: number;
@@ -18,6 +18,8 @@ export interface DecodePoint {
   readonly concurrency: number;
   readonly itl: Latency;
   readonly tokensPerS: number;
+  /** As of {@link DecodeSample}. */
+  readonly onTrust?: boolean;
 }
 
 /** When a point is measured well enough, and when to give up making it better. */
@@ -120,17 +122,24 @@ export class Measurements {
           `${base}/isl${islTokens}/osl${oslTokens}/n${concurrency}`,
           `${engine}, ISL ${islTokens}, ${concurrency} in flight`,
           async () => {
-            const rates: number[] = [];
+            const samples: DecodeSample[] = [];
             const itlMs = await this.#repeat(
               async (seed) => {
                 const sample = await (await start()).decode({ islTokens, oslTokens, concurrency, seed });
                 this.#spendProbe(sample);
-                rates.push(sample.tokensPerS);
+                samples.push(sample);
                 return sample.itlMs;
               },
               islTokens * 4099 + concurrency,
             );
-            return { islTokens, oslTokens, concurrency, itl: latencyOf(itlMs), tokensPerS: mean(rates)! };
+            return {
+              islTokens,
+              oslTokens,
+              concurrency,
+              itl: latencyOf(itlMs),
+              tokensPerS: mean(samples.map(({ tokensPerS }) => tokensPerS))!,
+              ...(samples.some(({ onTrust }) => onTrust) && { onTrust: true }),
+            };
           },
         ),
       load: (requests, ratePerS, seed) =>

@@ -49,7 +49,8 @@ export async function profileSla(
   const decodeMapping = decodeChoice.chosen.mapping;
   const wording = { style: 'mapping', prefill: prefillMapping.kind, decode: decodeMapping.kind } as const;
   for (const line of recommendationLines(recommendation, wording)) observer.log(line);
-  for (const line of findings({ recommendation, refinement: swept.refinement })) observer.log(line);
+  const found = { recommendation, refinement: swept.refinement, decode: swept.candidates };
+  for (const line of findings(found)) observer.log(line);
 
   observer.onPhase('BuildingCurves');
   const prefillCurve = await measurePrefillCurve(plan, prefillMapping, measurements, observer);

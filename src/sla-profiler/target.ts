@@ -16,6 +16,8 @@ export interface DecodeSample {
   readonly itlMs: readonly number[];
   /** Output tokens per second of the whole engine. */
   readonly tokensPerS: number;
+  /** The engine did not tell whether the prompts were cached. */
+  readonly onTrust?: boolean;
   /** As of {@link PrefillSample}. */
   readonly virtualMs?: number;
 }
