@@ -15,8 +15,6 @@ import type { TierBlocks } from './selection.ts';
 import type { ActiveSequences } from './sequences/active-sequences.ts';
 
 export interface ChooserParts {
-  /** Whether overlaps say what is cached, under these weights. */
-  readonly predicts: (weights: KvWeights) => boolean;
   readonly blockSize: number;
   readonly clock: Clock;
   readonly fleet: Fleet;
@@ -189,7 +187,7 @@ export class Chooser {
       isl,
       worker: chosen.key,
       rank: chosen.id,
-      predicts: this.#parts.predicts(weights),
+      predicts: this.#parts.lookup.usesCache(weights),
       predictedCachedTokens: Math.min(isl, this.#table.cachedTokens[row]!),
       cost: Number.isNaN(cost) ? undefined : cost,
       probability: this.#probabilities[row]!,

@@ -115,7 +115,6 @@ export class KvRouter {
       onExpired: (requestId) => observer.leaseExpired?.(requestId),
     });
     this.#chooser = new Chooser({
-      predicts: (weights) => this.#lookup.usesCache(weights),
       blockSize,
       clock,
       fleet: this.fleet,
