@@ -1,8 +1,10 @@
 import { once } from 'node:events';
 import { RealClock } from '../base/clock.ts';
+import { fail } from '../base/errors.ts';
 import { SeededRandom } from '../base/random.ts';
 import type { SettingsOf } from '../base/settings.ts';
 import type { FRONTEND_SETTINGS } from '../frontend/settings.ts';
+import { BlockHasher } from '../kv/hash.ts';
 import { ROUTER_SETTINGS, SCALE_OUT_SETTINGS } from '../kv/settings.ts';
 import { DISCOVERY_SETTINGS } from '../transport/discovery-settings.ts';
 import { announceService } from './announce-service.ts';
@@ -14,7 +16,7 @@ import type { StartFrontendOptions } from './start-frontend.ts';
 export const FLEET_SETTINGS = {
   ...ROUTER_SETTINGS,
   ...DISCOVERY_SETTINGS,
-  routerReplicaSync: SCALE_OUT_SETTINGS.routerReplicaSync,
+  ...SCALE_OUT_SETTINGS,
 };
 
 /** Serves a fleet until the context's signal; the frontend and the standalone router share it. */
@@ -24,18 +26,25 @@ export async function serveFrontend(
   { role, ...routes }: { readonly role: string } & Pick<StartFrontendOptions, 'addRoutes' | 'keyedPaths'>,
 ): Promise<number> {
   const { log, signal } = context;
-  const [{ startFrontend }, { openPlane }, { HttpClient }] = await Promise.all([
+  const [{ startFrontend }, { openPlane }, { HttpClient }, { RemoteIndexer }] = await Promise.all([
     import('./start-frontend.ts'),
     import('./open-plane.ts'),
     import('../transport/http-client.ts'),
+    import('../transport/remote-indexer.ts'),
   ]);
   const clock = new RealClock();
   const client = new HttpClient();
-  const router = routerConfigs(settings);
+  const remoteUrl = remoteIndexerUrl(settings);
+  const configs = routerConfigs(settings);
+  const remoteIndex = remoteUrl !== undefined;
+  const router: typeof configs = (model, hop) => ({ ...configs(model, hop), remoteIndex });
+  const served = settings.serveIndexer ? await serveIndex(routes) : routes;
+  const makeRemote = (url: string, onFailure: () => void) =>
+    new RemoteIndexer({ url, client, clock, log, timeoutMs: settings.remoteIndexerTimeoutMs, onFailure });
   const plane = await openPlane(settings, { client, clock, log });
   try {
     const running = await startFrontend({
-      ...routes,
+      ...served,
       settings,
       router,
       discovery: plane.discovery,
@@ -45,7 +54,8 @@ export async function serveFrontend(
       env: process.env,
       minInitialWorkers: settings.routerMinInitialWorkers,
       ...(settings.routerSeed !== undefined && { random: new SeededRandom(settings.routerSeed) }),
-      feedEvents: plane.feedEvents,
+      feedEvents: remoteIndex ? undefined : plane.feedEvents,
+      remoteIndexer: remoteUrl === undefined ? undefined : (onFailure) => makeRemote(remoteUrl, onFailure),
       shareBookings: plane.shareBookings,
     });
     plane.start();
@@ -62,4 +72,57 @@ export async function serveFrontend(
     await client.stop();
   }
   return 0;
+}
+
+/** Where lookups go; undefined where they stay here. Throws KV_USAGE for settings that contradict each other. */
+function remoteIndexerUrl({
+  useRemoteIndexer,
+  remoteIndexer,
+  serveIndexer,
+  routerKvEvents,
+}: SettingsOf<typeof FLEET_SETTINGS>): string | undefined {
+  if (!useRemoteIndexer && remoteIndexer === undefined) return undefined;
+  if (serveIndexer)
+    throw fail('KV_USAGE', {
+      reason: '--serve-indexer needs an index, and --use-remote-indexer leaves it to others',
+      mend: 'Give one of them.',
+    });
+  if (!routerKvEvents)
+    throw fail('KV_USAGE', {
+      reason: 'an indexer knows what events tell, and --no-router-kv-events guesses from decisions',
+      mend: 'Give one of them.',
+    });
+  if (remoteIndexer === undefined)
+    throw fail('KV_USAGE', {
+      reason: '--use-remote-indexer does not say where',
+      mend: 'Give --remote-indexer http://HOST:8090.',
+    });
+  if (URL.canParse(remoteIndexer) && /^https?:/.test(remoteIndexer)) return remoteIndexer;
+  throw fail('KV_SETTING_INVALID', {
+    setting: '--remote-indexer',
+    value: remoteIndexer,
+    reason: 'is not a URL',
+    mend: 'Write http://HOST:PORT.',
+  });
+}
+
+type Routes = Pick<StartFrontendOptions, 'addRoutes' | 'keyedPaths'>;
+
+/** The routes with those by which other routers look up in this one's index. */
+async function serveIndex({ addRoutes, keyedPaths = [] }: Routes): Promise<Routes> {
+  const { addServedIndexRoutes, SERVED_INDEX_PATHS } = await import('../router/served-index-routes.ts');
+  const hasher = new BlockHasher();
+  return {
+    keyedPaths: [...keyedPaths, ...SERVED_INDEX_PATHS],
+    addRoutes: (app, frontend) => {
+      addRoutes?.(app, frontend);
+      addServedIndexRoutes(app, {
+        hasher,
+        routersOf: (model) => {
+          const served = frontend.directory.models().find(({ name }) => name === model);
+          return served === undefined ? [] : [...served.pool.routers.values()];
+        },
+      });
+    },
+  };
 }

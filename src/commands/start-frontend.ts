@@ -23,6 +23,7 @@ import { FrontendMetrics } from '../metrics/frontend-metrics.ts';
 import { ProcessMetrics } from '../metrics/process-metrics.ts';
 import type { Discovery } from '../transport/discovery.ts';
 import { HttpClient } from '../transport/http-client.ts';
+import type { RemoteIndexer } from '../transport/remote-indexer.ts';
 import { readPredictions } from './hint-predictions.ts';
 import { openPolicyFiles } from './policy-files.ts';
 import { PromptEncoders } from './prompt-encoders.ts';
@@ -47,7 +48,9 @@ export interface StartFrontendOptions {
   /** Joins a router to the others of its group; what it books is its own business unless given. */
   readonly shareBookings?: ((router: KvRouter, member: GroupMember) => void) | undefined;
   /** Feeds an instance's KV events to a router's index; nothing unless given. */
-  readonly feedEvents?: PoolParts['feedEvents'];
+  readonly feedEvents?: PoolParts['feedEvents'] | undefined;
+  /** Asks elsewhere what workers hold, in place of indexes of the routers' own. */
+  readonly remoteIndexer?: ((onFailure: () => void) => RemoteIndexer) | undefined;
   /** Routes beside the OpenAI API, and which of their paths ask for a key. */
   readonly addRoutes?: FrontendParts['addRoutes'];
   readonly keyedPaths?: FrontendParts['keyedPaths'];
@@ -84,7 +87,8 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
   const makeRouter: PoolParts['makeRouter'] = (pool, hop) => {
     const { model, blockSize } = pool;
     const config = options.router(model, hop);
-    const index = config.useKvEvents ? new WasmIndex({ limitBytes: config.indexLimitBytes }) : undefined;
+    const ownIndex = config.useKvEvents && !config.remoteIndex;
+    const index = ownIndex ? new WasmIndex({ limitBytes: config.indexLimitBytes }) : undefined;
     const policyClasses = config.queue.classes.map(({ name }) => name);
     const repeats = () => hop === 'decode' && pool.router('prefill') !== undefined;
     const policyName = `${model}/${hop}`;
@@ -103,6 +107,7 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
     files.remember(policyName, router);
     return router;
   };
+  const remote = options.remoteIndexer?.(() => instruments.requestsOf('decode').remoteQueryFailed());
   const circuits = new CircuitMetrics(process);
   const feed: PoolParts['feedEvents'] = options.feedEvents ?? (() => () => {});
   const frontend = new Frontend(
@@ -128,6 +133,7 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
       requestsOf: (hop) => instruments.requestsOf(hop),
       random,
       makeRouter,
+      askHeld: remote && askRemotely(remote),
       makeCircuits: () =>
         new CircuitBreakers(clock, circuitLimits(settings), (worker, state) =>
           circuits.changed(worker, state),
@@ -175,6 +181,14 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
     if (options.client === undefined) await client.stop();
   };
   return { url, frontend, metrics: process, stop };
+}
+
+function askRemotely(remote: RemoteIndexer): NonNullable<PoolParts['askHeld']> {
+  const hasher = new BlockHasher();
+  return ({ model, blockSize }, { tokens, namespace }) => {
+    const { local: blockHashes } = hasher.hashPrompt(tokens, blockSize, namespace);
+    return remote.lookUp({ model, blockSize, blockHashes: blockHashes.slice() });
+  };
 }
 
 function circuitLimits(settings: FrontendSettings): CircuitLimits {

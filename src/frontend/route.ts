@@ -35,14 +35,16 @@ export async function place(
   const stage = stages.enter('route', hop.phase);
   try {
     const { signal } = exchange.client;
+    const request = await routeRequest(exchange, hop);
     const doubtful = leftOut(exchange, hop);
     if (doubtful.length > 0) {
-      const excluded = new Set([...hop.excluded, ...doubtful]);
-      const choice = await router.admit(routeRequest(exchange, { ...hop, excluded }), signal);
+      const excludedWorkers = new Set([...hop.excluded, ...doubtful]);
+      const controls = { ...request.controls, excludedWorkers };
+      const choice = await router.admit({ ...request, controls }, signal);
       if (choice.kind === 'selected' || choice.outcome !== 'no_workers') return choice;
       // All are doubtful: any of them is better than none.
     }
-    return await router.admit(routeRequest(exchange, hop), signal);
+    return await router.admit(request, signal);
   } finally {
     stage.end();
   }
@@ -54,7 +56,7 @@ function leftOut({ model, controls }: Exchange, { phase }: HopRequest): readonly
   return pinned === undefined ? model.pool.circuits.leftOut() : [];
 }
 
-function routeRequest(exchange: Exchange, hop: HopRequest): RouteRequest {
+async function routeRequest(exchange: Exchange, hop: HopRequest): Promise<RouteRequest> {
   const { phase, excluded } = hop;
   const { model, controls, request } = exchange;
   const prompt = hop.prompt ?? exchange.prompt;
@@ -63,11 +65,18 @@ function routeRequest(exchange: Exchange, hop: HopRequest): RouteRequest {
     phase === 'prefill'
       ? { workerId: controls.prefillWorkerId, dpRank: controls.prefillDpRank }
       : { workerId: controls.workerId, dpRank: controls.dpRank, sessionId, sessionFinal };
+  const namespace = { loraName: model.loraName, cacheSalt: controls.cacheSalt };
+  const { askHeld } = model.pool;
+  const heldByRank =
+    askHeld === undefined || phase === 'decode'
+      ? undefined
+      : await askHeld({ tokens: prompt.tokens, namespace });
   return {
     // Not the client's id, which need not be unique.
     requestId: crypto.randomUUID(),
     tokens: prompt.tokens,
-    namespace: { loraName: model.loraName, cacheSalt: controls.cacheSalt },
+    namespace,
+    heldByRank,
     expectedOutputTokens:
       phase === 'prefill' ? 1 : (controls.expectedOutputTokens ?? requestedMaxTokens(request)),
     conversation: controls.conversation,

@@ -1,6 +1,8 @@
 import { fail, toError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
+import type { PromptNamespace } from '../kv/hash.ts';
 import type { KvRouter } from '../kv/kv-router.ts';
+import type { RouteRequest } from '../kv/route-request.ts';
 import type { ModelConfig } from '../metrics/model-catalogue.ts';
 import type { WorkerInstance } from '../transport/discovery.ts';
 import type { CircuitBreakers } from './circuit-breakers.ts';
@@ -14,12 +16,21 @@ export interface PoolParts {
   readonly log: Log;
   makeRouter(pool: WorkerPool, hop: Hop): KvRouter;
   makeCircuits(): CircuitBreakers;
+  /** Asks elsewhere what the pool's workers hold of a prompt; undefined where the routers have indexes of their own. */
+  readonly askHeld?:
+    | ((pool: WorkerPool, prompt: AskedPrompt) => Promise<RouteRequest['heldByRank']>)
+    | undefined;
   /** Feeds an instance's KV events to the router's index; returns what ends it. */
   feedEvents(instance: WorkerInstance, router: KvRouter): () => void;
   /** The tokenizer that the instance names, or what stands in for it. */
   encoderFor(instance: WorkerInstance, workers: () => readonly WorkerInstance[]): Promise<PromptEncoder>;
   /** KV block size of engines that do not tell theirs. */
   readonly defaultBlockSize: number;
+}
+
+export interface AskedPrompt {
+  readonly tokens: Uint32Array;
+  readonly namespace: PromptNamespace;
 }
 
 interface Member {
@@ -59,6 +70,12 @@ export class WorkerPool {
 
   get routers(): ReadonlyMap<Hop, KvRouter> {
     return this.#routers;
+  }
+
+  /** Set where what workers hold is asked elsewhere. */
+  get askHeld(): ((prompt: AskedPrompt) => Promise<RouteRequest['heldByRank']>) | undefined {
+    const { askHeld } = this.#parts;
+    return askHeld && ((prompt) => askHeld(this, prompt));
   }
 
   instances(): WorkerInstance[] {

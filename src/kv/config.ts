@@ -13,6 +13,8 @@ export interface RouterConfig {
   readonly indexLimitBytes: number;
   /** Engines publish events; otherwise the router guesses from its own decisions. */
   readonly useKvEvents: boolean;
+  /** Requests bring what ranks hold: there is no index here, and nothing is guessed. */
+  readonly remoteIndex: boolean;
   /** How long a routed prompt is taken to stay cached when there are no events. */
   readonly ttlMs: number;
   /** How long one is taken to be cached before its events arrive; undefined: not at all. */
@@ -44,6 +46,7 @@ export const DEFAULT_ROUTER_CONFIG: RouterConfig = {
   loadAware: false,
   indexLimitBytes: 2 ** 30,
   useKvEvents: true,
+  remoteIndex: false,
   ttlMs: 120_000,
   predictedTtlMs: undefined,
   quietMs: 5000,

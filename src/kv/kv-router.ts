@@ -101,6 +101,7 @@ export class KvRouter {
       policyReadsOverlap,
       index,
       hasher,
+      rankOf: (worker) => this.fleet.rankOf(worker)?.id,
       isSilent,
     });
     const loadModel = options.loadModel ?? makeLoadModel(config);
@@ -220,7 +221,7 @@ export class KvRouter {
     const weights = overriddenWeights(this.#config.weights, request.overrides);
     const sequence = this.#lookup.hash(request, weights);
     const hashedMs = this.#clock.nowMs();
-    const overlaps = this.#lookup.match(sequence, weights, this.fleet.ranks.capacity);
+    const overlaps = this.#lookup.match(sequence, weights, this.fleet.ranks.capacity, request.heldByRank);
     const matchedMs = this.#clock.nowMs();
     const blocks = this.#blocksToBook(request, sequence, isl);
     this.#chooser.findActivePrefixes(blocks);
@@ -347,7 +348,7 @@ export class KvRouter {
   #look(request: RouteRequest) {
     const weights = overriddenWeights(this.#config.weights, request.overrides);
     const sequence = this.#lookup.hash(request, weights);
-    const overlaps = this.#lookup.match(sequence, weights, this.fleet.ranks.capacity);
+    const overlaps = this.#lookup.match(sequence, weights, this.fleet.ranks.capacity, request.heldByRank);
     return { isl: promptLength(request), weights, sequence, overlaps };
   }
 

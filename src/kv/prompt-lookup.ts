@@ -1,5 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { RouterConfig } from './config.ts';
+import type { WorkerKey } from './event.ts';
+import { handedOverlaps } from './handed-overlaps.ts';
 import type { BlockHasher } from './hash.ts';
 import type { KvIndex } from './index/kv-index.ts';
 import type { Overlaps } from './overlap.ts';
@@ -14,6 +16,8 @@ export interface PromptLookupOptions {
   readonly policyReadsOverlap: boolean;
   readonly index: KvIndex | undefined;
   readonly hasher: BlockHasher;
+  /** The id of a rank; undefined if it is not of the fleet. */
+  readonly rankOf: (worker: WorkerKey) => number | undefined;
   /** The rank publishes no events. */
   readonly isSilent: (rank: number) => boolean;
 }
@@ -48,19 +52,25 @@ export class PromptLookup {
   }
 
   /** Overlaps of the prompt on every rank, valid until the next match. `ranks` is one more than the highest id. */
-  match(sequence: BigUint64Array, weights: KvWeights, ranks: number): Overlaps {
+  match(
+    sequence: BigUint64Array,
+    weights: KvWeights,
+    ranks: number,
+    held: RouteRequest['heldByRank'],
+  ): Overlaps {
     if (this.predicted.length < ranks) this.predicted = new Uint32Array(2 * ranks);
     else this.predicted.fill(0);
     if (!this.usesCache(weights) || sequence.length === 0) return NO_OVERLAPS;
     if (!this.#routed.isEmpty) this.#routed.depths(sequence, this.predicted);
-    const { config, index } = this.#options;
+    const { config, index, rankOf } = this.#options;
+    if (held !== undefined) return handedOverlaps(held, ranks, rankOf);
     return config.useKvEvents && index !== undefined ? index.match(sequence) : NO_OVERLAPS;
   }
 
   /** Remembers that a prompt went to a rank, for as long as that tells something about its cache. */
   remember(rank: number, sequence: BigUint64Array, weights: KvWeights): void {
     const { config, index, isSilent } = this.#options;
-    const events = config.useKvEvents && index !== undefined && !isSilent(rank);
+    const events = config.remoteIndex || (config.useKvEvents && index !== undefined && !isSilent(rank));
     const ttlMs = events ? config.predictedTtlMs : config.ttlMs;
     if (ttlMs !== undefined && this.usesCache(weights)) this.#routed.route(rank, sequence, ttlMs);
   }

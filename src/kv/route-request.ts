@@ -1,4 +1,5 @@
 import { fail } from '../base/errors.ts';
+import type { WorkerKey } from './event.ts';
 import type { PromptHashes, PromptNamespace } from './hash.ts';
 import { type KvWeights, legacyOverlapWeight } from './policies/kv-cost.ts';
 import type { Conversation } from './policies/policy.ts';
@@ -37,6 +38,14 @@ export interface RouterOverrides {
   readonly overlapScoreWeight?: number | undefined;
 }
 
+/** Leading blocks of a prompt on a rank; each lower tier counts those by which it extends the ones above. */
+export interface RankHolding {
+  readonly worker: WorkerKey;
+  readonly deviceBlocks: number;
+  readonly hostPinnedBlocks: number;
+  readonly diskBlocks: number;
+}
+
 /** A request to be placed. Its prompt comes as tokens, or as hashes and a length. */
 export interface RouteRequest {
   /** Unique among active requests. */
@@ -52,6 +61,8 @@ export interface RouteRequest {
   readonly expectedOutputTokens?: number | undefined;
   readonly controls?: RequestControls | undefined;
   readonly overrides?: RouterOverrides | undefined;
+  /** What ranks hold of the prompt, for a router that has no index of its own; ranks left out hold nothing. */
+  readonly heldByRank?: readonly RankHolding[] | undefined;
   /** Leading blocks that a shared cache holds. */
   readonly sharedCacheHits?: number | undefined;
   readonly conversation?: Conversation | undefined;

@@ -284,10 +284,23 @@ export const POLICY_FILE_SETTINGS = {
 
 /** Several routers as one: read by who connects them. */
 export const SCALE_OUT_SETTINGS = {
-  serveIndexer: flag({ env: 'DYN_SERVE_INDEXER', help: 'answer lookups of other routers' }),
+  serveIndexer: flag({
+    env: 'DYN_SERVE_INDEXER',
+    help: 'answer lookups of routers with --use-remote-indexer: POST /query and /query_by_hash',
+  }),
   useRemoteIndexer: flag({
     env: 'DYN_USE_REMOTE_INDEXER',
     help: 'look up in an indexer service instead of an own index',
+  }),
+  remoteIndexer: text({
+    placeholder: 'URL',
+    help: 'that service: kvasir indexer, or a frontend with --serve-indexer; implies --use-remote-indexer',
+  }),
+  remoteIndexerTimeoutMs: int({
+    default: 50,
+    min: 1,
+    placeholder: 'MS',
+    help: 'a lookup that takes longer is given up, and the request routed by load',
   }),
   routerReplicaSync: flag({
     env: 'DYN_ROUTER_REPLICA_SYNC',

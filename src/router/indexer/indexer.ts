@@ -1,10 +1,8 @@
 import { type Clock, sleepUntil } from '../../base/clock.ts';
 import { fail } from '../../base/errors.ts';
-import type { CandidateExplanation } from '../../kv/decision-log.ts';
 import type { WorkerKey } from '../../kv/event.ts';
-import type { RouteRequest } from '../../kv/route-request.ts';
 import { dumpOf, type PartitionDump } from '../index-dump.ts';
-import { type IndexPartition, type TierTokens, tierTokens, withRank } from '../index-partition.ts';
+import { type IndexPartition, withRank } from '../index-partition.ts';
 import {
   keyOf,
   nameOf,
@@ -14,6 +12,7 @@ import {
   Partitions,
 } from '../partitions.ts';
 import type { Peers } from '../peers.ts';
+import { answerQuery, type QueriedPrompt, type QueryAnswer } from '../query-answer.ts';
 import { type FollowRank, type ListenerStatus, listen, type RankListener } from '../rank-feeds.ts';
 
 export interface IndexerOptions {
@@ -31,15 +30,6 @@ export interface Registration {
   readonly endpoint: string;
   readonly replay: string | undefined;
   readonly snapshot: string | undefined;
-}
-
-/** Overlaps of a prompt with what every rank holds, in tokens. */
-export interface QueryAnswer {
-  /** By worker and rank, on the device. */
-  readonly scores: Readonly<Record<string, Readonly<Record<string, number>>>>;
-  /** Kept for callers that read it; always empty. */
-  readonly frequencies: readonly number[];
-  readonly instances: Readonly<Record<string, TierTokens>>;
 }
 
 /** A worker as `GET /workers` lists it. */
@@ -130,23 +120,8 @@ export class Indexer {
   }
 
   /** `prompt` as tokens or as hashes; throws KV_RECORD_UNKNOWN for a partition without workers. */
-  query(
-    key: PartitionKey,
-    prompt: Pick<RouteRequest, 'tokens' | 'hashes' | 'isl' | 'namespace'>,
-  ): QueryAnswer {
-    const { value, blockSize } = this.#partitions.require(key);
-    const asked = (prompt.isl ?? prompt.tokens?.length ?? 0) > 0;
-    const rows = asked ? value.router.inspect({ requestId: 'query', queryOnly: true, ...prompt }) : [];
-    const byWorker = new Map<string, CandidateExplanation[]>();
-    for (const row of 'kind' in rows ? [] : rows) {
-      const ranks = byWorker.get(row.worker.workerId) ?? [];
-      byWorker.set(row.worker.workerId, [...ranks, row]);
-    }
-    const instances = Object.fromEntries(
-      [...byWorker].map(([workerId, ranks]) => [workerId, tierTokens(ranks, blockSize)]),
-    );
-    const scores = Object.fromEntries(Object.entries(instances).map(([id, { dp }]) => [id, dp]));
-    return { scores, frequencies: [], instances };
+  query(key: PartitionKey, prompt: QueriedPrompt): QueryAnswer {
+    return answerQuery([this.#partitions.require(key).value.router], prompt);
   }
 
   blockSizeOf(key: PartitionKey): number {
