@@ -17,6 +17,8 @@ async function start(...args: string[]): Promise<{ process: KvasirProcess; url: 
 
 const startWorker = () =>
   start('worker', '--http-port', '0', '--kv-events', 'tcp://127.0.0.1:*', '--block-size', '16');
+/** A busy machine must not look like a service that is down. */
+const PATIENT = ['--remote-indexer-timeout-ms', '5000'];
 const PROMPT = 'What one worker has computed for a prompt, another router shall find out by asking. '.repeat(
   4,
 );
@@ -45,7 +47,15 @@ describe('a router that looks up elsewhere', () => {
     const workers = await Promise.all([startWorker(), startWorker()]);
     const engines = workers.flatMap(({ url, kvEvents }) => ['--engine', `${url},kv-events=${kvEvents}`]);
     const knowing = await start('frontend', ...engines, '--http-port', '0', '--serve-indexer');
-    const asking = await start('frontend', ...engines, '--http-port', '0', '--remote-indexer', knowing.url);
+    const asking = await start(
+      'frontend',
+      ...engines,
+      '--http-port',
+      '0',
+      '--remote-indexer',
+      knowing.url,
+      ...PATIENT,
+    );
     for (const { url } of [knowing, asking]) await until(async () => (await workersOf(url)).length === 2);
     const { worker } = await ask(knowing.url);
     await until(async () => (await ask(knowing.url)).blocks > 10);
@@ -65,7 +75,15 @@ describe('a router that looks up elsewhere', () => {
     const worker = await startWorker();
     const indexer = await start('indexer', '--port', '0');
     const engine = ['--engine', `${worker.url},kv-events=${worker.kvEvents}`];
-    const { url } = await start('frontend', ...engine, '--http-port', '0', '--remote-indexer', indexer.url);
+    const { url } = await start(
+      'frontend',
+      ...engine,
+      '--http-port',
+      '0',
+      '--remote-indexer',
+      indexer.url,
+      ...PATIENT,
+    );
     await until(async () => (await workersOf(url)).length === 1);
     const [instance] = await workersOf(url);
     // Nothing is registered yet: nothing is known, and nothing fails.
