@@ -1,5 +1,5 @@
 import type { MeasuredDecode, PrefillCandidate, SlaProfile } from './result.ts';
-import { paretoFront } from './selection.ts';
+import { type Candidate, paretoFront } from './selection.ts';
 
 /** One pair of a prefill and a decode engine, in the numbers of which it balances: both kept equally busy. */
 export interface RankedPair {
@@ -15,40 +15,67 @@ export interface RankedPair {
   readonly verdict: string;
 }
 
-/** Every pair worth having (both halves on their Pareto fronts), those that meet the SLA first, cheapest first. */
+/**
+ * The recommended pair, then every other one worth having (both halves on their Pareto fronts): those that meet the
+ * SLA first, cheapest first.
+ */
 export function rankPairs(profile: SlaProfile, gpuHourPrice: number): RankedPair[] {
-  const { islTokens, oslTokens, ttftMs, itlMs } = profile.target;
-  const pairs = paretoFront(profile.prefill).flatMap((prefill) =>
-    paretoFront(profile.decode).map((decode): RankedPair => {
-      // GPU-seconds that one request takes in each pool.
-      const gpuSeconds = islTokens / prefill.tokensPerSPerGpu + oslTokens / decode.tokensPerSPerGpu;
-      const tokensPerSPerGpu = (islTokens + oslTokens) / gpuSeconds;
-      const misses = [
-        prefill.latencyMs > ttftMs ? 'misses the TTFT target' : '',
-        decode.latencyMs > itlMs ? 'misses the ITL target' : '',
-      ].filter(Boolean);
-      return {
-        prefill,
-        decode,
-        requestsPerSPerGpu: 1 / gpuSeconds,
-        tokensPerSPerGpu,
-        costPerMillionTokens: (gpuHourPrice / 3600 / tokensPerSPerGpu) * 1e6,
-        meetsSla: misses.length === 0,
-        verdict: misses.join(' and '),
-      };
-    }),
+  const { prefill: prefillChoice, decode: decodeChoice } = profile.recommendation;
+  const pairs = worthHaving(profile.prefill, prefillChoice.chosen).flatMap((prefill) =>
+    worthHaving(profile.decode, decodeChoice.chosen).map((decode) =>
+      pairOf(profile, gpuHourPrice, prefill, decode),
+    ),
   );
+  const isChosen = ({ prefill, decode }: Pair): boolean =>
+    prefill === prefillChoice.chosen && decode === decodeChoice.chosen;
   pairs.sort(
-    (a, b) => Number(b.meetsSla) - Number(a.meetsSla) || a.costPerMillionTokens - b.costPerMillionTokens,
+    (a, b) =>
+      Number(isChosen(b)) - Number(isChosen(a)) ||
+      Number(b.meetsSla) - Number(a.meetsSla) ||
+      a.costPerMillionTokens - b.costPerMillionTokens,
   );
-  return pairs.map((pair, rank) => ({
-    ...pair,
-    verdict:
-      pair.verdict ||
-      (rank === 0 ? 'cheapest that meets both targets' : `${percentDearer(pair, pairs[0]!)} dearer`),
-  }));
+  const chosen = pairs[0]!;
+  const tied = prefillChoice.tiedWith !== undefined || decodeChoice.tiedWith !== undefined;
+  return pairs.map((pair) => ({ ...pair, verdict: verdictOf(profile, pair, chosen, tied) }));
 }
 
-function percentDearer(pair: RankedPair, best: RankedPair): string {
-  return `${(100 * (pair.costPerMillionTokens / best.costPerMillionTokens - 1)).toFixed(1)} %`;
+type Pair = Omit<RankedPair, 'verdict'>;
+
+/** The Pareto front, and the chosen engine, which in a tie is not on it. */
+function worthHaving<C extends Candidate>(candidates: readonly C[], chosen: Candidate): C[] {
+  const front = new Set<Candidate>(paretoFront(candidates));
+  return candidates.filter((candidate) => front.has(candidate) || candidate === chosen);
+}
+
+function pairOf(
+  { target }: SlaProfile,
+  gpuHourPrice: number,
+  prefill: PrefillCandidate,
+  decode: MeasuredDecode,
+): Pair {
+  const { islTokens, oslTokens, ttftMs, itlMs } = target;
+  // GPU-seconds that one request takes in each pool.
+  const gpuSeconds = islTokens / prefill.tokensPerSPerGpu + oslTokens / decode.tokensPerSPerGpu;
+  const tokensPerSPerGpu = (islTokens + oslTokens) / gpuSeconds;
+  return {
+    prefill,
+    decode,
+    requestsPerSPerGpu: 1 / gpuSeconds,
+    tokensPerSPerGpu,
+    costPerMillionTokens: (gpuHourPrice / 3600 / tokensPerSPerGpu) * 1e6,
+    meetsSla: prefill.latencyMs <= ttftMs && decode.latencyMs <= itlMs,
+  };
+}
+
+function verdictOf({ target }: SlaProfile, pair: Pair, chosen: Pair, tied: boolean): string {
+  const { prefill, decode } = pair;
+  const misses = [
+    prefill.latencyMs > target.ttftMs ? 'misses the TTFT target' : '',
+    decode.latencyMs > target.itlMs ? 'misses the ITL target' : '',
+  ].filter(Boolean);
+  if (misses.length > 0) return [...(pair === chosen ? ['closest'] : []), ...misses].join(', ');
+  if (pair === chosen) return tied ? 'recommended, a tie on fewer GPUs' : 'cheapest that meets both targets';
+  const dearer = chosen.tokensPerSPerGpu / pair.tokensPerSPerGpu - 1;
+  const percent = `${(100 * Math.abs(dearer)).toFixed(1)} %`;
+  return dearer < 0 ? `a tie (${percent} cheaper)` : `${percent} dearer`;
 }
