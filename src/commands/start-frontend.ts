@@ -158,6 +158,11 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
           predict: await readPredictions(settings.predictionTrie),
         }),
       },
+      prefillBypass: {
+        rule: settings.conditionalPrefill,
+        busyTokens: settings.conditionalPrefillTokens,
+        decodeBlocksThreshold: settings.conditionalDecodeBlocks,
+      },
       forwarding: { nvext: settings.forwardNvext, priority: settings.forwardPriority },
       minInitialWorkers: options.minInitialWorkers ?? 0,
       keyedPaths: options.keyedPaths ?? [],

@@ -13,6 +13,7 @@ import { type AttemptParts, type AttemptResult, attempt } from './attempt.ts';
 import { type Continuation, canContinue, continueAnswer } from './continuation.ts';
 import { engineBody, type HintForwarding } from './engine-body.ts';
 import type { Exchange } from './exchange.ts';
+import type { PrefillBypass } from './prefill-bypass.ts';
 import { type Handoff, prefillElsewhere } from './prefill-hop.ts';
 import { place, refusalError } from './route.ts';
 import type { Hop } from './worker-pool.ts';
@@ -31,6 +32,7 @@ export interface DispatchParts extends AttemptParts {
   /** Prompt and answer so far, in tokens, beyond which that is not done. */
   readonly migrationMaxSeqLen: number | undefined;
   readonly forwarding: HintForwarding;
+  readonly prefillBypass: PrefillBypass;
   /** An engine failed: have a look at it. */
   suspect(workerId: string): void;
 }
@@ -153,6 +155,7 @@ class Dispatch {
       (await place(this.#parts.metrics.stages, this.#exchange, router, {
         phase: this.#handsOver ? 'decode' : 'aggregated',
         excluded: this.#excluded,
+        keepsCredit: this.#parts.prefillBypass.rule !== 'off',
         prompt: this.#continuation?.prompt,
       }));
     const nobody =

@@ -144,4 +144,45 @@ describe('a prompt computed elsewhere', () => {
     expect(seenOf(decode)).toHaveLength(0);
     expect(routers.flatMap((router) => router.loads()).every((load) => load.activeRequests === 0)).toBe(true);
   });
+
+  test.each(['isl_bounding', 'isl_or_load'] as const)(
+    'is left out by %s when little is new',
+    async (rule) => {
+      const { url, prefill, decode, value } = await splitFleet({
+        facts: { totalKvBlocks: 1000 },
+        parts: { prefillBypass: { rule, busyTokens: 8192, decodeBlocksThreshold: 0.8 } },
+      });
+      for (let i = 0; i < 3; i++) expect((await post(url, '/v1/chat/completions', CHAT)).status).toBe(200);
+      expect([seenOf(prefill).length, seenOf(decode).length]).toEqual([1, 3]);
+      expect(await value('kvasir_frontend_prefill_bypassed_total{model="m"}')).toBe(2);
+      const other = {
+        ...CHAT,
+        messages: [{ role: 'user', content: 'Something else altogether, and longer' }],
+      };
+      expect((await post(url, '/v1/chat/completions', other)).status).toBe(200);
+      expect(seenOf(prefill)).toHaveLength(2);
+    },
+  );
+
+  test('is left out by prefill_load while all of its workers are busy', async () => {
+    const { url, prefill, decode } = await splitFleet({
+      facts: { totalKvBlocks: 1000 },
+      parts: { prefillBypass: { rule: 'prefill_load', busyTokens: 10, decodeBlocksThreshold: 0.8 } },
+    });
+    for (const engine of prefill) engine.behave = 'never answer';
+    const leave = new AbortController();
+    const stuck = [1, 2].map((i) =>
+      post(
+        url,
+        '/v1/chat/completions',
+        { ...CHAT, messages: [{ role: 'user', content: `${i} is stuck for good` }] },
+        { signal: leave.signal },
+      ).catch(() => {}),
+    );
+    await until(() => seenOf(prefill).length === 2);
+    expect((await post(url, '/v1/chat/completions', CHAT)).status).toBe(200);
+    expect([seenOf(prefill).length, seenOf(decode).length]).toEqual([2, 1]);
+    leave.abort();
+    await Promise.all(stuck);
+  });
 });

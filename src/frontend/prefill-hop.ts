@@ -10,6 +10,7 @@ import { isRefusal, lostEngine, mayTryAnother, refusalMessage } from './engine-e
 import { type Exchange, PATHS } from './exchange.ts';
 import { bootstrapFields, handoffBody, NIXL_PREFILL } from './handoff-fields.ts';
 import { keepLease } from './lease-keeper.ts';
+import { skipsPrefill } from './prefill-bypass.ts';
 import { place, refusalError } from './route.ts';
 
 /** A prompt computed, or being computed, by a worker of its own. */
@@ -42,6 +43,11 @@ export async function prefillElsewhere(
 ): Promise<Handoff | undefined> {
   const router = exchange.model.pool.router('prefill');
   if (router === undefined || !canBeSplit(exchange)) return undefined;
+  const { model } = exchange;
+  if (skipsPrefill(parts.prefillBypass, exchange, router, model.pool.router('decode'))) {
+    parts.metrics.prefillBypassed(model.name);
+    return undefined;
+  }
   const excluded = new Set<string>(avoid);
   for (let tries = 1; ; tries++) {
     const choice = await place(parts.metrics.stages, exchange, router, { phase: 'prefill', excluded });
@@ -52,8 +58,10 @@ export async function prefillElsewhere(
     }
     const instance = exchange.model.pool.instance(choice.worker.workerId);
     if (instance === undefined) {
+      // It left at this very moment.
       choice.booking?.free('failed');
-      throw fail('KV_INTERNAL', { reason: `worker ${choice.worker.workerId} has left its pool` });
+      excluded.add(choice.worker.workerId);
+      continue;
     }
     parts.requestsOf('prefill').started();
     if (instance.kind === 'sglang' || instance.bootstrapPort !== undefined)
@@ -95,7 +103,8 @@ async function runBefore(
   circuits.ended(instance.workerId, isRefusal(outcome) ? 'refused' : end);
   parts.requestsOf('prefill').ended(0);
   if (!answered) {
-    if (!last && mayTryAnother(outcome)) return 'retry';
+    // When enough of them have failed, the decode worker computes the prompt as well.
+    if (mayTryAnother(outcome)) return last ? undefined : 'retry';
     throw prefillFailed(outcome, instance);
   }
   const answer = JSON.parse(outcome.body.toString('utf8')) as Record<string, unknown>;

@@ -1,5 +1,6 @@
 import { fail, type KvasirError } from '../base/errors.ts';
 import { requestedMaxTokens } from '../formats/openai/request.ts';
+import type { CandidateExplanation } from '../kv/decision-log.ts';
 import type { KvRouter } from '../kv/kv-router.ts';
 import type { RouteRequest, RouterOverrides } from '../kv/route-request.ts';
 import type { Refusal } from '../kv/select.ts';
@@ -14,6 +15,8 @@ export interface HopRequest {
   readonly phase: 'prefill' | 'decode' | 'aggregated';
   /** Workers that have failed it. */
   readonly excluded: ReadonlySet<string>;
+  /** Blocks cached where it decodes still count, as the next request may be served there as a whole. */
+  readonly keepsCredit?: boolean;
   /** In place of the client's, when part of the answer has joined it. */
   readonly prompt?: Prompt | undefined;
 }
@@ -24,6 +27,8 @@ const AFTER_HANDOFF: RouterOverrides = {
   assumeKvReuse: false,
   trackPrefillTokens: false,
 };
+
+const AFTER_HANDOFF_WARM: RouterOverrides = { ...AFTER_HANDOFF, overlapScoreCredit: undefined };
 
 /** Waits until the hop has a worker, and books it. Rejects if the client leaves meanwhile. */
 export async function place(
@@ -48,6 +53,16 @@ export async function place(
   } finally {
     stage.end();
   }
+}
+
+/** The worker that would be cheapest for a hop, if any; nothing is booked. */
+export function foresee(
+  exchange: Exchange,
+  router: KvRouter,
+  phase: HopRequest['phase'],
+): CandidateExplanation | undefined {
+  const candidates = router.inspect(routeRequest(exchange, { phase, excluded: new Set() }));
+  return 'kind' in candidates ? undefined : candidates[0];
 }
 
 /** Workers whose circuit is open; a client that names a worker gets it nevertheless. */
@@ -81,7 +96,7 @@ async function routeRequest(exchange: Exchange, hop: HopRequest): Promise<RouteR
       phase === 'prefill' ? 1 : (controls.expectedOutputTokens ?? requestedMaxTokens(request)),
     conversation: controls.conversation,
     controls: { ...pin, excludedWorkers: excluded, priority, strictPriority, policyClass },
-    ...(phase === 'decode' && { overrides: AFTER_HANDOFF }),
+    ...(phase === 'decode' && { overrides: hop.keepsCredit === true ? AFTER_HANDOFF_WARM : AFTER_HANDOFF }),
   };
 }
 

@@ -54,6 +54,26 @@ export const CIRCUIT_SETTINGS = {
   }),
 };
 
+/** When a fleet with prefill workers computes a prompt where it is decoded. */
+export const BYPASS_SETTINGS = {
+  conditionalPrefill: choice({
+    choices: ['off', 'isl_bounding', 'prefill_load', 'isl_or_load'],
+    default: 'off',
+    help: 'leave prefill workers out when little of a prompt is new to its decode worker, when they are busy, or either',
+  }),
+  conditionalPrefillTokens: int({
+    default: 8192,
+    min: 0,
+    help: 'prompt tokens to compute above which a prefill worker is busy in that sense',
+  }),
+  conditionalDecodeBlocks: number({
+    default: 0.8,
+    min: 0,
+    max: 1,
+    help: 'share of its KV blocks up to which a decode worker takes on prompts so',
+  }),
+};
+
 /** Settings of the HTTP service; those of the router are in `kv/settings.ts`. */
 export const FRONTEND_SETTINGS = {
   ...MIGRATION_SETTINGS,
@@ -106,6 +126,7 @@ export const FRONTEND_SETTINGS = {
     help: 'wait before a second retry, or one that has no other worker to go to; half as long again for each further one, up to 30 s, within a fifth by chance',
   }),
   ...CIRCUIT_SETTINGS,
+  ...BYPASS_SETTINGS,
   engineTimeoutSecs: number({
     default: 600,
     min: 1,

@@ -42,6 +42,7 @@ export function frontendFamilies(service: Registry, prefix: string) {
     disconnects: service.counter(FRONTEND_OWN.disconnectsTotal),
     modelOverflow: service.counter(FRONTEND_OWN.modelOverflowTotal),
     limited: service.counter(FRONTEND_OWN.limitedTotal),
+    prefillBypassed: service.counter(FRONTEND_OWN.prefillBypassedTotal),
     agentHints: service.counter(FRONTEND_OWN.agentHintsTotal),
     chunkGap: service.histogram(FRONTEND_OWN.chunkGapSeconds),
   };

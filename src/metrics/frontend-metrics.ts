@@ -103,6 +103,11 @@ export class FrontendMetrics {
     };
   }
 
+  /** A decode worker was given the whole request for what its prompt or the prefill workers’ load was. */
+  prefillBypassed(model: string): void {
+    this.#families.prefillBypassed.with({ model: this.#label(model) }).inc();
+  }
+
   /** A request was refused for a limit of its key, which is named, not told. */
   limited(key: string, limit: string): void {
     this.#families.limited.with({ key, limit }).inc();

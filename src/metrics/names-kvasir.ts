@@ -127,6 +127,11 @@ export const FRONTEND_OWN = {
     'kvasir_frontend_model_overflow_total',
     'Models beyond the limit of models with series of their own',
   ),
+  prefillBypassedTotal: counter(
+    'kvasir_frontend_prefill_bypassed_total',
+    'Requests whose prompt was computed by the decode worker although there are prefill workers',
+    ['model'],
+  ),
   limitedTotal: counter(
     'kvasir_frontend_limited_requests_total',
     'Requests refused because their API key had reached a limit',

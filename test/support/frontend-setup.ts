@@ -134,6 +134,7 @@ export async function startFrontend({
       idleTimeoutMs: 5000,
       retryLimit: 2,
       retryBackOffMs: 5,
+      prefillBypass: { rule: 'off', busyTokens: 8192, decodeBlocksThreshold: 0.8 },
       migrationLimit: 0,
       migrationMaxSeqLen: undefined,
       nvext: true,
