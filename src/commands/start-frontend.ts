@@ -25,6 +25,7 @@ import type { Discovery } from '../transport/discovery.ts';
 import { HttpClient } from '../transport/http-client.ts';
 import type { RemoteIndexer } from '../transport/remote-indexer.ts';
 import { readPredictions } from './hint-predictions.ts';
+import { followJoiningLoad } from './join-loads.ts';
 import { openPolicyFiles } from './policy-files.ts';
 import { PromptEncoders } from './prompt-encoders.ts';
 import type { GroupMember } from './share-bookings.ts';
@@ -138,9 +139,14 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
         new CircuitBreakers(clock, circuitLimits(settings), (worker, state) =>
           circuits.changed(worker, state),
         ),
-      // Events of other tokens than the prompts' would match nothing; without them the router guesses.
-      feedEvents: (instance, router) =>
-        feed(encoders.isExactFor(instance) ? instance : { ...instance, kvEvents: undefined }, router),
+      feedEvents: (instance, router) => {
+        // Events of other tokens than the prompts' would match nothing; without them the router guesses.
+        const fed = encoders.isExactFor(instance) ? instance : { ...instance, kvEvents: undefined };
+        const stops = [feed(fed, router), followJoiningLoad(instance, router, { client, clock })];
+        return () => {
+          for (const stop of stops) stop();
+        };
+      },
       encoderFor: (instance, workers) => encoders.encoderFor(instance, workers),
       defaultBlockSize: settings.kvCacheBlockSize ?? DEFAULT_BLOCK_SIZE,
       headersTimeoutMs: 1000 * settings.engineTimeoutSecs,

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { RealClock } from '../base/clock.ts';
 import { fail } from '../base/errors.ts';
 import { flag, int, text } from '../base/settings.ts';
-import { HINT_SETTINGS } from '../frontend/settings.ts';
+import { BYPASS_SETTINGS, HINT_SETTINGS } from '../frontend/settings.ts';
 import { type RouterConfig, routerConfig } from '../kv/config.ts';
 import { POLICY_FILE_SETTINGS, ROUTER_SETTINGS, readRouterConfig } from '../kv/settings.ts';
 import type { LoadReport } from '../load/measure/report.ts';
@@ -20,7 +20,7 @@ const RULES = new URL('../../deploy/prometheus/', import.meta.url);
 const RULE_FILES = ['alias-rules.yml', 'alert-rules.yml'];
 
 /** Settings of the frontend that are this command's too. */
-const PASSED_ON = { ...HINT_SETTINGS, ...POLICY_FILE_SETTINGS };
+const PASSED_ON = { ...HINT_SETTINGS, ...BYPASS_SETTINGS, ...POLICY_FILE_SETTINGS };
 
 export const command = defineCommand({
   name: 'up',

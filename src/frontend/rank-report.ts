@@ -22,6 +22,7 @@ function ranksOf(pool: WorkerPool, hop: Hop, router: KvRouter): object[] {
         activeRequests: load.activeRequests,
         activeDecodeBlocks: load.activeDecodeBlocks,
         activePrefillTokens: load.activePrefillTokens,
+        foreignBlocks: load.foreignBlocks,
         busy: load.busy,
       },
       prediction: router.biasOf(worker) ?? null,

@@ -15,6 +15,8 @@ export interface LoadReport {
   readonly activeDecodeBlocks?: number | undefined;
   readonly activePrefillTokens?: number | undefined;
   readonly kvUsedBlocks?: number | undefined;
+  /** Upper bound of {@link BusyMonitor.foreignBlocks}, where more is known than the blocks in use tell. */
+  readonly foreignBlocks?: number | undefined;
 }
 
 /** Taken for an engine that does not tell how many tokens it computes in one pass. */
@@ -24,6 +26,8 @@ interface RankLoad {
   activeBlocks: number;
   kvUsedBlocks: number;
   prefillTokens: number;
+  /** See {@link BusyMonitor.foreignBlocks}; infinite before the engine's first report. */
+  foreignBlocks: number;
   busy: boolean;
 }
 
@@ -49,15 +53,35 @@ export class BusyMonitor {
   observe(rank: FleetRank, report: LoadReport): void {
     let load = this.#loads.get(rank.id);
     if (load === undefined) {
-      load = { activeBlocks: 0, kvUsedBlocks: 0, prefillTokens: 0, busy: false };
+      load = {
+        activeBlocks: 0,
+        kvUsedBlocks: 0,
+        prefillTokens: 0,
+        foreignBlocks: Number.POSITIVE_INFINITY,
+        busy: false,
+      };
       this.#loads.set(rank.id, load);
     }
     load.activeBlocks = report.activeDecodeBlocks ?? load.activeBlocks;
     load.kvUsedBlocks = report.kvUsedBlocks ?? load.kvUsedBlocks;
     load.prefillTokens = report.activePrefillTokens ?? load.prefillTokens;
+    if (report.kvUsedBlocks !== undefined) {
+      const unbooked = Math.max(0, report.kvUsedBlocks - load.activeBlocks);
+      load.foreignBlocks = Math.min(load.foreignBlocks, unbooked);
+    }
+    load.foreignBlocks = Math.min(load.foreignBlocks, report.foreignBlocks ?? Number.POSITIVE_INFINITY);
     const busy = this.#isOver(rank, load);
     if (busy !== load.busy) this.#busyRanks += busy ? 1 : -1;
     load.busy = busy;
+  }
+
+  /**
+   * Blocks in use that were not booked here: of requests from before this router came to know the rank. They only
+   * become fewer, so that what was booked later never counts twice.
+   */
+  foreignBlocks(rankId: number): number {
+    const blocks = this.#loads.get(rankId)?.foreignBlocks ?? 0;
+    return Number.isFinite(blocks) ? blocks : 0;
   }
 
   isBusy(rankId: number): boolean {

@@ -132,7 +132,7 @@ export class Chooser {
   }
 
   #fillTable(request: RouteRequest, { blocks, weights, overlaps }: Prompt, pinned: boolean): void {
-    const { blockSize, clock, lookup, policy, sequences } = this.#parts;
+    const { blockSize, busy, clock, lookup, policy, sequences } = this.#parts;
     const nowMs = clock.nowMs();
     const preferred = pinned ? undefined : request.controls?.preferredTaints;
     const table = this.#table;
@@ -140,7 +140,7 @@ export class Chooser {
     for (const [row, { id, worker }] of this.#eligible.entries()) {
       table.rank[row] = id;
       table.prefillTokens[row] = sequences.prefillTokens(id, nowMs);
-      table.activeBlocks[row] = sequences.activeBlocks(id);
+      table.activeBlocks[row] = sequences.activeBlocks(id) + busy.foreignBlocks(id);
       table.activeRequests[row] = sequences.requestCount(id);
       table.additionalBlocks[row] =
         typeof blocks === 'number' ? blocks : blocks.length - this.#activePrefixes[id]!;

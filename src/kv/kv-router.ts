@@ -46,6 +46,8 @@ export interface RankLoad {
   readonly activeDecodeBlocks: number;
   readonly activePrefillTokens: number;
   readonly activeRequests: number;
+  /** Blocks that the engine has in use and that were booked before this router knew it. */
+  readonly foreignBlocks: number;
   readonly busy: boolean;
 }
 
@@ -207,6 +209,7 @@ export class KvRouter {
       activeDecodeBlocks: this.sequences.activeBlocks(id),
       activePrefillTokens: this.sequences.prefillTokens(id, nowMs),
       activeRequests: this.sequences.requestCount(id),
+      foreignBlocks: this.#busy.foreignBlocks(id),
       busy: this.#busy.isBusy(id),
     }));
   }

@@ -7,6 +7,8 @@ export interface ChaosOptions {
   readonly seconds: number;
   readonly seed: number;
   readonly workers: number;
+  /** Half of them prefill for the other half. */
+  readonly disaggregated: boolean;
   readonly clients: number;
   readonly progress?: (line: string) => void;
 }
@@ -35,6 +37,7 @@ const REPORT_EVERY_MS = 15_000;
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const fleet = new ChaosFleet({
     workers: options.workers,
+    disaggregated: options.disaggregated,
     random: new SeededRandom(options.seed),
     // Small pools, so that blocks are evicted all the time; slow enough for answers to be cut in the middle.
     workerArgs: ['--num-gpu-blocks', '160', '--speedup', '4', '--decode-speedup', '0.4'],
@@ -139,9 +142,10 @@ class Chaos {
 
   /** One worker always stays, so that every request can be served. */
   async #restartWorker(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
-    const up = this.#fleet.places.filter(({ up }) => up);
-    if (up.length <= 1) return;
-    const place = up[this.#random.nextInt(up.length)]!;
+    const up = this.#fleet.places.filter((each) => each.up);
+    const place = up[this.#random.nextInt(up.length)];
+    const canAnswer = up.filter((each) => each !== place && each.role !== 'prefill');
+    if (place === undefined || canAnswer.length === 0) return;
     await this.#fleet.endWorker(place, signal);
     await pause(this.#random.nextInt(2000));
     await this.#fleet.startWorker(place);

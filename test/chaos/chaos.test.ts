@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { runChaos } from './chaos-run.ts';
 
 test('workers die, events get lost, the router restarts: nothing that was promised breaks', async () => {
-  const report = await runChaos({ seconds: 16, seed: 7, workers: 3, clients: 8 });
+  const report = await runChaos({ seconds: 16, seed: 7, workers: 3, disaggregated: false, clients: 8 });
   const shown = JSON.stringify(report, null, 2);
   expect(report.wrong, shown).toEqual([]);
   expect(report.clients.answered, shown).toBeGreaterThan(50);

@@ -5,6 +5,7 @@ import { EventProxy, type Faults } from './event-proxy.ts';
 
 /** One worker's place in the fleet: its addresses stay while its processes come and go. */
 export interface Place {
+  readonly role: 'prefill' | 'decode' | 'both';
   readonly url: string;
   readonly ports: { readonly http: number; readonly events: number; readonly replay: number };
   readonly proxy: EventProxy;
@@ -16,6 +17,8 @@ export interface Place {
 
 export interface FleetOptions {
   readonly workers: number;
+  /** The first half computes prompts for the others. */
+  readonly disaggregated: boolean;
   readonly random: Random;
   readonly workerArgs: readonly string[];
   readonly frontendArgs: readonly string[];
@@ -37,13 +40,14 @@ export class ChaosFleet {
   }
 
   async start(): Promise<void> {
-    const { workers, random } = this.#options;
+    const { workers, random, disaggregated } = this.#options;
     for (let i = 0; i < workers; i++) {
       const ports = { http: await freePort(), events: await freePort(), replay: await freePort() };
       const url = `http://127.0.0.1:${ports.http}`;
       const proxy = new EventProxy(`tcp://127.0.0.1:${ports.events}`, random);
-      const spec = `${url},kv-events=${await proxy.start()},replay=tcp://127.0.0.1:${ports.replay}`;
-      this.places.push({ url, ports, proxy, spec, process: undefined, up: false });
+      const role = !disaggregated ? 'both' : i < workers / 2 ? 'prefill' : 'decode';
+      const spec = `${url},role=${role},kv-events=${await proxy.start()},replay=tcp://127.0.0.1:${ports.replay}`;
+      this.places.push({ role, url, ports, proxy, spec, process: undefined, up: false });
     }
     await Promise.all(this.places.map((place) => this.startWorker(place)));
     this.#frontendPort = await freePort();
@@ -55,7 +59,7 @@ export class ChaosFleet {
     const address = (port: number): string => `tcp://127.0.0.1:${port}`;
     const process = new KvasirProcess([
       ...['worker', '--http-port', String(http), '--kv-events', address(events), '--replay', address(replay)],
-      ...['--log-level', 'error', ...this.#options.workerArgs],
+      ...['--role', place.role, '--log-level', 'error', ...this.#options.workerArgs],
     ]);
     place.process = process;
     await process.json();

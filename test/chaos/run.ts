@@ -1,4 +1,4 @@
-/** `npm run chaos -- [--minutes N] [--seed N] [--workers N] [--clients N]`: exit 1 when a promise was broken. */
+/** `npm run chaos -- [--minutes N] [--seed N] [--workers N] [--clients N] [--disaggregated]`: exit 1 when a promise was broken. */
 import { parseArgs } from 'node:util';
 import { runChaos } from './chaos-run.ts';
 
@@ -8,6 +8,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
     workers: { type: 'string', default: '4' },
     clients: { type: 'string', default: '12' },
+    disaggregated: { type: 'boolean', default: false },
   },
 });
 
@@ -16,6 +17,7 @@ const report = await runChaos({
   seed: Number(values.seed),
   workers: Number(values.workers),
   clients: Number(values.clients),
+  disaggregated: values.disaggregated,
   progress: (line) => console.error(line),
 });
 console.log(JSON.stringify(report, null, 2));

@@ -197,4 +197,35 @@ describe('a fleet of processes', () => {
     await eventually('it is back', async () => (await registered()) === 2);
     expect((await complete(url, 'hello again', 4)).how).toBe('done');
   });
+
+  test('knows after a restart of the router what the engines are still busy with, and what they hold', async () => {
+    const { url: engine, kvEvents, replay } = await startWorker();
+    const spec = ['--engine', `${engine},kv-events=${kvEvents},replay=${replay}`];
+    const first = await start(['frontend', ...spec, '--http-port', '0']);
+    const rank = async (url: string) => {
+      const { ranks } = (await (await fetch(`${url}/debug/ranks`)).json()) as {
+        ranks: {
+          state: string;
+          residentBlocks: number;
+          load: { foreignBlocks: number; activeRequests: number };
+        }[];
+      };
+      return ranks[0];
+    };
+    await eventually('the engine is known', async () => (await rank(first.url))?.state === 'exact');
+    const long = complete(first.url, 'words '.repeat(300), 1500);
+    await eventually('it is busy', async () => (await rank(first.url))!.residentBlocks >= 28);
+    const second = await start(['frontend', ...spec, '--http-port', '0']);
+    await eventually('the second one knows', async () => {
+      const known = await rank(second.url);
+      return known?.state === 'exact' && known.residentBlocks >= 28 && known.load.foreignBlocks >= 28;
+    });
+    expect((await rank(second.url))!.load.activeRequests).toBe(0);
+    first.process.signal('SIGKILL');
+    await long.catch(() => {});
+    await eventually(
+      'and learns that it is over',
+      async () => (await rank(second.url))!.load.foreignBlocks === 0,
+    );
+  });
 });
