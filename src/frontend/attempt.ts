@@ -82,9 +82,18 @@ export async function attempt(
     const outcome = await relay.outcome;
     if (lost !== undefined && outcome.kind === 'cancelled') {
       const error = fail('KV_PREFILL_FAILED', { url: request.handoff!.url, reason: lost });
-      meter.end('failed');
+      // Which says nothing of the worker that waited for it.
+      meter.end('cancelled');
       if (request.remeets) return { kind: 'unmet', error };
       throw error;
+    }
+    if (meter.tokenCount === 0 && request.remeets && isLackOfPrefill(outcome, request.handoff)) {
+      meter.end('cancelled');
+      const facts = {
+        url: request.handoff!.url,
+        reason: `it was not there to be fetched: ${reasonOf(outcome)}`,
+      };
+      return { kind: 'unmet', error: fail('KV_PREFILL_FAILED', facts) };
     }
     if (meter.tokenCount === 0 && !request.last && mayTryAnother(outcome)) {
       meter.end(isRefusal(outcome) ? 'refused' : 'failed');
@@ -103,6 +112,15 @@ export async function attempt(
     stopWaiting?.();
     meter.end('cancelled');
   }
+}
+
+/**
+ * Whether a decode worker seems to lack what a prefill worker had kept for it, which vLLM tells as a defect of its own: the
+ * prefill worker has died since, or the time to fetch it is over.
+ */
+function isLackOfPrefill(outcome: RelayOutcome, handoff: Handoff | undefined): boolean {
+  if (handoff === undefined || handoff.meets) return false;
+  return outcome.kind === 'answered' && outcome.status === 500;
 }
 
 /** How the answer broke off, if it did so after the client had some of it. */

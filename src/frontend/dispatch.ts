@@ -106,7 +106,7 @@ class Dispatch {
       this.#retriesLeft--;
       if (this.#backOffs > 0 || this.#noOtherLeft) await this.#backOff();
       else this.#backOffs++;
-      await this.#meetAnew();
+      if (this.#handoff?.meets === true) await this.#meetAnew();
       return 'again';
     }
     this.#migrationsLeft--;
@@ -136,14 +136,18 @@ class Dispatch {
     return 'again';
   }
 
-  /** Where both hops run at once, the next decode worker needs a prefill worker that waits for it. */
+  /**
+   * Has the prompt computed by another prefill worker: where both hops run at once, the next decode worker needs one that
+   * waits for it; else what was kept for this one is gone.
+   */
   async #meetAnew(): Promise<void> {
-    if (this.#handoff?.meets !== true || this.#exchange.client.left) return;
-    this.#handoff.release();
-    this.#met.push(this.#handoff.worker.workerId);
+    const before = this.#handoff;
+    if (before === undefined || this.#exchange.client.left) return;
+    before.release();
+    this.#met.push(before.worker.workerId);
     this.#handoff = await prefillElsewhere(this.#parts, this.#exchange, this.#met);
     // A decode worker that meets others computes no prompts itself.
-    if (this.#handoff === undefined && this.#lost !== undefined) throw this.#lost;
+    if (before.meets && this.#handoff === undefined && this.#lost !== undefined) throw this.#lost;
   }
 
   /** Waits for a worker; undefined if the client left meanwhile. */

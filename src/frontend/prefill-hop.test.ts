@@ -185,4 +185,29 @@ describe('a prompt computed elsewhere', () => {
     leave.abort();
     await Promise.all(stuck);
   });
+
+  test('is done again elsewhere when it was gone before it could be fetched', async () => {
+    const { url, prefill, decode, routers, value } = await splitFleet();
+    for (const engine of decode) engine.behave = 'plain 500';
+    for (const engine of prefill) engine.delayMs = 60;
+    void until(() => seenOf(decode).length === 1).then(() => {
+      for (const engine of decode) engine.behave = 'answer';
+    });
+    const response = await post(url, '/v1/chat/completions', CHAT);
+    expect(response.status).toBe(200);
+    expect(prefill.map(({ seen }) => seen.length)).toEqual([1, 1]);
+    expect(seenOf(decode)).toHaveLength(2);
+    expect(await value('dynamo_frontend_model_migration_total{migration_type="new_request",model="m"}')).toBe(
+      1,
+    );
+    expect(routers.flatMap((router) => router.loads()).every((load) => load.activeRequests === 0)).toBe(true);
+  });
+
+  test('costs as many tries as there are prefill workers when the decode worker is to blame', async () => {
+    const { url, prefill, decode } = await splitFleet();
+    for (const engine of decode) engine.behave = 'plain 500';
+    expect((await post(url, '/v1/chat/completions', CHAT)).status).toBe(500);
+    expect(prefill.map(({ seen }) => seen.length)).toEqual([1, 1]);
+    expect(seenOf(decode)).toHaveLength(3);
+  });
 });
