@@ -13,22 +13,22 @@ export interface PrefillBypass {
 }
 
 /** Whether the request goes to a decode worker as a whole, by what each hop's cheapest worker would have to do. */
-export function skipsPrefill(
+export async function skipsPrefill(
   { rule, busyTokens, decodeBlocksThreshold }: PrefillBypass,
   exchange: Exchange,
   prefill: KvRouter,
   decode: KvRouter | undefined,
-): boolean {
+): Promise<boolean> {
   if (rule === 'off' || decode === undefined) return false;
-  const there = foresee(exchange, decode, 'aggregated');
+  const there = await foresee(exchange, decode, 'aggregated');
   if (there === undefined) return false;
+  const busy = rule === 'isl_bounding' ? undefined : await foresee(exchange, prefill, 'prefill');
   const isl = exchange.prompt.tokens.length;
   const { blockSize, fleet } = decode;
   return bypassesPrefill(rule, {
     isl,
     cachedTokens: there.cachedTokens,
-    prefillBusy:
-      rule !== 'isl_bounding' && (foresee(exchange, prefill, 'prefill')?.prefillTokens ?? 0) > busyTokens,
+    prefillBusy: (busy?.prefillTokens ?? 0) > busyTokens,
     decodeBlocks: potentialDecodeBlocks({
       isl,
       blockSize,

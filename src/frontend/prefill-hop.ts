@@ -44,7 +44,7 @@ export async function prefillElsewhere(
   const router = exchange.model.pool.router('prefill');
   if (router === undefined || !canBeSplit(exchange)) return undefined;
   const { model } = exchange;
-  if (skipsPrefill(parts.prefillBypass, exchange, router, model.pool.router('decode'))) {
+  if (await skipsPrefill(parts.prefillBypass, exchange, router, model.pool.router('decode'))) {
     parts.metrics.prefillBypassed(model.name);
     return undefined;
   }

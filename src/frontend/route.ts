@@ -56,12 +56,12 @@ export async function place(
 }
 
 /** The worker that would be cheapest for a hop, if any; nothing is booked. */
-export function foresee(
+export async function foresee(
   exchange: Exchange,
   router: KvRouter,
   phase: HopRequest['phase'],
-): CandidateExplanation | undefined {
-  const candidates = router.inspect(routeRequest(exchange, { phase, excluded: new Set() }));
+): Promise<CandidateExplanation | undefined> {
+  const candidates = router.inspect(await routeRequest(exchange, { phase, excluded: new Set() }));
   return 'kind' in candidates ? undefined : candidates[0];
 }
 
