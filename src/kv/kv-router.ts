@@ -19,6 +19,7 @@ import { PredictionBias, type RankBias } from './prediction-bias.ts';
 import { PromptLookup } from './prompt-lookup.ts';
 import { AdmissionQueue, type QueuedPrompt } from './queue/admission-queue.ts';
 import { canQueue, type PolicyClass } from './queue/policy-classes.ts';
+import type { RankLoad } from './rank-load.ts';
 import { Replica, type ReplicaOptions } from './replica/replica.ts';
 import { overriddenWeights, promptLength, type RouteRequest } from './route-request.ts';
 import { type Refusal, refuse } from './select.ts';
@@ -38,17 +39,6 @@ export interface KvRouterOptions {
   /** Instead of the one that `config.mode` names. */
   readonly policy?: Policy | undefined;
   readonly observer?: RouterObserver | undefined;
-}
-
-/** Load of one rank as the router's own bookings make it. */
-export interface RankLoad {
-  readonly worker: WorkerKey;
-  readonly activeDecodeBlocks: number;
-  readonly activePrefillTokens: number;
-  readonly activeRequests: number;
-  /** Blocks that the engine has in use and that were booked before this router knew it. */
-  readonly foreignBlocks: number;
-  readonly busy: boolean;
 }
 
 /** How often the queue looks again when nothing happens; with a load model backlogs shrink by themselves. */
