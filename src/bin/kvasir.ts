@@ -3,6 +3,8 @@ import { closestVerb, VERBS } from './verbs.ts';
 
 // Whoever reads the output may have seen enough, as `head` does.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+// Nobody reads the log any more; the work goes on.
+process.stderr.on('error', () => {});
 
 const [first = '', second = ''] = process.argv.slice(2);
 const verb = VERBS[`${first} ${second}`] ? `${first} ${second}` : first;

@@ -115,7 +115,8 @@ describe('profile sla with simulated engines', () => {
     expect(logged).toContain('Stopped by SIGINT. What was measured is kept: run the same command again');
     expect(statusOf(outputDir)).toContain('error: interrupted by SIGINT');
     const kept = journalKeys(outputDir).length;
-    const { summary } = await profileSla({ outputDir });
+    const { summary, logged: resumed } = await profileSla({ outputDir });
+    expect(resumed).toContain(`Found ${kept} measured points`);
     expect(summary.points.reused).toBe(kept);
     expect(summary.points.measured).toBe(whole.summary.points.measured - kept);
   });

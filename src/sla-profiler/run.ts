@@ -55,6 +55,8 @@ export async function runProfile(run: ProfileRun): Promise<SlaProfile> {
   if (settings.forceRerun || !settings.skipExistingResults)
     await rm(join(output.dir, JOURNAL), { force: true });
   const journal = await PointJournal.open(join(output.dir, JOURNAL));
+  if (journal.size > 0)
+    output.log(`Found ${journal.size} measured points; those of the same settings are not measured again`);
   const enter = (phase: ProfilePhase): void => {
     run.observer.onPhase(phase);
     output.status({ status: 'running', phase });
