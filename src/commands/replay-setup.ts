@@ -119,6 +119,11 @@ function jobOf(
       workload,
       engine,
       topology: topologyOf(settings),
+      group: {
+        routers: settings.routers,
+        replicaSync: settings.routerReplicaSync,
+        replicaDelayMs: settings.replicaDelay,
+      },
       load: { speedup: arrivals, maxInFlight: concurrency },
       sla: parseSla(sla),
       maxSimTimeMs: maxSimTime === undefined ? undefined : maxSimTime * 1000,

@@ -12,6 +12,7 @@ import type { Recorder } from './recorder.ts';
 import { type FleetCost, type Report, type Sla, summarizeReplay } from './report.ts';
 import { retimed } from './retiming.ts';
 import { routedPlacement } from './routed-placement.ts';
+import { ONE_ROUTER, type RouterGroupSpec } from './router-group.ts';
 import type { Workload } from './workload.ts';
 
 /** Modes that ask the index what is cached; the others are spared its upkeep. */
@@ -23,6 +24,8 @@ export interface ReplaySpec {
   readonly engine: EngineSettings;
   readonly topology: Topology;
   readonly router: RouterConfig;
+  /** One unless given. */
+  readonly group?: RouterGroupSpec | undefined;
   readonly load: LoadOptions;
   readonly sla: Sla | undefined;
   /** Re-times arrivals and breaks ties; 0 takes the trace as it stands. */
@@ -87,8 +90,9 @@ function runTopology(
   const role = (workers: number, config: RouterConfig, hop: string) => {
     const engine = { ...spec.engine, emitKvEvents: readsIndex(config) };
     const observer = onDecision && decisionObserver(hop, engine.blockSize, onDecision);
-    const index = makeIndex();
-    const placement = routedPlacement({ config, engine, workers, clock, seed, hasher, index, observer });
+    const { group = ONE_ROUTER } = spec;
+    const parts = { clock, seed, hasher, makeIndex, observer };
+    const placement = routedPlacement({ group, config, engine, workers, ...parts });
     return { engine, workers, placement };
   };
   if (topology.kind === 'aggregated')

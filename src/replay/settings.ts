@@ -20,6 +20,19 @@ export const REPLAY_SETTINGS = {
     placeholder: 'X,X,…',
     help: 'how fast each of --workers is, as in 1,1,1,0.4 with a slow one; routers are not told',
   }),
+  routers: int({
+    default: 1,
+    min: 1,
+    max: 64,
+    help: 'routers in front of the workers, which get requests in turn as several frontends do',
+  }),
+  routerReplicaSync: flag({ help: 'the routers share their bookings' }),
+  replicaDelay: number({
+    default: 1,
+    min: 0,
+    placeholder: 'MS',
+    help: 'how long what one router tells another takes to arrive',
+  }),
   prefillWorkers: int({
     min: 1,
     max: 4096,
