@@ -4,7 +4,7 @@ import type { BusyThresholds } from '../kv/busy.ts';
 import { type Decision, explain } from '../kv/decision-log.ts';
 import type { ModelDirectory } from './model-directory.ts';
 import { ROUTE_SCHEMAS } from './openapi.ts';
-import { rankReport } from './rank-report.ts';
+import { rankReport, refusedWorkers } from './rank-report.ts';
 import type { WorkerPool } from './worker-pool.ts';
 
 const DEFAULT_DECISIONS = 50;
@@ -29,7 +29,8 @@ export function addAdminRoutes(app: FastifyInstance, directory: ModelDirectory):
   });
   app.get('/debug/ranks', { schema: ROUTE_SCHEMAS.ranks }, async (request) => {
     const { model } = request.query as { model?: string };
-    return { ranks: chosenPools(directory, model).flatMap(rankReport) };
+    const pools = chosenPools(directory, model);
+    return { ranks: pools.flatMap(rankReport), refused: pools.flatMap(refusedWorkers) };
   });
   app.get('/debug/index', { schema: ROUTE_SCHEMAS.index }, async (request) => {
     const { model, worker_id: workerId } = request.query as { model?: string; worker_id?: string };

@@ -259,7 +259,7 @@ describe('the frontend, when things go wrong,', () => {
 
   test('refuses a worker whose block size is not that of its model', async () => {
     const [engine, other] = [await startEngine(), await startEngine()];
-    const { frontend, discovery } = await startFrontend({ engines: [engine] });
+    const { url, frontend, discovery } = await startFrontend({ engines: [engine] });
     discovery.put({ ...bareInstance('2', other.url), models: ['m'], blockSize: 64 });
     expect(
       frontend.directory
@@ -267,6 +267,21 @@ describe('the frontend, when things go wrong,', () => {
         .pool.instances()
         .map((each) => each.workerId),
     ).toEqual(['1']);
+    const { refused } = (await (await fetch(`${url}/debug/ranks`)).json()) as { refused: object[] };
+    expect(refused).toEqual([
+      {
+        model: 'm',
+        workerId: '2',
+        url: other.url,
+        reason: 'its KV blocks hold 64 tokens, those of its model 4',
+      },
+    ]);
+    // Once the others have gone, as in a change of the block size worker by worker, it makes the pool.
+    discovery.remove('1');
+    await until(async () => (await fetch(`${url}/health`)).status === 200);
+    expect((await post(url, '/v1/chat/completions', CHAT)).headers.get('x-kvasir-worker-id')).toBe('2');
+    discovery.remove('2');
+    expect(await (await fetch(`${url}/debug/ranks`)).json()).toEqual({ ranks: [], refused: [] });
   });
 
   test('lets requests under way end when it stops', async () => {

@@ -76,23 +76,35 @@ export class ModelDirectory {
   }
 
   #changed({ kind, instance }: DiscoveryChange): void {
-    const { metrics } = this.#parts;
     const base = instance.models[0];
     for (const pool of this.#pools.values())
-      if (pool.instance(instance.workerId) !== undefined && (kind === 'removed' || pool.model !== base))
+      if (pool.knows(instance.workerId) && (kind === 'removed' || pool.model !== base))
         this.#leave(pool, instance);
-    if (kind !== 'removed' && base !== undefined) {
-      metrics.workers.add(instance.workerId);
-      let pool = this.#pools.get(base);
-      if (pool === undefined) {
-        pool = new WorkerPool(base, instance, this.#parts);
-        this.#pools.set(base, pool);
-      }
-      pool.put(instance);
-    }
+    if (kind !== 'removed' && base !== undefined) this.#join(base, instance);
+    this.#dropEmpty();
     this.#rename();
     const workers = this.pools().reduce((sum, each) => sum + each.size, 0);
     this.#enough ||= workers >= this.#parts.minInitialWorkers;
+  }
+
+  #join(base: string, instance: WorkerInstance): void {
+    this.#parts.metrics.workers.add(instance.workerId);
+    let pool = this.#pools.get(base);
+    if (pool === undefined) {
+      pool = new WorkerPool(base, instance, this.#parts);
+      this.#pools.set(base, pool);
+    }
+    pool.put(instance);
+  }
+
+  /** Drops pools without workers; those that did not fit in with the last ones make a pool of their own. */
+  #dropEmpty(): void {
+    for (const [base, pool] of this.#pools) {
+      if (pool.size > 0) continue;
+      pool.stop();
+      this.#pools.delete(base);
+      for (const { instance } of pool.refused) this.#join(base, instance);
+    }
   }
 
   #leave(pool: WorkerPool, { workerId }: WorkerInstance): void {
@@ -104,11 +116,7 @@ export class ModelDirectory {
   #rename(): void {
     const { metrics } = this.#parts;
     const names = new Map<string, Omit<ServedModel, 'created'>>();
-    for (const [base, pool] of this.#pools) {
-      if (pool.size === 0) {
-        pool.stop();
-        this.#pools.delete(base);
-      }
+    for (const pool of this.#pools.values()) {
       for (const { models, loras } of pool.instances()) {
         for (const name of models) names.set(name, { name, pool, loraName: undefined });
         for (const name of loras) if (!names.has(name)) names.set(name, { name, pool, loraName: name });

@@ -6,6 +6,14 @@ export function rankReport(pool: WorkerPool): object[] {
   return [...pool.routers].flatMap(([hop, router]) => ranksOf(pool, hop, router));
 }
 
+/** Workers that answer but cannot serve the model, and why. */
+export function refusedWorkers({ model, refused }: WorkerPool): object[] {
+  return refused.map(({ instance, reason }) => {
+    const { workerId, url } = instance;
+    return { model, workerId, url, reason };
+  });
+}
+
 function ranksOf(pool: WorkerPool, hop: Hop, router: KvRouter): object[] {
   const loads = new Map(
     router.loads().map((load) => [`${load.worker.workerId}/${load.worker.dpRank}`, load]),

@@ -33,6 +33,12 @@ export interface AskedPrompt {
   readonly namespace: PromptNamespace;
 }
 
+/** A worker that answers, but cannot serve here. */
+export interface RefusedWorker {
+  readonly instance: WorkerInstance;
+  readonly reason: string;
+}
+
 interface Member {
   readonly instance: WorkerInstance;
   readonly router: KvRouter;
@@ -47,6 +53,7 @@ export class WorkerPool {
   readonly circuits: CircuitBreakers;
   readonly #parts: PoolParts;
   readonly #members = new Map<string, Member>();
+  readonly #refused = new Map<string, RefusedWorker>();
   readonly #routers = new Map<Hop, KvRouter>();
   #encoder: PromptEncoder | undefined;
   #config: ModelConfig = {};
@@ -82,6 +89,16 @@ export class WorkerPool {
     return [...this.#members.values()].map(({ instance }) => instance);
   }
 
+  /** Whether the worker serves here, or was refused. */
+  knows(workerId: string): boolean {
+    return this.#members.has(workerId) || this.#refused.has(workerId);
+  }
+
+  /** Workers that answer but cannot serve here, and why. */
+  get refused(): readonly RefusedWorker[] {
+    return [...this.#refused.values()];
+  }
+
   instance(workerId: string): WorkerInstance | undefined {
     return this.#members.get(workerId)?.instance;
   }
@@ -106,10 +123,14 @@ export class WorkerPool {
   put(instance: WorkerInstance): boolean {
     if (instance.blockSize !== undefined && instance.blockSize !== this.blockSize) {
       const facts = { url: instance.url, blockSize: instance.blockSize, expected: this.blockSize };
-      this.#parts.log.error(facts, 'worker refused: its KV block size differs from that of its model');
+      const reason = `its KV blocks hold ${instance.blockSize} tokens, those of its model ${this.blockSize}`;
+      // It is looked at every few seconds, and says the same each time.
+      if (!this.#refused.has(instance.workerId)) this.#parts.log.error(facts, `worker refused: ${reason}`);
       this.remove(instance.workerId);
+      this.#refused.set(instance.workerId, { instance, reason });
       return false;
     }
+    this.#refused.delete(instance.workerId);
     const known = this.#members.get(instance.workerId);
     const router = this.#routerOf(instance.role === 'prefill' ? 'prefill' : 'decode');
     router.addWorker({
@@ -129,6 +150,7 @@ export class WorkerPool {
   }
 
   remove(workerId: string): void {
+    this.#refused.delete(workerId);
     const member = this.#members.get(workerId);
     if (member === undefined) return;
     this.#members.delete(workerId);

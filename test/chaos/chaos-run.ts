@@ -126,8 +126,12 @@ class Chaos {
     let reportMs = performance.now() + REPORT_EVERY_MS;
     while (performance.now() < untilMs) {
       const [name, , act] = acts[next++] ?? urn[this.#random.nextInt(urn.length)]!;
-      this.#done[name] = (this.#done[name] ?? 0) + 1;
-      const repair = act().catch((thrown: unknown) => void this.#wrong.push(`${name}: ${thrown}`));
+      const repair = act().then(
+        (happened) => {
+          if (happened) this.#done[name] = (this.#done[name] ?? 0) + 1;
+        },
+        (thrown: unknown) => void this.#wrong.push(`${name}: ${thrown}`),
+      );
       this.#repairs.add(repair);
       void repair.then(() => this.#repairs.delete(repair));
       await pause(600 + this.#random.nextInt(1800));
@@ -141,25 +145,27 @@ class Chaos {
   }
 
   /** One worker always stays, so that every request can be served. */
-  async #restartWorker(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+  async #restartWorker(signal: 'SIGKILL' | 'SIGTERM'): Promise<boolean> {
     const up = this.#fleet.places.filter((each) => each.up);
     const place = up[this.#random.nextInt(up.length)];
     const canAnswer = up.filter((each) => each !== place && each.role !== 'prefill');
-    if (place === undefined || canAnswer.length === 0) return;
+    if (place === undefined || canAnswer.length === 0) return false;
     await this.#fleet.endWorker(place, signal);
     await pause(this.#random.nextInt(2000));
     await this.#fleet.startWorker(place);
+    return true;
   }
 
-  async #cutEvents(): Promise<void> {
+  async #cutEvents(): Promise<boolean> {
     const place: Place = this.#fleet.places[this.#random.nextInt(this.#fleet.places.length)]!;
     place.proxy.setCut(true);
     await pause(200 + this.#random.nextInt(2500));
     place.proxy.setCut(false);
+    return true;
   }
 
-  async #restartRouter(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
-    if (this.#routerDown) return;
+  async #restartRouter(signal: 'SIGKILL' | 'SIGTERM'): Promise<boolean> {
+    if (this.#routerDown) return false;
     this.#routerDown = true;
     if (signal === 'SIGKILL') this.#routerKilledMs = performance.now();
     await this.#fleet.endFrontend(signal);
@@ -169,6 +175,7 @@ class Chaos {
     this.#routerUpMs = performance.now();
     this.#routerDown = false;
     this.#restoredMs = Math.max(this.#restoredMs, performance.now() - startedMs);
+    return true;
   }
 
   /** Waits until the router serves, and has restored what the living workers hold. */
