@@ -113,7 +113,7 @@ class Chaos {
   }
 
   async #breakThings(untilMs: number): Promise<void> {
-    const acts: readonly (readonly [string, number, () => Promise<void>])[] = [
+    const acts: readonly (readonly [string, number, () => Promise<boolean>])[] = [
       ['worker killed', 5, () => this.#restartWorker('SIGKILL')],
       ['worker drained', 2, () => this.#restartWorker('SIGTERM')],
       ['events cut', 3, () => this.#cutEvents()],
