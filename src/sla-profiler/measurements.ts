@@ -42,6 +42,9 @@ export interface MeasurementObserver {
   onPoint(description: string, outcome: 'measured' | 'reused' | 'failed', reason?: string): void;
 }
 
+/** Raised whenever what a point holds changes: points of other formats in a journal are not taken for these. */
+const POINT_FORMAT = 2;
+
 /** Measures points through a target, each at most once: what the journal holds is taken from there. */
 export class Measurements {
   readonly counts: MeasurementCounts = { measured: 0, reused: 0, failed: 0, probes: 0 };
@@ -212,6 +215,7 @@ export class Measurements {
   #identityOf(order: EngineOrder): string {
     const { halfWidthShare, fewestRepeats, mostRepeats } = this.#precision;
     const facts = [
+      POINT_FORMAT,
       this.#target.name,
       this.#target.identity,
       order.deployment.toString(),
