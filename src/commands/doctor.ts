@@ -4,6 +4,7 @@ import { fail } from '../base/errors.ts';
 import { list, number, text } from '../base/settings.ts';
 import { parseEngineSpec } from '../transport/engine-spec.ts';
 import { HttpClient } from '../transport/http-client.ts';
+import { authorizeEngines } from './authorize-engines.ts';
 import { defineCommand } from './command.ts';
 import { examineEngine } from './engine-examination.ts';
 import { type Finding, findingLines } from './finding.ts';
@@ -19,7 +20,7 @@ const SETTINGS = {
   engine: list({
     placeholder: 'SPEC',
     separator: ' ',
-    help: 'engines to examine: http://host:port[,kv-events=tcp://...][,model=NAME][,tokenizer=PATH][,block-size=N]..., as for kvasir frontend',
+    help: 'engines to examine: http://host:port[,kv-events=tcp://...][,model=NAME][,tokenizer=PATH][,block-size=N][,api-key-env=VARIABLE]..., as for kvasir frontend',
   }),
   tokenizer: text({
     placeholder: 'PATH',
@@ -46,6 +47,7 @@ It sends a few tiny requests. Exit code 1 when something is wrong; warnings alon
       });
     const specs = settings.engine.map((spec) => parseEngineSpec(spec));
     const client = new HttpClient();
+    authorizeEngines(client, specs);
     const encoders = new PromptEncoders(client, log.child({ part: 'tokenizer' }), undefined);
     const timeoutMs = settings.timeout * 1000;
     const clock = new RealClock();

@@ -13,6 +13,7 @@ import { followLoads, type LoadMessage } from '../transport/nats/load-reports.ts
 import { NatsConnection } from '../transport/nats/nats-connection.ts';
 import { NatsDiscovery } from '../transport/nats/nats-discovery.ts';
 import { parseNatsServers } from '../transport/nats/nats-servers.ts';
+import { authorizeEngines } from './authorize-engines.ts';
 import { followEngine } from './event-feed.ts';
 import { type GroupMember, shareBookings } from './share-bookings.ts';
 
@@ -139,5 +140,6 @@ async function makeDiscovery(
   }
   const { StaticDiscovery } = await import('../transport/discovery-static.ts');
   const engines = settings.engine.map((text) => parseEngineSpec(text));
+  authorizeEngines(client, engines);
   return new StaticDiscovery({ engines, client, clock, log, workerIdOf: idOf });
 }

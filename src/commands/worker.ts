@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { ByteTokenizer } from '../tokenizer/byte-tokenizer.ts';
 import { LibraryTokenizer } from '../tokenizer/library-tokenizer.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import { engineKey, parseEngineSpec } from '../transport/engine-spec.ts';
 import { readTokenizerFiles } from '../transport/tokenizer-files.ts';
 import { startWorker } from '../worker/start-worker.ts';
 import { startUpstreamWorker } from '../worker/upstream-worker.ts';
@@ -31,7 +32,12 @@ When it serves it prints one JSON line with its url, systemUrl and kvEvents. SIG
             log,
             signal,
           })
-        : await startUpstreamWorker({ ...upstream, log, signal });
+        : await startUpstreamWorker({
+            ...upstream,
+            engineKey: engineKey(parseEngineSpec(upstream.engine), process.env),
+            log,
+            signal,
+          });
     const membership = await joinPlane(worker, settings, log).catch(async (thrown: unknown) => {
       await worker.stop(0);
       throw thrown;

@@ -28,6 +28,11 @@ export async function describeEngine(
   known?: WorkerInstance,
 ): Promise<WorkerInstance> {
   const { status, body } = await client.json(`${spec.url}/v1/models`, look);
+  if (status === 401 || status === 403)
+    throw unready(
+      spec,
+      `/v1/models answered ${status}: api-key-env=VARIABLE behind the address names its key`,
+    );
   if (status !== 200) throw unready(spec, `/v1/models answered ${status}`);
   const cards = readModelList(body);
   if (cards.length === 0 && spec.model === undefined) throw unready(spec, '/v1/models lists no model');

@@ -15,6 +15,8 @@ export interface EngineSpec {
   readonly role?: EngineRole;
   readonly dpSize?: number;
   readonly kind?: EngineKind;
+  /** Name of the environment variable that holds the engine's API key: settings are logged, keys are not. */
+  readonly apiKeyEnv?: string;
   /** Of a prefilling SGLang engine. */
   readonly bootstrapPort?: number;
 }
@@ -31,6 +33,7 @@ const READERS: Readonly<Record<string, Reader>> = {
   tokenizer: (value) => ({ tokenizer: value }),
   'block-size': (value, refuse) => ({ blockSize: positive(value, refuse) }),
   dp: (value, refuse) => ({ dpSize: positive(value, refuse) }),
+  'api-key-env': (value) => ({ apiKeyEnv: value }),
   'bootstrap-port': (value, refuse) => ({ bootstrapPort: positive(value, refuse) }),
   role: (value, refuse) => ({ role: oneOf(ROLES, value, refuse) }),
   kind: (value, refuse) => ({ kind: oneOf(ENGINE_KINDS, value, refuse) }),
@@ -99,4 +102,20 @@ function oneOf<T extends string>(
   const found = choices.find((choice) => choice === value);
   if (found === undefined) throw refuse('is not one of its values', `Choose from ${choices.join(', ')}.`);
   return found;
+}
+
+/** The API key that a spec names; undefined where it names none. Throws `KV_SETTING_INVALID` if the environment lacks it. */
+export function engineKey(
+  { apiKeyEnv }: EngineSpec,
+  env: Readonly<Record<string, string | undefined>>,
+): string | undefined {
+  if (apiKeyEnv === undefined) return undefined;
+  const key = env[apiKeyEnv];
+  if (key !== undefined && key !== '') return key;
+  throw fail('KV_SETTING_INVALID', {
+    setting: '--engine',
+    value: `api-key-env=${apiKeyEnv}`,
+    reason: 'names an environment variable that is not set',
+    mend: `Set ${apiKeyEnv} to the engine’s API key.`,
+  });
 }

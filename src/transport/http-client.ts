@@ -1,4 +1,4 @@
-import { Pool } from 'undici';
+import { type Dispatcher, Pool } from 'undici';
 import { fail, toError } from '../base/errors.ts';
 
 export interface HttpClientOptions {
@@ -37,15 +37,36 @@ const DEFAULT_MAX_BYTES = 16 * 1024 * 1024;
 /** Owns the connections to other servers: one pool for each origin, closed together. */
 export class HttpClient {
   readonly #pools = new Map<string, Pool>();
+  /** Values of the authorization header, by origin. */
+  readonly #keys = new Map<string, string>();
+  /** Pools that add the key, by origin. */
+  readonly #keyed = new Map<string, Dispatcher>();
   readonly #connectTimeoutMs: number;
 
   constructor(options: HttpClientOptions = {}) {
     this.#connectTimeoutMs = options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS;
   }
 
-  /** The pool of the URL's origin, made when first asked for. */
-  pool(url: string): Pool {
+  /** From now on everything to the URL's origin carries this key, in place of any other. */
+  authorize(url: string, key: string): void {
+    this.#keys.set(new URL(url).origin, `Bearer ${key}`);
+  }
+
+  /** The connections to the URL's origin, made when first asked for. */
+  pool(url: string): Dispatcher {
     const { origin } = new URL(url);
+    return this.#keyed.get(origin) ?? this.#addKey(origin, this.#poolOf(origin));
+  }
+
+  #addKey(origin: string, pool: Pool): Dispatcher {
+    const authorization = this.#keys.get(origin);
+    if (authorization === undefined) return pool;
+    const keyed = pool.compose(withHeader('authorization', authorization));
+    this.#keyed.set(origin, keyed);
+    return keyed;
+  }
+
+  #poolOf(origin: string): Pool {
     let pool = this.#pools.get(origin);
     if (pool === undefined) {
       // The relay sets its own time limits on headers and on silence.
@@ -94,6 +115,7 @@ export class HttpClient {
     const { origin } = new URL(url);
     const pool = this.#pools.get(origin);
     this.#pools.delete(origin);
+    this.#keyed.delete(origin);
     void pool?.close().catch(() => pool.destroy());
   }
 
@@ -101,8 +123,18 @@ export class HttpClient {
   async stop(): Promise<void> {
     const pools = [...this.#pools.values()];
     this.#pools.clear();
+    this.#keyed.clear();
     await Promise.all(pools.map((pool) => pool.destroy()));
   }
+}
+
+/** All requests here have their headers as an object. */
+function withHeader(name: string, value: string): Dispatcher.DispatcherComposeInterceptor {
+  return (dispatch) => (options, handler) =>
+    dispatch(
+      { ...options, headers: { ...(options.headers as Record<string, string>), [name]: value } },
+      handler,
+    );
 }
 
 async function collect(body: AsyncIterable<Buffer>, maxBytes: number): Promise<string> {

@@ -39,13 +39,23 @@ const PASSED_HEADERS = [
   'content-type',
   'x-request-id',
   'x-data-parallel-rank',
+  'endpoint-load-metrics-format',
   'traceparent',
+  'tracestate',
 ];
+/** Of answers: what clients of an engine read. */
+const ANSWER_HEADERS = ['endpoint-load-metrics', 'retry-after', 'x-request-id'];
 const PLAIN_TIMEOUT_MS = 10_000;
 
 /** Puts the engine's own API behind this port, byte for byte. */
 export function addUpstreamRoutes(app: FastifyInstance, options: UpstreamRoutesOptions): void {
-  for (const path of GENERATION) app.post(path, (request, reply) => relay(path, request, reply, options));
+  for (const url of GENERATION)
+    app.route({
+      // SGLang takes both at `/generate`.
+      method: url === '/generate' ? ['POST', 'PUT'] : 'POST',
+      url,
+      handler: (request, reply) => relay(url, request, reply, options),
+    });
   app.get('/v1/models', async (request) => {
     const body = await plain(request, options);
     const data = (JSON.parse(body.text) as { data?: object[] }).data ?? [];
@@ -53,7 +63,7 @@ export function addUpstreamRoutes(app: FastifyInstance, options: UpstreamRoutesO
   });
   if (options.cache !== undefined) addSnapshotRoute(app, options.cache);
   app.route({
-    method: ['GET', 'POST'],
+    method: ['GET', 'POST', 'PUT', 'DELETE'],
     url: '/*',
     handler: async (request, reply) => {
       const { status, type, text } = await plain(request, options);
@@ -120,6 +130,8 @@ async function settle(outcome: RelayOutcome, { reply, answer, handled, upstream 
       if (status >= 400) handled.failed('generate');
       handled.sending(body.length);
       const type = headers['content-type'] ?? 'application/json; charset=utf-8';
+      for (const name of ANSWER_HEADERS)
+        if (headers[name] !== undefined) void reply.header(name, headers[name]);
       await reply.code(status).type(type).send(body);
       return;
     }
@@ -187,7 +199,7 @@ async function plain(
   try {
     const { statusCode, headers, body } = await client.pool(upstream).request({
       path: new URL(upstream).pathname.replace(/\/$/, '') + request.url,
-      method: request.method === 'POST' ? 'POST' : 'GET',
+      method: request.method as 'GET' | 'POST' | 'PUT' | 'DELETE',
       headers: headersOf(request),
       body: request.rawBody ?? null,
       signal: AbortSignal.timeout(PLAIN_TIMEOUT_MS),

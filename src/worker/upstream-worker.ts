@@ -33,6 +33,8 @@ export interface UpstreamWorkerOptions {
   readonly component: string;
   readonly endpoint: string;
   readonly role: EngineRole;
+  /** The engine's API key. */
+  readonly engineKey?: string | undefined;
   /** Host by which others reach it; this machine's name if it listens on all addresses. */
   readonly advertiseHost?: string | undefined;
   /** Where the engine itself publishes; only passed on to who asks. */
@@ -84,6 +86,7 @@ export class UpstreamWorker {
     this.#clock = options.clock ?? new RealClock();
     this.#log = options.log ?? SILENT_LOG;
     this.#upstream = parseEngineSpec(options.engine).url;
+    if (options.engineKey !== undefined) this.#client.authorize(this.#upstream, options.engineKey);
     const { host, httpPort: port } = options;
     this.#server = new HttpServer({ host, port, portFlag: '--http-port', log: this.#log });
   }
