@@ -1,4 +1,5 @@
 import { fail } from '../base/errors.ts';
+import { flag } from '../base/settings.ts';
 import { FRONTEND_SETTINGS } from '../frontend/settings.ts';
 import { BlockHasher } from '../kv/hash.ts';
 import { defineCommand } from './command.ts';
@@ -32,13 +33,22 @@ The OpenAI API of kvasir frontend is served too. docs/guides/router-services.md 
       aliases: ['--router-block-size'],
       help: `tokens per KV block of engines that do not tell theirs`,
     },
+    routerRestore: flag({
+      help: 'with --router-replica-sync and --router-id: after a restart, get the bookings back from a peer, for clients that free them themselves',
+    }),
   },
   async run(settings, context) {
+    if (settings.routerRestore && (settings.routerId === undefined || !settings.routerReplicaSync))
+      throw fail('KV_USAGE', {
+        reason: '--router-restore asks peers for the bookings of the router of this name',
+        mend: 'Give --router-replica-sync and --router-id NAME too.',
+      });
     const { addRouterRoutes, ROUTER_PATHS } = await import('../router/router-routes.ts');
     const { weights } = routerConfigs(settings)('default', 'decode');
     const hasher = new BlockHasher();
     return serveFrontend(settings, context, {
       role: 'router',
+      restoreBookings: settings.routerRestore,
       keyedPaths: ROUTER_PATHS,
       addRoutes: (app, frontend) =>
         addRouterRoutes(app, {

@@ -23,7 +23,11 @@ export const FLEET_SETTINGS = {
 export async function serveFrontend(
   settings: SettingsOf<typeof FRONTEND_SETTINGS & typeof FLEET_SETTINGS>,
   context: CommandContext,
-  { role, ...routes }: { readonly role: string } & Pick<StartFrontendOptions, 'addRoutes' | 'keyedPaths'>,
+  {
+    role,
+    restoreBookings,
+    ...routes
+  }: { readonly role: string } & Pick<StartFrontendOptions, 'addRoutes' | 'keyedPaths' | 'restoreBookings'>,
 ): Promise<number> {
   const { log, signal } = context;
   const [{ startFrontend }, { openPlane }, { HttpClient }, { RemoteIndexer }] = await Promise.all([
@@ -57,6 +61,7 @@ export async function serveFrontend(
       feedEvents: remoteIndex ? undefined : plane.feedEvents,
       remoteIndexer: remoteUrl === undefined ? undefined : (onFailure) => makeRemote(remoteUrl, onFailure),
       shareBookings: plane.shareBookings,
+      restoreBookings,
     });
     plane.start();
     const unfollow = plane.followLoads(({ workerId, dpRank, ...load }) => {

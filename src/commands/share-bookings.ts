@@ -11,7 +11,7 @@ export interface GroupMember {
   readonly name: string;
   readonly series: ReplicaSeries;
   /** Ask peers for the bookings of this router's former life. */
-  readonly restore?: boolean;
+  readonly restore?: boolean | undefined;
 }
 
 /** Joins a router to its group over NATS; ended by `router.stop()`. */
@@ -32,7 +32,9 @@ export function shareBookings(
     restore,
     observer: series,
     send: (message, to) => {
-      if (!link.send(message, to)) series.dropped();
+      const sent = link.send(message, to);
+      if (!sent) series.dropped();
+      return sent;
     },
     close: () => {
       for (const end of ends.splice(0)) end();

@@ -20,6 +20,7 @@ import { bucketOverrides } from '../metrics/buckets.ts';
 import { CircuitMetrics } from '../metrics/circuit-metrics.ts';
 import { EventLoopMetrics, watchEventLoop } from '../metrics/event-loop-metrics.ts';
 import { FrontendMetrics } from '../metrics/frontend-metrics.ts';
+import { DISCOVERY } from '../metrics/names-scale-out.ts';
 import { ProcessMetrics } from '../metrics/process-metrics.ts';
 import type { Discovery } from '../transport/discovery.ts';
 import { HttpClient } from '../transport/http-client.ts';
@@ -46,6 +47,8 @@ export interface StartFrontendOptions {
   /** Connections to the engines; made and closed here unless given. */
   readonly client?: HttpClient;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Routers ask peers for the bookings of their former life. */
+  readonly restoreBookings?: boolean | undefined;
   /** Joins a router to the others of its group; what it books is its own business unless given. */
   readonly shareBookings?: ((router: KvRouter, member: GroupMember) => void) | undefined;
   /** Feeds an instance's KV events to a router's index; nothing unless given. */
@@ -104,7 +107,12 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
     unwatch = instruments.watch(router, hop, index);
     const group = `${model}/${hop}/${blockSize}`;
     const name = settings.routerId ?? process.instanceId.toString(16);
-    options.shareBookings?.(router, { group, name, series: instruments.replica(model, hop) });
+    options.shareBookings?.(router, {
+      group,
+      name,
+      series: instruments.replica(model, hop),
+      restore: options.restoreBookings,
+    });
     files.remember(policyName, router);
     return router;
   };
@@ -183,10 +191,12 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
     throw thrown;
   });
   const stopWatching = watchThread(process, clock);
+  const stopShowing = showDiscovery(process, discovery);
   const stop = async (): Promise<void> => {
     await frontend.stop();
     await files.stop();
     stopWatching();
+    stopShowing();
     metrics.stop();
     await encoders.stop();
     if (options.client === undefined) await client.stop();
@@ -209,6 +219,15 @@ function circuitLimits(settings: FrontendSettings): CircuitLimits {
     openMs: 1000 * settings.circuitOpenSecs,
     successes: settings.circuitSuccesses,
   };
+}
+
+/** Whether changes of the fleet would be noticed, at every scrape; nothing for discoveries that cannot fail. */
+function showDiscovery(process: ProcessMetrics, discovery: Discovery): () => void {
+  const family = process.service.gauge(DISCOVERY.up);
+  return process.onScrape(() => {
+    const status = discovery.status?.();
+    if (status !== undefined) family.with({ kind: status.kind }).set(status.ok ? 1 : 0);
+  });
 }
 
 function watchThread(process: ProcessMetrics, clock: Clock): () => void {

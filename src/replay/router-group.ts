@@ -57,6 +57,7 @@ export function makeRouterGroup(options: RouterGroupOptions): readonly GroupedRo
           for (const [other, each] of replicas.entries())
             if (other !== self && (to === undefined || to === String(other))) each.receive(message);
         });
+        return true;
       },
     });
     replicas.push(replica);

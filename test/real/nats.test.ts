@@ -195,6 +195,33 @@ describe.skipIf(skip)('a fleet on NATS', { timeout: 120_000 }, () => {
     await eventually('no bookings', async () => (await bookings(again)) === 0);
   });
 
+  test('gives a standalone router that comes back the bookings of its former life', async () => {
+    const ROUTER = ['router', '--discovery', 'nats', '--http-port', '0', '--router-replica-sync'];
+    const named = (name: string) => start([...ROUTER, '--router-id', name, '--router-restore']);
+    const tell = async ({ url }: Started, body: object): Promise<number> => {
+      const headers = { 'content-type': 'application/json' };
+      return (await fetch(`${url}/router`, { method: 'POST', headers, body: JSON.stringify(body) })).status;
+    };
+    const booked = async ({ url }: Started): Promise<number> =>
+      metricSum(await text(`${url}/metrics`), 'dynamo_frontend_worker_active_decode_blocks');
+    const [first, peer] = await Promise.all([named('alone'), named('peer')]);
+    for (const router of [first, peer])
+      await eventually('workers', async () => (await instances(router)) > 0);
+    const tokens = Array.from({ length: 640 }, (_, i) => 100_000 + i);
+    await eventually(
+      'a booking',
+      async () => (await tell(first, { method: 'new', request_id: 'mine', tokens })) === 200,
+    );
+    await eventually('it at the peer', async () => (await booked(peer)) === 10);
+    await first.process.kill();
+    const again = await named('alone');
+    await eventually('it at the router that is back', async () => (await booked(again)) === 10);
+    expect(await booked(peer)).toBe(10);
+    expect(await tell(again, { method: 'mark_free', request_id: 'mine' })).toBe(200);
+    for (const router of [again, peer]) await eventually('its end', async () => (await booked(router)) === 0);
+    for (const { process } of [again, peer]) await process.kill();
+  });
+
   test('takes in a running engine through a sidecar that passes its events on', async () => {
     const ZMQ = ['--kv-events', 'tcp://127.0.0.1:0', '--replay', 'tcp://127.0.0.1:0'];
     const process = new KvasirProcess(['worker', '--http-port', '0', '--model', 'beside', ...ZMQ]);

@@ -25,6 +25,8 @@ class Network {
   readonly clock = new VirtualClock({ wallOriginMs: 1_700_000_000_000 });
   readonly random: SeededRandom;
   lossRate = 0;
+  /** Nothing can be sent, and senders know. */
+  down = false;
   /** Messages that were sent, by kind. */
   readonly sent: Record<string, number> = {};
   readonly #members = new Map<string, Member>();
@@ -43,7 +45,8 @@ class Network {
     const replica = router.shareBookings({
       router: name,
       send: (message, to) => {
-        if (alive) this.#carry(name, message, to);
+        if (alive && !this.down) this.#carry(name, message, to);
+        return alive && !this.down;
       },
       ...rest,
     });
@@ -210,7 +213,11 @@ describe('a replica', () => {
     const before = loadsOf(peer);
     first.crash();
     // Workers are found only after the restart.
+    network.down = true;
     const again = network.join('a', { restore: true, workers: 0 });
+    network.pass(3000);
+    network.down = false;
+    again.replica.greet();
     network.pass(700);
     expect(total(again)).toBe(0);
     again.router.addWorker({ workerId: '1' });

@@ -18,8 +18,11 @@ import { Restoration } from './restoration.ts';
 export interface ReplicaOptions {
   /** Unique among the routers of the same workers; the same after a restart if bookings are to be restored. */
   readonly router: string;
-  /** To all peers, or to the one named. May lose messages, which is found and mended; must not throw. */
-  readonly send: (message: ReplicaMessage, to?: string) => void;
+  /**
+   * To all peers, or to the one named; false if it is known not to have been sent. May lose messages, which is found
+   * and mended; must not throw.
+   */
+  readonly send: (message: ReplicaMessage, to?: string) => boolean;
   /** Called once it has said goodbye: nothing is sent any more. */
   readonly close?: () => void;
   /** Ask peers for the bookings of this router's former life: for routers whose requests outlive them. */
@@ -81,22 +84,23 @@ export class Replica {
     this.#startMs = host.clock.nowMs();
     this.life = { router: options.router, incarnation: Math.trunc(host.clock.wallMs()) };
     this.#log = new BookingLog({ ...host, onChange: () => this.#changed() });
-    this.#restoration = new Restoration(host, (count) => options.observer?.restored?.(count));
+    this.#restoration = new Restoration(host, options.restore === true, (count) =>
+      options.observer?.restored?.(count),
+    );
   }
 
   /** Announces itself; call it once messages can come. */
   start(): void {
     this.#host.sequences.keepJournal(this.#log);
-    if (this.#options.restore === true) {
-      this.#send({ kind: 'hello', from: this.life, restore: true });
-      this.#restoration.await(() => this.#settle());
-    } else this.greet();
+    this.greet();
     this.#beat();
   }
 
-  /** Asks all for a sign of life: messages can travel again. */
+  /** Asks all for a sign of life, and for its former life if that is still wanted: messages can travel again. */
   greet(): void {
-    this.#send({ kind: 'hello', from: this.life, restore: false });
+    const restore = this.#restoration.waiting;
+    if (this.#send({ kind: 'hello', from: this.life, restore }) && restore)
+      this.#restoration.gather(() => this.#settle());
   }
 
   /** Leaves in good order. Peers' bookings are dropped; own ones stay. */
@@ -129,11 +133,6 @@ export class Replica {
   ranksChanged(): void {
     for (const peer of this.#peers.values()) peer.ranksChanged();
     this.#restoration.ranksChanged();
-  }
-
-  /** Gives up a booking of the former life whose rank never joined; false if there is none. */
-  dropRestored(requestId: string): boolean {
-    return this.#restoration.drop(requestId);
   }
 
   /** Takes a message of a peer; messages of this router itself are left alone. */
@@ -266,8 +265,8 @@ export class Replica {
     }
   }
 
-  #send(message: ReplicaMessage, to?: string): void {
-    if (!this.#stopped) this.#options.send(message, to);
+  #send(message: ReplicaMessage, to?: string): boolean {
+    return !this.#stopped && this.#options.send(message, to);
   }
 
   /** Shows that it lives, asks again, gives up who does not answer. */

@@ -23,22 +23,24 @@ export class Restoration {
   /** Bookings whose rank has not joined yet. */
   readonly #homeless = new Map<string, BookingState>();
   #cancel: CancelTimer | undefined;
-  #waiting = false;
+  #waiting: boolean;
   #sinceMs = 0;
 
-  constructor(host: ReplicaHost, onRestored: (bookings: number) => void) {
+  constructor(host: ReplicaHost, wanted: boolean, onRestored: (bookings: number) => void) {
     this.#host = host;
+    this.#waiting = wanted;
     this.#onRestored = onRestored;
   }
 
+  /** Whether the former life is still to be asked for, or answers may still come. */
   get waiting(): boolean {
     return this.#waiting;
   }
 
-  /** Gathers answers for a while, then uses the best. */
-  await(onEnd: () => void): void {
+  /** Peers were asked: gathers answers for a while, then uses the best. */
+  gather(onEnd: () => void): void {
     const { clock } = this.#host;
-    this.#waiting = true;
+    this.#cancel?.();
     this.#cancel = clock.at(clock.nowMs() + WAIT_MS, () => {
       this.#waiting = false;
       this.#use();
@@ -64,11 +66,6 @@ export class Restoration {
     const { clock } = this.#host;
     if (clock.nowMs() - this.#sinceMs > KEEP_MS) this.#homeless.clear();
     for (const [requestId, state] of this.#homeless) if (this.#book(state)) this.#homeless.delete(requestId);
-  }
-
-  /** False if no such booking waits for its rank. */
-  drop(requestId: string): boolean {
-    return this.#homeless.delete(requestId);
   }
 
   stop(): void {
