@@ -381,4 +381,19 @@ describe('the intake', () => {
       rejectedEvents: 1,
     });
   });
+
+  test('is degraded by a block whose parent never came, until a clear', () => {
+    const publisher = new EventPublisher();
+    const { stream, state } = follow(publisher, []);
+    stream.deliver(publisher.toggle(1));
+    const { batch } = publisher.toggle(2);
+    const events = batch.events.map((event) => ({ ...event, parentHash: 99n }));
+    stream.deliver({ seq: 1, batch: { ...batch, events } as EngineBatch['batch'] });
+    expect(state()).toMatchObject({
+      state: 'degraded',
+      reason: 'a block was stored whose parent is not known',
+    });
+    stream.deliver(publisher.clear());
+    expect(state().state).toBe('exact');
+  });
 });

@@ -60,6 +60,8 @@ export class RankFeed {
     observer.eventApplied?.(key, event.kind, status);
     if (warning !== undefined) observer.eventWarning?.(key, warning);
     if (status === 'capacity_exhausted' || status === 'allocation_failed') this.#flaw = 'the index is full';
+    // An engine stores no block whose parent it lacks: one of the two pictures is wrong.
+    else if (status === 'parent_block_not_found') this.#flaw = 'a block was stored whose parent is not known';
     else if (event.kind === 'cleared') this.#flaw = undefined;
   }
 
