@@ -35,6 +35,8 @@ export interface DispatchParts extends AttemptParts {
   readonly prefillBypass: PrefillBypass;
   /** An engine failed: have a look at it. */
   suspect(workerId: string): void;
+  /** All that could serve a request have failed it: look for others. */
+  hurry(): void;
 }
 
 const BACK_OFF_FACTOR = 1.5;
@@ -168,6 +170,7 @@ class Dispatch {
       // Those that failed may be back, or others have come.
       this.#retriesLeft--;
       this.#excluded.clear();
+      this.#parts.hurry();
       await this.#backOff();
       return client.left ? undefined : this.#place();
     }

@@ -38,7 +38,7 @@ export interface FrontendOptions {
 /** What the frontend is made of, given by whoever assembles it. */
 export interface FrontendParts
   extends Omit<DirectoryParts, 'wallMs'>,
-    Omit<ServeParts, 'directory' | 'suspect' | 'forwardAuthorization' | 'quotaOf' | 'agentHints'> {
+    Omit<ServeParts, 'directory' | 'suspect' | 'hurry' | 'forwardAuthorization' | 'quotaOf' | 'agentHints'> {
   readonly process: ProcessMetrics;
   readonly hints: AgentHintOptions;
   /** Adds routes of other parts, such as the dashboard's. */
@@ -72,6 +72,7 @@ export class Frontend {
       quotaOf: (request) => this.#keys.quotaOf(request),
       agentHints: new AgentHintReader(hints, clock, (source) => metrics.hinted(source)),
       suspect: (workerId) => discovery.suspect?.(workerId),
+      hurry: () => discovery.hurry?.(),
     };
     const { host, port, portFlag, maxBodyBytes } = options;
     const renderError = (error: KvasirError) => this.#render(error);

@@ -42,6 +42,10 @@ export class StaticDiscovery implements Discovery {
     this.#probes.get(workerId)?.wake();
   }
 
+  hurry(): void {
+    for (const probe of this.#probes.values()) probe.wake();
+  }
+
   async stop(): Promise<void> {
     await Promise.all([...this.#probes.values()].map((probe) => probe.stop()));
     await this.#ready.stop();

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { RealClock } from '../base/clock.ts';
+import { type Clock, RealClock, VirtualClock } from '../base/clock.ts';
 import { SILENT_LOG } from '../base/log.ts';
 import { type ModelCard, modelList } from '../formats/openai/model-card.ts';
 import { bareInstance, type DiscoveryChange } from './discovery.ts';
@@ -54,7 +54,10 @@ async function startEngine(state: EngineState, port = 0): Promise<HttpServer> {
   return server;
 }
 
-function discover(engines: readonly EngineSpec[]): {
+function discover(
+  engines: readonly EngineSpec[],
+  clock: Clock = new RealClock(),
+): {
   changes: DiscoveryChange[];
   discovery: StaticDiscovery;
 } {
@@ -62,7 +65,7 @@ function discover(engines: readonly EngineSpec[]): {
   const discovery = new StaticDiscovery({
     engines,
     client,
-    clock: new RealClock(),
+    clock,
     log: SILENT_LOG,
     workerIdOf: (url) => `id-of-${url}`,
     probeIntervalMs: 20,
@@ -197,6 +200,19 @@ describe('static discovery', () => {
       ['removed', ['m', 'm2']],
       ['added', ['m', 'm2']],
     ]);
+  });
+
+  test('looks at once, whatever its next turn, when somebody is in a hurry', async () => {
+    const state: EngineState & { looks: number } = { cards: [CARD], health: 503, looks: 0 };
+    const { url } = await startEngine(state);
+    // Whose time stands still: no turn ever comes by itself.
+    const { changes, discovery } = discover([parseEngineSpec(url)], new VirtualClock());
+    await until(() => state.looks === 1);
+    state.health = 200;
+    await until(() => {
+      discovery.hurry();
+      return changes.length === 1;
+    });
   });
 });
 

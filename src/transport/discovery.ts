@@ -59,6 +59,8 @@ export interface Discovery {
   watch(listener: DiscoveryListener): () => void;
   /** A request to this worker failed: look at it now instead of at the next turn. */
   suspect?(workerId: string): void;
+  /** A request has nobody left to go to: look now whether those that were gone are back. */
+  hurry?(): void;
   status?(): DiscoveryStatus;
   /** Ends all looking; listeners hear no more. */
   stop(): Promise<void>;

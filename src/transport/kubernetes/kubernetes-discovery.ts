@@ -82,6 +82,10 @@ export class KubernetesDiscovery implements Discovery {
     for (const { probe } of this.#members.values()) if (probe.workerId === workerId) probe.wake();
   }
 
+  hurry(): void {
+    for (const { probe } of this.#members.values()) probe.wake();
+  }
+
   status(): DiscoveryStatus {
     const { ok, reason, size } = this.#reflector;
     const found = `${this.#members.size} ready endpoints in ${size} slices of ${this.#options.labelSelector}`;
