@@ -86,18 +86,13 @@ export class NatsDiscovery implements Discovery {
   }
 
   async #run(): Promise<void> {
-    const { clock, log, connection } = this.#options;
+    const { clock } = this.#options;
     for (let failures = 0; !this.#stop.signal.aborted; ) {
       try {
         await this.#watchOnce();
         failures = 0;
       } catch (thrown) {
-        this.#reason = toError(thrown).message;
-        if (connection.isConnected && failures % 16 === 0)
-          log.warn(
-            { reason: this.#reason },
-            'workers cannot be read from NATS: JetStream is needed (nats-server -js)',
-          );
+        this.#failed(toError(thrown).message);
         failures++;
       }
       this.#watching = false;
@@ -107,6 +102,15 @@ export class NatsDiscovery implements Discovery {
       const backOffMs = Math.min(MAX_RETRY_MS, RETRY_MS * 2 ** Math.min(failures, 10));
       await sleepUntil(clock, clock.nowMs() + backOffMs, wait.signal).catch(() => {});
     }
+  }
+
+  /** Told once for each reason; while NATS itself is away, the connection tells. */
+  #failed(reason: string): void {
+    const { connection, log } = this.#options;
+    const isNew = reason !== this.#reason;
+    this.#reason = reason;
+    if (isNew && connection.isConnected)
+      log.warn({ reason }, 'workers cannot be read from NATS: it needs JetStream (nats-server -js)');
   }
 
   /** Lists all records and follows their changes until that breaks or is ended. */
