@@ -5,6 +5,7 @@ import { EventDecoder } from '../formats/kv-events/event-decoder.ts';
 import type { WorkerInstance } from '../transport/discovery.ts';
 import type { EventSource, PublishedBatch } from '../transport/event-source.ts';
 import { zmqEventSources } from '../transport/zmq-event-source.ts';
+import { PRETENDED_HOST } from '../worker/handoff.ts';
 import type { ExaminationParts } from './engine-examination.ts';
 import { type Finding, ok, warn, wrong } from './finding.ts';
 
@@ -123,13 +124,14 @@ async function examineRank(
 async function generate(
   prompt: string,
   dpRank: number,
-  { url, models, dpSize }: WorkerInstance,
+  instance: WorkerInstance,
   { client, timeoutMs, signal }: ExaminationParts,
 ): Promise<string | undefined> {
+  const { url, models, dpSize } = instance;
   try {
     const { status, body } = await client.json(`${url}/v1/completions`, {
       method: 'POST',
-      body: { model: models[0], prompt, max_tokens: 1, temperature: 0 },
+      body: { model: models[0], prompt, max_tokens: 1, temperature: 0, ...alone(instance) },
       headers: dpSize > 1 ? { 'x-data-parallel-rank': `${dpRank}` } : {},
       timeoutMs,
       signal,
@@ -140,6 +142,12 @@ async function generate(
   } catch (thrown) {
     return toError(thrown).message;
   }
+}
+
+/** One side of a pair of SGLang's serves only requests that say where it meets the other: as its own health check does. */
+function alone({ kind, role, bootstrapPort }: WorkerInstance): object {
+  const meets = bootstrapPort !== undefined || (kind === 'sglang' && role !== 'both');
+  return meets ? { bootstrap_host: PRETENDED_HOST, bootstrap_port: null, bootstrap_room: 0 } : {};
 }
 
 function judge(check: string, { decoder, batches, blocks, withoutTokens }: Arrivals): Finding {

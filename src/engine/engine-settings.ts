@@ -132,8 +132,6 @@ function checkSettings(settings: EngineSettings): void {
     throw invalid('enableChunkedPrefill', 'false', 'is not possible with sglang', 'Leave it on.');
   if (settings.emitKvTokenIds && !settings.emitKvEvents)
     throw invalid('emitKvTokenIds', 'true', 'needs emitKvEvents', 'Turn emitKvEvents on.');
-  if (settings.emitKvTokenIds && backend === 'sglang')
-    throw invalid('emitKvTokenIds', 'true', 'is not possible with sglang', 'Leave it off.');
   if (speculative !== undefined) checkSpeculative(settings, speculative);
 }
 

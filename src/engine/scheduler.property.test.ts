@@ -44,7 +44,7 @@ const settings = fc
         enableChunkedPrefill: rest.enableChunkedPrefill || rest.backend === 'sglang',
         timing: POLYNOMIAL_TIMING,
         emitKvEvents: true,
-        emitKvTokenIds: rest.backend !== 'sglang',
+        emitKvTokenIds: true,
         sglang: { chunkedPrefillSize: chunk, schedulePolicy: lpm ? 'lpm' : 'fifo' },
         speculative:
           draftTokens === 0 || rest.backend !== 'vllm'

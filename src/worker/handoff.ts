@@ -36,6 +36,9 @@ export function remoteKv(params: Readonly<Record<string, unknown>> | null | unde
   return { engineId, requestId, host: remote_host, port: remote_port as number };
 }
 
+/** The host that SGLang's own health checks name: the engine pretends to have met somebody there. */
+export const PRETENDED_HOST = '2.2.2.2';
+
 /** Reads SGLang's fields; rooms beyond 2^53 lose digits here, in both engines alike. */
 export function bootstrapRoom(body: Readonly<Record<string, unknown>>): BootstrapRoom | undefined {
   const { bootstrap_room: room, bootstrap_host: host, bootstrap_port: port } = body;

@@ -6,6 +6,7 @@ import type { EngineRole } from '../formats/openai/model-card.ts';
 import type { HttpClient } from '../transport/http-client.ts';
 import { fetchHandoff, type LoadFailurePolicy } from './fetch-handoff.ts';
 import type { GenerationRequest } from './generation-request.ts';
+import { PRETENDED_HOST } from './handoff.ts';
 import { HandoffDesk } from './handoff-desk.ts';
 
 export interface HandoffsOptions {
@@ -66,6 +67,7 @@ export class Handoffs {
         reason: `bootstrap_room: a ${role} engine serves only requests that say where to meet the other one`,
         mend: 'Send them through a router for disaggregated serving.',
       });
+    if (generation.room.host === PRETENDED_HOST) return { ...generation, room: undefined };
     if (role === 'decode') return fetchHandoff(generation, { client, policy, onFailed, signal });
     return { ...generation, maxTokens: 1, minTokens: 0, stream: false };
   }

@@ -92,7 +92,7 @@ export function withDefaults(options: WorkerOptions) {
     timing: POLYNOMIAL_TIMING,
     seed: options.seed ?? 0,
     emitKvEvents: true,
-    emitKvTokenIds: options.engine?.backend !== 'sglang',
+    emitKvTokenIds: true,
     ...options.engine,
   };
   return {

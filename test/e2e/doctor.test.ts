@@ -70,6 +70,16 @@ test('finds nothing wrong with workers as they should be', async () => {
   ]);
 }, 60_000);
 
+test('finds nothing wrong with either side of an SGLang pair, which serve no request alone', async () => {
+  const pair = ['--engine-type', 'sglang', '--block-size', '16', ...EVENTS];
+  const [prefill, decode] = [
+    await startWorker('--role', 'prefill', ...pair),
+    await startWorker('--role', 'decode', ...pair),
+  ];
+  const { code, report } = await examine('--engine', prefill.url, '--engine', decode.url);
+  expect([code, failing(report)]).toEqual([0, []]);
+}, 60_000);
+
 test('names what is wrong with a spec and how to mend it', async () => {
   const { url } = await startWorker(...EVENTS);
   const nobody = await freePort();
