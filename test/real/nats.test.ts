@@ -1,4 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { RealClock } from '../../src/base/clock.ts';
+import { SILENT_LOG } from '../../src/base/log.ts';
+import { followLoads, type LoadMessage } from '../../src/transport/nats/load-reports.ts';
+import { NatsConnection } from '../../src/transport/nats/nats-connection.ts';
+import { parseNatsServers } from '../../src/transport/nats/nats-servers.ts';
 import { KvasirProcess } from '../support/kvasir-process.ts';
 import { metricSum } from '../support/metric-value.ts';
 import { NatsServer } from '../support/nats-server.ts';
@@ -127,6 +132,29 @@ describe.skipIf(skip)('a fleet on NATS', { timeout: 120_000 }, () => {
       readonly usage: { readonly prompt_tokens_details: { readonly cached_tokens: number } };
     };
     expect(usage.prompt_tokens_details.cached_tokens).toBeGreaterThan(384);
+  });
+
+  test('tells the loads of all its ranks to who listens', async () => {
+    const connection = new NatsConnection({
+      ...parseNatsServers(nats.url),
+      name: 'test',
+      clock: new RealClock(),
+      log: SILENT_LOG,
+    });
+    const loads = new Map<string, LoadMessage>();
+    const stop = followLoads(connection, 'dynamo', (load) => loads.set(load.workerId, load));
+    await connection.start();
+    const answers = Array.from({ length: 6 }, (_, i) => ask(frontends[0]!, 30 + i, 0, 150));
+    await eventually(
+      'blocks in use on three workers',
+      async () => [...loads.values()].filter(({ kvUsedBlocks = 0 }) => kvUsedBlocks > 0).length === 3,
+    );
+    await Promise.all(answers);
+    await eventually('blocks given back', async () =>
+      [...loads.values()].every((load) => load.kvUsedBlocks === 0),
+    );
+    stop();
+    await connection.stop();
   });
 
   test('serves on while the server is away, and all is found again after it forgot everything', async () => {
