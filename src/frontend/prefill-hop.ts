@@ -65,7 +65,7 @@ export async function prefillElsewhere(
     }
     parts.requestsOf('prefill').started();
     if (instance.kind === 'sglang' || instance.bootstrapPort !== undefined)
-      return runBeside(parts, exchange, choice, instance);
+      return runBeside(parts, exchange, router, choice, instance);
     const handoff = await runBefore(parts, exchange, router, choice, instance, tries > parts.retryLimit);
     if (handoff !== 'retry') return handoff;
     excluded.add(instance.workerId);
@@ -107,7 +107,7 @@ async function runBefore(
     if (mayTryAnother(outcome)) return last ? undefined : 'retry';
     throw prefillFailed(outcome, instance);
   }
-  const answer = JSON.parse(outcome.body.toString('utf8')) as Record<string, unknown>;
+  const answer = readAnswer(outcome.body, instance);
   const cached = (answer.usage as { prompt_tokens_details?: { cached_tokens?: number } } | undefined)
     ?.prompt_tokens_details?.cached_tokens;
   if (cached !== undefined) router.recordActual(selection.decision, cached);
@@ -118,10 +118,21 @@ async function runBefore(
   return { worker, url: instance.url, fields, doneMs, meets: false, onLost: NEVER, release: NOTHING };
 }
 
+function readAnswer(body: Buffer, { url }: WorkerInstance): Readonly<Record<string, unknown>> {
+  try {
+    const answer: unknown = JSON.parse(body.toString('utf8'));
+    if (typeof answer === 'object' && answer !== null) return answer as Record<string, unknown>;
+  } catch {
+    // Told below.
+  }
+  throw fail('KV_PREFILL_FAILED', { url, reason: 'its answer is no JSON object' });
+}
+
 /** SGLang's way: both workers get the request at once and meet under a number. */
 function runBeside(
   parts: DispatchParts,
   exchange: Exchange,
+  router: KvRouter,
   selection: Selection,
   instance: WorkerInstance,
 ): Handoff {
@@ -130,12 +141,15 @@ function runBeside(
   const body = Buffer.from(JSON.stringify({ ...exchange.body, ...own, ...fields }));
   exchange.model.pool.circuits.began(instance.workerId);
   const relay = startHop(parts, exchange, instance, selection, body);
+  const letLeaseGo = keepLease(parts.clock, router, selection.booking);
   const listeners = new Set<(reason: string) => void>();
   let lost: string | undefined;
   void relay.outcome.then((outcome) => {
+    letLeaseGo();
     lost = lossOf(outcome);
-    selection.booking?.free(lost === undefined ? 'done' : 'failed');
-    exchange.model.pool.circuits.ended(instance.workerId, lost === undefined ? 'done' : 'failed');
+    const end = lost !== undefined ? 'failed' : outcome.kind === 'cancelled' ? 'cancelled' : 'done';
+    selection.booking?.free(end);
+    exchange.model.pool.circuits.ended(instance.workerId, end);
     parts.requestsOf('prefill').ended(0);
     if (lost === undefined) return;
     parts.log.warn({ url: instance.url, reason: lost }, 'a prefill worker lost its part of a request');
