@@ -62,6 +62,8 @@ export async function serveRequest(
   } catch (thrown) {
     // Nobody is left to be told, and the guard knows.
     if (client.left) return reply;
+    // The next one is to find those that are back.
+    if (thrown instanceof KvasirError && thrown.code === 'KV_NO_WORKERS') parts.hurry();
     if (thrown instanceof KvasirError && thrown.code === 'KV_ENGINE_TIMEOUT') guard.fail('response_timeout');
     else guard.failWith(thrown);
     throw thrown;

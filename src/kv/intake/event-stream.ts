@@ -4,6 +4,7 @@ import { rejectOwner } from './event-filter.ts';
 import type { EventSource, SequencedBatch, Snapshot } from './event-source.ts';
 import { fetchPast, type Past, reaches } from './fetch-past.ts';
 import { QuietWatch } from './quiet-watch.ts';
+import { RecentTimes } from './recent-times.ts';
 
 /** How far the index can be trusted to show what a rank holds. */
 export type StreamState =
@@ -48,6 +49,7 @@ export class EventStream {
   /** Number of the last batch applied; -1 before the first of an engine's life. */
   #last = -1;
   #lastTimestampS = 0;
+  readonly #times = new RecentTimes();
   /** Nothing was lost since the engine started, since a clear, or since a snapshot. */
   #whole = true;
   #flaw = '';
@@ -148,19 +150,26 @@ export class EventStream {
     if (past.batches.some(({ seq }) => seq > last) || this.#showsRestart(past)) this.#recover('missing');
   }
 
-  /** A number that was seen before, but published later than what is known: the engine counts anew. */
+  /**
+   * A number that was seen before, but published at another time: the engine counts anew. A number of long ago must be
+   * later than all that is known, or the very first, since clocks may be set back while an engine restarts.
+   */
   #isNewEpoch(batch: SequencedBatch): boolean {
     const newest = this.#buffer.at(-1);
     if (batch.seq > (newest?.seq ?? this.#last)) return false;
     const known = (newest && timestampOf(newest)) ?? this.#lastTimestampS;
     const told = timestampOf(batch);
-    return told === undefined ? batch.seq === 0 && this.#last > 0 : told > known;
+    if (told === undefined) return batch.seq === 0 && this.#last > 0;
+    const before = this.#times.of(batch.seq);
+    if (before !== undefined) return before !== told;
+    return told > known || (batch.seq === 0 && this.#canRecover && told !== known);
   }
 
   #startAnew(batch: SequencedBatch): void {
     this.#stopRecovery();
     this.#buffer = [];
     this.#options.clear();
+    this.#times.clear();
     this.#last = -1;
     this.#whole = true;
     if (batch.seq === 0 || !this.#canRecover) this.#takeOrSkip(batch);
@@ -182,7 +191,10 @@ export class EventStream {
     this.#options.apply(batch);
     this.#heard = true;
     this.#last = batch.seq;
-    this.#lastTimestampS = timestampOf(batch) ?? this.#lastTimestampS;
+    const timestampS = timestampOf(batch);
+    if (timestampS === undefined) return;
+    this.#lastTimestampS = timestampS;
+    this.#times.set(batch.seq, timestampS);
   }
 
   /** Keeps a live batch until the past is known. A clear needs no past. */
@@ -288,6 +300,7 @@ export class EventStream {
   /** All is about to be told again. */
   #forget(): void {
     this.#options.clear();
+    this.#times.clear();
     this.#last = -1;
     this.#whole = true;
   }
