@@ -13,6 +13,7 @@ import { type AttemptParts, type AttemptResult, attempt } from './attempt.ts';
 import { type Continuation, canContinue, continueAnswer } from './continuation.ts';
 import { engineBody, type HintForwarding } from './engine-body.ts';
 import type { Exchange } from './exchange.ts';
+import type { ServedModel } from './model-directory.ts';
 import type { PrefillBypass } from './prefill-bypass.ts';
 import { type Handoff, prefillElsewhere } from './prefill-hop.ts';
 import { place, refusalError } from './route.ts';
@@ -37,6 +38,8 @@ export interface DispatchParts extends AttemptParts {
   suspect(workerId: string): void;
   /** All that could serve a request have failed it: look for others. */
   hurry(): void;
+  /** The model with the pool that it has now. */
+  current(model: ServedModel): ServedModel;
 }
 
 const BACK_OFF_FACTOR = 1.5;
@@ -154,6 +157,7 @@ class Dispatch {
 
   /** Waits for a worker; undefined if the client left meanwhile. */
   async #place(): Promise<Placed | undefined> {
+    this.#exchange.model = this.#parts.current(this.#exchange.model);
     const { model, client } = this.#exchange;
     const router = model.pool.router('decode');
     const selection =

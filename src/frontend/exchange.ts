@@ -24,7 +24,8 @@ export interface Exchange {
   readonly raw: Buffer;
   readonly body: Readonly<Record<string, unknown>>;
   readonly stream: boolean;
-  readonly model: ServedModel;
+  /** Renewed when all its workers have gone and others have come. */
+  model: ServedModel;
   readonly prompt: Prompt;
   readonly controls: ClientControls;
   /** Headers for the engine. */

@@ -77,6 +77,22 @@ describe('the frontend, when things go wrong,', () => {
     expect(bad.seen).toHaveLength(4);
   });
 
+  test('goes on with workers that come when the last one has gone', async () => {
+    const [dying, fresh] = [await startEngine(), await startEngine()];
+    dying.behave = 'die in stream';
+    const { url, discovery } = await startFrontend({
+      engines: [dying],
+      parts: { retryLimit: 8, retryBackOffMs: 30, migrationLimit: 2 },
+    });
+    void until(() => dying.seen.length === 1).then(async () => {
+      discovery.remove('1');
+      discovery.put({ ...bareInstance('2', fresh.url), models: ['m'], blockSize: 4, contextLength: 200 });
+    });
+    const response = await post(url, '/v1/chat/completions', { ...CHAT, stream: true });
+    expect(payloads(await response.text()).at(-2)).not.toContain('"error"');
+    expect(fresh.seen).toHaveLength(1);
+  });
+
   test('waits and tries again when the only worker fails for a moment', async () => {
     const engine = await startEngine();
     engine.behave = 'refuse 503';

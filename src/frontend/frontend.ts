@@ -38,7 +38,10 @@ export interface FrontendOptions {
 /** What the frontend is made of, given by whoever assembles it. */
 export interface FrontendParts
   extends Omit<DirectoryParts, 'wallMs'>,
-    Omit<ServeParts, 'directory' | 'suspect' | 'hurry' | 'forwardAuthorization' | 'quotaOf' | 'agentHints'> {
+    Omit<
+      ServeParts,
+      'directory' | 'suspect' | 'hurry' | 'current' | 'forwardAuthorization' | 'quotaOf' | 'agentHints'
+    > {
   readonly process: ProcessMetrics;
   readonly hints: AgentHintOptions;
   /** Adds routes of other parts, such as the dashboard's. */
@@ -73,6 +76,7 @@ export class Frontend {
       agentHints: new AgentHintReader(hints, clock, (source) => metrics.hinted(source)),
       suspect: (workerId) => discovery.suspect?.(workerId),
       hurry: () => discovery.hurry?.(),
+      current: (model) => this.directory.current(model),
     };
     const { host, port, portFlag, maxBodyBytes } = options;
     const renderError = (error: KvasirError) => this.#render(error);

@@ -75,6 +75,11 @@ export class ModelDirectory {
     throw fail('KV_MODEL_UNKNOWN', { model: name, served: served.slice(0, 20).join(', '), param: 'model' });
   }
 
+  /** The model as it is served now: its pool is another one once the last worker of the former has gone. */
+  current(model: ServedModel): ServedModel {
+    return this.#models.get(model.name) ?? model;
+  }
+
   #changed({ kind, instance }: DiscoveryChange): void {
     const base = instance.models[0];
     for (const pool of this.#pools.values())

@@ -70,6 +70,7 @@ class Chaos {
     this.#random = new SeededRandom(options.seed + 1);
     this.#clients = new Clients({
       url: () => fleet.url,
+      shown: () => `${Math.round(performance.now())} ms: ${fleet.shown}`,
       random: new SeededRandom(options.seed + 2),
       routerDownSince: (sinceMs) => this.#routerDown || this.#routerUpMs >= sinceMs,
       routerKilledSince: (sinceMs) => this.#routerKilledMs >= sinceMs,

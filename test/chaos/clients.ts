@@ -20,6 +20,8 @@ export interface ClientTally {
 
 export interface ClientsOptions {
   readonly url: () => string;
+  /** State of the fleet, told with what goes wrong. */
+  readonly shown: () => string;
   readonly random: Random;
   /** Whether the router is down, or was since the time given. */
   readonly routerDownSince: (sinceMs: number) => boolean;
@@ -101,7 +103,7 @@ export class Clients {
     const wrong = (what: string): void => {
       if (tally.wrong.length < MAX_WRONG)
         tally.wrong.push(
-          `${what}; prompt ${JSON.stringify(prompt.slice(-40))}, answer ${JSON.stringify(text.slice(0, 300))}`,
+          `${what}; ${this.#options.shown()}; prompt ${JSON.stringify(prompt.slice(-40))}, answer ${JSON.stringify(text.slice(0, 300))}`,
         );
     };
     if (how !== 'left' && how !== 'done') {

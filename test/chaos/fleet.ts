@@ -97,6 +97,13 @@ export class ChaosFleet {
       .join('');
   }
 
+  /** Who is up, for what goes wrong to be told with. */
+  get shown(): string {
+    return this.places
+      .map(({ url, up, role }) => `${url.slice(17)} ${role} ${up ? 'up' : 'down'}`)
+      .join(', ');
+  }
+
   setFaults(faults: Faults): void {
     for (const { proxy } of this.places) proxy.setFaults(faults);
   }
