@@ -109,6 +109,17 @@ describe('the architecture', () => {
     expect(wrong).toEqual([]);
   });
 
+  test('lets kernel sources import each other only', () => {
+    const kernels = tracked.filter((file) => file.startsWith('src/kernels/assembly/'));
+    const specifiers = kernels.flatMap((file) =>
+      [...readFileSync(join(root, file), 'utf8').matchAll(/\bfrom '([^']+)'/g)].map(
+        (match) => match[1] ?? '',
+      ),
+    );
+    expect(specifiers.length).toBeGreaterThan(5);
+    expect(specifiers.filter((specifier) => !/^\.\/[\w-]+$/.test(specifier))).toEqual([]);
+  });
+
   test(`keeps every file at ${MAX_LINES} lines or fewer`, () => {
     const long = tracked.filter(
       (file) =>
@@ -119,7 +130,7 @@ describe('the architecture', () => {
 
   test('has no catch-all file names', () => {
     const vague = /\/(utils?|helpers?|common|types|manager|impl|misc)\.ts$/;
-    expect(sources.filter((file) => vague.test(file))).toEqual([]);
+    expect(tracked.filter((file) => vague.test(file))).toEqual([]);
   });
 
   test('never reads the environment outside commands', () => {
