@@ -11,8 +11,11 @@ import {
   traceOf,
   tracesOf,
 } from '../../test/support/golden-traces.ts';
+import { EVALUATORS, type EvaluatorChoice } from './analysis/runtime-evaluation.ts';
 import { ALL_ANALYSES, type Compat, readProfilerConfig } from './config.ts';
+import { chooseEvaluators } from './evaluator-choice.ts';
 import type { Trace } from './input/event.ts';
+import { readTraceFiles } from './input/trace-files.ts';
 import { profileTraces } from './run.ts';
 
 const folders: string[] = [];
@@ -210,5 +213,77 @@ describe('a run by default', () => {
       }),
     ).rejects.toThrow('lost');
     expect(readdirSync(outputDir)).toEqual([]);
+  });
+});
+
+describe('run-time evaluators of a run', () => {
+  const scored = async (
+    traces: Parameters<typeof profileTraces>[0]['traces'],
+    evaluators: EvaluatorChoice,
+    compat: Compat,
+  ) => {
+    const outputDir = mkdtempSync(join(tmpdir(), 'agent-run-'));
+    folders.push(outputDir);
+    await profileTraces({
+      config: ALL_ANALYSES,
+      compat,
+      traces,
+      evaluators,
+      outputDir,
+      generatedAt: new Date(0),
+    });
+    return (name: string) => JSON.parse(readFileSync(join(outputDir, `${name}_output.json`), 'utf8'));
+  };
+
+  test.each(['a', 'b', 'c'] as const)(
+    'write a file each for workflow %s, with its verdicts',
+    async (workflow) => {
+      const read = await scored(() => goldenTraces(workflow), chooseEvaluators(['all'], undefined), 'nat');
+      const expected = golden('evaluators.json')[workflow];
+      for (const name of EVALUATORS) {
+        const { eval_output_items: items, average_score: average } = read(name);
+        expectClose(
+          items,
+          expected.map((verdicts: Record<string, object>, id: number) => ({ id, ...verdicts[name] })),
+        );
+        const mean =
+          expected.reduce((s: number, v: Record<string, { score: number }>) => s + v[name]!.score, 0) /
+          expected.length;
+        expect(Math.abs(average - mean)).toBeLessThanOrEqual(0.005 + 1e-9);
+      }
+    },
+  );
+
+  test('score trajectories by their steps', async () => {
+    const file = new URL('../../test/golden/agent-profiler/a0.atif.json', import.meta.url).pathname;
+    const read = await scored(
+      () => readTraceFiles([file], { onFault: ({ reason }) => expect.fail(reason) }),
+      { speed: 'avg_llm_latency' },
+      'kvasir',
+    );
+    expect(read('speed')).toEqual({
+      average_score: 1.0833,
+      eval_output_items: [
+        { id: 0, score: 1.0833, reasoning: { num_llm_calls: 3, latencies: [1, 0.75, 1.5] } },
+      ],
+    });
+  });
+
+  test('have no average where there are no requests', async () => {
+    const read = await scored(() => [], { speed: 'avg_llm_latency' }, 'kvasir');
+    expect(read('speed')).toEqual({ average_score: null, eval_output_items: [] });
+  });
+
+  test('come from flags and from the toolkit’s configuration, judges left out', () => {
+    const config = {
+      eval: { evaluators: { fast: { _type: 'avg_llm_latency' }, right: { _type: 'ragas' } } },
+    };
+    expect(chooseEvaluators(['avg_num_llm_calls'], config)).toEqual({
+      fast: 'avg_llm_latency',
+      avg_num_llm_calls: 'avg_num_llm_calls',
+    });
+    expect(() => chooseEvaluators(['avg_latency'], undefined)).toThrow('avg_latency');
+    const outside = { eval: { evaluators: { '../x': { _type: 'avg_llm_latency' } } } };
+    expect(() => chooseEvaluators([], outside)).toThrow('is not a file name');
   });
 });

@@ -1,14 +1,24 @@
+import {
+  type EvaluatorChoice,
+  type EvaluatorOutput,
+  RuntimeEvaluationCollector,
+} from './analysis/runtime-evaluation.ts';
 import type { Compat, ProfilerConfig } from './config.ts';
+import type { Trajectory } from './input/atif.ts';
 import type { Trace } from './input/event.ts';
 import { ganttNodes, ganttSvg } from './output/gantt-svg.ts';
 import { ProfileOutput } from './output/profile-output.ts';
 import { AgentProfiler, type Profile } from './profiler.ts';
 
+type SourceTrace = Trace & { readonly trajectory?: Trajectory | undefined };
+
 export interface ProfileRun {
   readonly config: ProfilerConfig;
   readonly compat: Compat;
   /** Opens the traces; called a second time only for columns of the reference that look across requests. */
-  readonly traces: () => AsyncIterable<Trace> | Iterable<Trace>;
+  readonly traces: () => AsyncIterable<SourceTrace> | Iterable<SourceTrace>;
+  /** Run-time evaluators to score each request with; none by default. */
+  readonly evaluators?: EvaluatorChoice;
   /** Undefined: nothing is written. */
   readonly outputDir?: string | undefined;
   readonly generatedAt: Date;
@@ -21,6 +31,8 @@ export interface ProfileRun {
 
 export interface ProfileOutcome {
   readonly profile: Profile;
+  /** Verdicts by the evaluators' names. */
+  readonly evaluations: Readonly<Record<string, EvaluatorOutput>>;
   readonly written: readonly string[];
   readonly warnings: readonly string[];
 }
@@ -32,15 +44,21 @@ const CHART_PITCH = 60;
 /** Profiles traces in one pass and writes the output folder; nothing unfinished stays behind when it fails. */
 export async function profileTraces(run: ProfileRun): Promise<ProfileOutcome> {
   const profiler = new AgentProfiler(run.config, run.compat);
+  const evaluators = new RuntimeEvaluationCollector(
+    run.evaluators ?? {},
+    run.compat === 'nat' ? 'span-timestamp' : 'also-invocation',
+  );
   const output =
     run.outputDir === undefined ? undefined : new ProfileOutput(run.outputDir, run.config, run.compat);
   try {
     for await (const trace of run.traces()) {
       run.signal?.throwIfAborted();
       profiler.add(trace);
+      evaluators.add(trace);
       output?.add(trace);
     }
     const profile = profiler.finish();
+    const evaluations = evaluators.finish();
     const warnings = [...profile.warnings];
     const dynamoMetrics = await collect(run, profile, warnings);
     if (output !== undefined) {
@@ -51,9 +69,12 @@ export async function profileTraces(run: ProfileRun): Promise<ProfileOutcome> {
           ? ganttSvg(ganttNodes(nestedStack), CHART_WIDTH, CHART_HEIGHT, CHART_PITCH)
           : undefined;
       const png = svg === undefined ? undefined : await run.rasterise?.(svg, CHART_SCALE);
-      output.finish({ ...profile, warnings }, { generatedAt: run.generatedAt, dynamoMetrics, png });
+      output.finish(
+        { ...profile, warnings },
+        { generatedAt: run.generatedAt, dynamoMetrics, png, evaluations },
+      );
     }
-    return { profile, written: output?.written ?? [], warnings };
+    return { profile, evaluations, written: output?.written ?? [], warnings };
   } catch (thrown) {
     output?.abandon();
     throw thrown;

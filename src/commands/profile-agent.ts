@@ -9,6 +9,7 @@ import {
   type ProfilerConfig,
   readProfilerConfig,
 } from '../agent-profiler/config.ts';
+import { chooseEvaluators } from '../agent-profiler/evaluator-choice.ts';
 import { readTraceFiles } from '../agent-profiler/input/trace-files.ts';
 import type { Profile } from '../agent-profiler/profiler.ts';
 import { type ProfileOutcome, profileTraces } from '../agent-profiler/run.ts';
@@ -39,6 +40,10 @@ const SETTINGS = {
     default: 'skip',
     help: 'what to do about events that cannot be read',
   }),
+  evaluators: list({
+    placeholder: 'NAME',
+    help: 'run-time evaluators to score each request with: avg_llm_latency, avg_workflow_runtime, avg_num_llm_calls, avg_tokens_per_llm_end, or all',
+  }),
   sizingRun: list({
     placeholder: 'N=TRACES',
     help: 'traces of a run at concurrency N, or an earlier calc_runner_output.json; sizes GPUs instead of profiling',
@@ -49,7 +54,16 @@ const SETTINGS = {
   testGpuCount: number({ default: 0, min: 0, help: 'GPUs that served the runs' }),
   gantt: flag({ default: true, help: 'draw gantt_chart.png when the nested stack is analysed' }),
 };
-const OWN_KEYS = new Set(['input', 'output-dir', 'compat', 'on-fault', 'gantt', 'log-level', 'json']);
+const OWN_KEYS = new Set([
+  'input',
+  'output-dir',
+  'compat',
+  'on-fault',
+  'evaluators',
+  'gantt',
+  'log-level',
+  'json',
+]);
 const MAX_REPORTED_FAULTS = 20;
 const COLLECT_WITHIN_MS = 30_000;
 
@@ -89,7 +103,9 @@ export const command = defineCommand({
         mend: 'Name them with --input FILE or FOLDER, or - for standard input.',
       });
     const compat: Compat = settings.compat;
-    const config = context.input === undefined ? ALL_ANALYSES : readConfig(context.input, compat);
+    const yaml = context.input === undefined ? undefined : readYaml(context.input);
+    const config = context.input === undefined ? ALL_ANALYSES : readProfilerConfig(yaml, compat);
+    const evaluators = chooseEvaluators(settings.evaluators, yaml);
     const spool = await spoolInput(settings.input);
     try {
       let faults = 0;
@@ -97,6 +113,7 @@ export const command = defineCommand({
       const outcome = await profileTraces({
         config,
         compat,
+        evaluators,
         outputDir: settings.outputDir,
         generatedAt: new Date(),
         signal: context.signal,
@@ -127,13 +144,9 @@ export const command = defineCommand({
   },
 });
 
-function readConfig(
-  input: { readonly path: string; readonly source: string },
-  compat: Compat,
-): ProfilerConfig {
-  let value: unknown;
+function readYaml(input: { readonly path: string; readonly source: string }): unknown {
   try {
-    value = parseYaml(input.source);
+    return parseYaml(input.source);
   } catch (cause) {
     throw fail(
       'KV_SETTING_INVALID',
@@ -146,7 +159,6 @@ function readConfig(
       cause,
     );
   }
-  return readProfilerConfig(value, compat);
 }
 
 async function rasterise(svg: string, scale: number): Promise<Uint8Array> {
@@ -189,34 +201,44 @@ async function spoolInput(paths: readonly string[]): Promise<{
 }
 
 function report(
-  { profile, written, warnings }: ProfileOutcome,
+  { profile, evaluations, written, warnings }: ProfileOutcome,
   faults: number,
   outputDir: string,
   context: CommandContext,
 ): void {
   for (const warning of warnings) context.log.warn({}, warning);
   if (faults > MAX_REPORTED_FAULTS) context.log.warn({ faults }, 'more events were skipped than are listed');
+  const scores = Object.entries(evaluations).map(
+    ([name, { average_score: score }]) => [name, score] as const,
+  );
   const result = {
     requests: profile.requests,
     events: profile.events,
     skipped: faults,
     workflow_runtime_metrics: profile.resultsWithheld ? null : (profile.workflowRuntimes ?? null),
     llm_latency_ci: profile.resultsWithheld ? null : profile.base.llmLatency,
+    evaluators: Object.fromEntries(scores),
     recommendations: profile.extras?.recommendations ?? [],
     output_dir: outputDir,
     files: written,
   };
-  if (context.interactive) context.print(forPeople(profile, outputDir, faults));
+  if (context.interactive) context.print(forPeople(profile, scores, outputDir, faults));
   else context.print(JSON.stringify(result));
 }
 
-function forPeople(profile: Profile, outputDir: string, faults: number): string {
+function forPeople(
+  profile: Profile,
+  scores: readonly (readonly [string, number | null])[],
+  outputDir: string,
+  faults: number,
+): string {
   const { runTime, llmLatency, throughput } = profile.base;
   const lines = [
     `${profile.requests} requests, ${profile.events} events${faults > 0 ? `, ${faults} skipped` : ''}`,
     `run time     mean ${runTime.mean.toFixed(2)} s   p95 ${runTime.p95.toFixed(2)} s`,
     `LLM latency  mean ${llmLatency.mean.toFixed(2)} s   p95 ${llmLatency.p95.toFixed(2)} s   ${llmLatency.n} calls`,
     `throughput   ${throughput.mean.toFixed(3)} requests/s`,
+    ...scores.map(([name, score]) => `${name}  ${score === null ? 'no requests' : Number(score.toFixed(4))}`),
   ];
   for (const [i, r] of (profile.extras?.recommendations ?? []).entries()) {
     const saves = [

@@ -40,7 +40,7 @@ export function evaluateTrace(trace: Trace): RuntimeEvaluations {
       reasoning: { num_llm_calls: latencies.length, latencies },
     },
     avg_workflow_runtime: {
-      score: round(lastS - firstS, 4),
+      score: roundTo(lastS - firstS, 4),
       reasoning: steps === 0 ? { note: 'no steps' } : { steps },
     },
     avg_num_llm_calls: { score: totals.length, reasoning: { num_llm_end: totals.length } },
@@ -74,7 +74,7 @@ export function evaluateTrajectory(trajectory: Trajectory, start: StepStart): Ru
       reasoning: { num_llm_calls: latencies.length, latencies },
     },
     avg_workflow_runtime: {
-      score: times.length === 0 ? 0 : round(wholeS, 4),
+      score: times.length === 0 ? 0 : roundTo(wholeS, 4),
       reasoning: times.length === 0 ? { note: 'no steps' } : { steps: trajectory.steps.length },
     },
     avg_num_llm_calls: { score: count, reasoning: { num_llm_calls: count } },
@@ -89,10 +89,10 @@ function tokensOf({ usage }: TraceEvent): number {
 function average(values: readonly number[], decimals: number): number {
   return values.length === 0
     ? 0
-    : round(values.reduce((sum, value) => sum + value, 0) / values.length, decimals);
+    : roundTo(values.reduce((sum, value) => sum + value, 0) / values.length, decimals);
 }
 
 /** Rounds as Python does: halves of what is exactly a half go to even. */
-function round(value: number, decimals: number): number {
+export function roundTo(value: number, decimals: number): number {
   return Number(value.toFixed(decimals));
 }

@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { completionTokens } from '../analysis/llm-columns.ts';
+import type { EvaluatorOutput } from '../analysis/runtime-evaluation.ts';
 import type { Compat, ProfilerConfig } from '../config.ts';
 import type { Trace } from '../input/event.ts';
 import type { Profile } from '../profiler.ts';
@@ -88,6 +89,7 @@ export class ProfileOutput {
       readonly generatedAt: Date;
       readonly dynamoMetrics?: unknown;
       readonly png?: Uint8Array | undefined;
+      readonly evaluations?: Readonly<Record<string, EvaluatorOutput>>;
     },
   ): void {
     this.#traces.write(this.#requests === 0 ? '[]' : '\n]');
@@ -110,6 +112,8 @@ export class ProfileOutput {
       );
     }
     if (profile.forecast !== undefined) this.#json('fitted_model.json', profile.forecast);
+    for (const [name, evaluation] of Object.entries(more.evaluations ?? {}))
+      this.#json(`${name}_output.json`, evaluation);
     if (more.png !== undefined) this.#pieces('gantt_chart.png', [more.png]);
     if (profile.extras !== undefined) this.#extras(profile, profile.extras, more.generatedAt);
   }
