@@ -82,6 +82,7 @@ export const command = defineCommand({
   configIsInput: (source) =>
     [...source.matchAll(/^([\w-]+)\s*:/gm)].some(([, key]) => !OWN_KEYS.has(key!.replaceAll('_', '-'))),
   async run(settings, context) {
+    const faults = faultLog(settings.onFault, context);
     if (settings.sizingRun.length > 0) {
       const targets = {
         llmLatencyP95S: settings.targetLlmLatency,
@@ -89,7 +90,8 @@ export const command = defineCommand({
         users: settings.targetUsers,
         testGpus: settings.testGpuCount,
       };
-      const sizing = await sizeFromRuns(settings.sizingRun, targets, settings.compat);
+      const sizing = await sizeFromRuns(settings.sizingRun, targets, settings.compat, faults.report);
+      faults.close();
       await writeFileAtomic(
         join(settings.outputDir, 'calc_runner_output.json'),
         `${JSON.stringify(sizing, null, 2)}\n`,
@@ -108,7 +110,6 @@ export const command = defineCommand({
     const evaluators = chooseEvaluators(settings.evaluators, yaml);
     const spool = await spoolInput(settings.input);
     try {
-      let faults = 0;
       let pass = 0;
       const outcome = await profileTraces({
         config,
@@ -120,29 +121,55 @@ export const command = defineCommand({
         traces: () => {
           const first = pass++ === 0;
           return readTraceFiles(spool.paths, {
-            onFault: ({ path, line, reason }) => {
-              const place = `${path === spool.stdin ? 'standard input' : path}:${line}`;
-              if (settings.onFault === 'fail')
-                throw fail('KV_FILE_MALFORMED', {
-                  path: place,
-                  reason,
-                  mend: 'Mend the line, or leave out --on-fault fail to skip it.',
-                });
-              if (!first) return;
-              if (++faults <= MAX_REPORTED_FAULTS) context.log.warn({ place, reason }, 'skipped');
+            onFault: (fault) => {
+              if (first)
+                faults.report({ ...fault, path: fault.path === spool.stdin ? 'standard input' : fault.path });
             },
           });
         },
         rasterise: settings.gantt ? rasterise : undefined,
         collectDynamo: (dynamo) => collectDynamo(dynamo, compat, context.signal),
       });
-      report(outcome, faults, settings.outputDir, context);
+      faults.close();
+      report(outcome, faults.count, settings.outputDir, context);
       return 0;
     } finally {
       spool.remove();
     }
   },
 });
+
+/** Logs what is skipped, the first few one by one, or makes it fatal. */
+function faultLog(rule: 'skip' | 'fail', { log }: CommandContext) {
+  let count = 0;
+  return {
+    get count() {
+      return count;
+    },
+    report({
+      path,
+      line,
+      reason,
+    }: {
+      readonly path: string;
+      readonly line: number;
+      readonly reason: string;
+    }) {
+      const place = `${path}:${line}`;
+      if (rule === 'fail')
+        throw fail('KV_FILE_MALFORMED', {
+          path: place,
+          reason,
+          mend: 'Mend the line, or leave out --on-fault fail to skip it.',
+        });
+      if (++count <= MAX_REPORTED_FAULTS) log.warn({ place, reason }, 'skipped');
+    },
+    close() {
+      if (count > MAX_REPORTED_FAULTS)
+        log.warn({ faults: count }, 'more events were skipped than are listed');
+    },
+  };
+}
 
 function readYaml(input: { readonly path: string; readonly source: string }): unknown {
   try {
@@ -207,7 +234,6 @@ function report(
   context: CommandContext,
 ): void {
   for (const warning of warnings) context.log.warn({}, warning);
-  if (faults > MAX_REPORTED_FAULTS) context.log.warn({ faults }, 'more events were skipped than are listed');
   const scores = Object.entries(evaluations).map(
     ([name, { average_score: score }]) => [name, score] as const,
   );

@@ -25,7 +25,7 @@ export function htmlReport(profile: Profile, prefixes: PrefixTrees, generatedAt:
   return (
     `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">` +
     `<title>Agent profile</title><style>${REPORT_STYLE}</style></head><body><main><h1>Agent profile</h1>` +
-    `<p class="muted">${profile.requests} requests, ${count(profile.events)} events. Written ${generatedAt.toISOString().slice(0, 19)}Z by kvasir profile agent.</p>` +
+    `<p class="muted">${count(profile.requests)} requests, ${count(profile.events)} events. Written ${generatedAt.toISOString().slice(0, 19)}Z by kvasir profile agent.</p>` +
     `${profile.warnings.map((w) => `<p class="warning">${escapeXml(w)}</p>`).join('')}${sections.join('')}</main></body></html>\n`
   );
 }
@@ -56,7 +56,7 @@ function recommendations({ extras }: Profile): string {
   const rows = (extras?.recommendations ?? []).map(
     (r) =>
       `<li><b>${escapeXml(r.title)}</b> <span class="save">${[
-        r.saved_seconds > 0 ? `saves about ${r.saved_seconds.toFixed(1)} s` : '',
+        r.saved_seconds > 0 ? `saves about ${duration(r.saved_seconds)}` : '',
         r.saved_tokens > 0 ? `${count(Math.round(r.saved_tokens))} tokens` : '',
       ]
         .filter((part) => part !== '')
@@ -188,7 +188,7 @@ const FLAME_COLORS: Readonly<Record<string, string>> = {
 };
 
 function flameBox(at: FlameFrame, x: number, y: number, width: number, height: number): string {
-  const label = `${at.name} ${at.seconds.toFixed(1)} s`;
+  const label = `${at.name} ${duration(at.seconds)}`;
   const fits = Math.floor((width - 8) / 6.6);
   const shown = fits < 3 ? '' : label.length <= fits ? label : `${label.slice(0, fits - 1)}…`;
   const title = `${at.type}:${at.name} – ${at.seconds.toFixed(3)} s in all, ${at.selfS.toFixed(3)} s of its own, ${at.calls} calls`;
@@ -217,7 +217,7 @@ function prefixView(trees: PrefixTrees): string {
 function patterns({ patterns: found }: Profile): string {
   const rows = (found ?? []).map(
     (p) =>
-      `<tr><td>${p.pattern.map((t) => `<code>${escapeXml(t.length > 60 ? `${t.slice(0, 60)}…` : t)}</code>`).join(' → ')}</td><td class="n">${p.frequency}</td><td class="n">${(p.coverage * 100).toFixed(0)} %</td><td class="n">${p.average_duration.toFixed(2)} s</td></tr>`,
+      `<tr><td>${p.pattern.map((t) => `<code>${escapeXml(t.length > 60 ? `${t.slice(0, 60)}…` : t)}</code>`).join(' → ')}</td><td class="n">${count(p.frequency)}</td><td class="n">${(p.coverage * 100).toFixed(0)} %</td><td class="n">${p.average_duration.toFixed(2)} s</td></tr>`,
   );
   return section(
     'Frequent call sequences',
@@ -229,4 +229,10 @@ function patterns({ patterns: found }: Profile): string {
 
 function count(value: number): string {
   return value.toLocaleString('en-US');
+}
+
+/** Seconds as people say them: 12.3 s, 4.5 min, 6.1 h. */
+function duration(seconds: number): string {
+  if (seconds < 120) return `${seconds.toFixed(1)} s`;
+  return seconds < 7200 ? `${(seconds / 60).toFixed(1)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { fail, toError } from '../../base/errors.ts';
 import type { Compat } from '../config.ts';
 import type { Trace } from '../input/event.ts';
-import { readTraceFiles } from '../input/trace-files.ts';
+import { readTraceFiles, type TraceFileOptions } from '../input/trace-files.ts';
 import { type SizingMetrics, type SizingResult, type SizingTargets, sizeGpus } from './gpu-sizing.ts';
 import { levelMetrics } from './usage-stats.ts';
 
@@ -16,6 +16,7 @@ export async function sizeFromRuns(
   runs: readonly string[],
   targets: SizingTargets,
   compat: Compat,
+  onFault: TraceFileOptions['onFault'],
 ): Promise<SizingResult> {
   const levels = new Map<number, SizingMetrics>();
   for (const run of runs) {
@@ -29,7 +30,7 @@ export async function sizeFromRuns(
     if (concurrency < 1 || levels.has(concurrency))
       throw invalid(run, concurrency < 1 ? 'is not a concurrency' : 'repeats a concurrency');
     const traces: Trace[] = [];
-    for await (const { index, events } of readTraceFiles([match[2]!], { onFault: () => {} }))
+    for await (const { index, events } of readTraceFiles([match[2]!], { onFault }))
       traces.push({ index, events });
     const { items: _, ...metrics } = levelMetrics(traces, compat === 'nat' ? 'last-start' : 'uuid');
     levels.set(concurrency, metrics);
