@@ -1,9 +1,9 @@
+import { upstreamBody, usageFields } from '../formats/openai/upstream-body.ts';
 import { SALT_PREFIX } from '../kv/intake/block-salts.ts';
 import type { EngineKind } from '../transport/discovery.ts';
 import type { Continuation } from './continuation.ts';
 import type { Exchange } from './exchange.ts';
 import type { Handoff } from './prefill-hop.ts';
-import { upstreamBody, usageFields } from './upstream-body.ts';
 
 export interface EngineBody {
   readonly body: Buffer;

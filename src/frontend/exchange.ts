@@ -2,7 +2,7 @@ import type { FastifyReply } from 'fastify';
 import type { ChatRequest, CompletionRequest } from '../formats/openai/request.ts';
 import type { RequestGuard } from '../metrics/request-guard.ts';
 import type { ResponseCollector } from '../metrics/response-collector.ts';
-import type { ClientPresence } from './client-presence.ts';
+import type { ClientPresence } from '../transport/client-presence.ts';
 import type { ServedModel } from './model-directory.ts';
 import type { Prompt } from './prompt.ts';
 import type { ClientControls } from './request-controls.ts';

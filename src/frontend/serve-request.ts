@@ -8,8 +8,8 @@ import {
   parseCompletionRequest,
   requestedMaxTokens,
 } from '../formats/openai/request.ts';
+import { ClientPresence } from '../transport/client-presence.ts';
 import type { AgentHintReader } from './agent-hints.ts';
-import { ClientPresence } from './client-presence.ts';
 import { type DispatchParts, dispatch } from './dispatch.ts';
 import type { Endpoint, Exchange } from './exchange.ts';
 import type { KeyQuota, QuotaClaim } from './key-quota.ts';

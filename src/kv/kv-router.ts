@@ -14,7 +14,7 @@ import type { KvIndex } from './index/kv-index.ts';
 import { Intake } from './intake/intake.ts';
 import { phaseTimings, type RouterObserver } from './observer.ts';
 import { makePolicy } from './policies/make-policy.ts';
-import type { Policy, RequestOutcome } from './policies/policy.ts';
+import type { Lesson, Policy, RequestOutcome } from './policies/policy.ts';
 import { PredictionBias, type RankBias } from './prediction-bias.ts';
 import { PromptLookup } from './prompt-lookup.ts';
 import { AdmissionQueue, type QueuedPrompt } from './queue/admission-queue.ts';
@@ -281,10 +281,10 @@ export class KvRouter {
     });
   }
 
-  /** How a request went, for policies that learn. */
-  recordOutcome(decision: Decision, outcome: RequestOutcome): void {
+  /** How a request went, for policies that learn; gives what they made of it. */
+  recordOutcome(decision: Decision, outcome: RequestOutcome): Lesson | undefined {
     this.#observer.settled?.(decision, outcome);
-    this.#policy.learn?.({ ...outcome, decision: decision.number, rank: decision.rank });
+    return this.#policy.learn?.({ ...outcome, decision: decision.number, rank: decision.rank });
   }
 
   /** What the policy has learned, for a file; undefined for policies that do not learn. */

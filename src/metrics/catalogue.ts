@@ -18,7 +18,7 @@ import { PLANNER } from './names-planner.ts';
 import { ROUTER_INDEX, ROUTER_OVERHEAD, ROUTER_REQUEST } from './names-router.ts';
 import { DISCOVERY, REPLICA } from './names-scale-out.ts';
 import { SGLANG } from './names-sglang.ts';
-import { THOMPSON } from './names-thompson.ts';
+import { THOMPSON, THOMPSON_ROUTER } from './names-thompson.ts';
 import { ENGINE_GAUGES, KV_PUBLISHER, KV_STATS, PROCESS, WORK_HANDLER, WORK_QUEUE } from './names-worker.ts';
 import type { FamilySpec } from './spec.ts';
 
@@ -44,6 +44,9 @@ const CONNECTOR_FAMILIES: Readonly<Record<string, FamilySpec>> = Object.fromEntr
     .flatMap((families) => Object.values<FamilySpec>(families))
     .map((family) => [family.name, family]),
 );
+
+/** Of NeMo Agent Toolkit's router, which never shows them. */
+export const THOMPSON_ROUTER_TITLE = 'Thompson router';
 
 /** Every family that a Kvasir process may expose, by the part that does. */
 export const METRICS_TABLES: readonly MetricsTable[] = [
@@ -73,6 +76,7 @@ export const METRICS_TABLES: readonly MetricsTable[] = [
   { title: CONNECTORS_TITLE, labels: ENDPOINT, families: CONNECTOR_FAMILIES },
   { title: 'Worker: transfers of any KV connector', labels: ENDPOINT, families: CONNECTOR },
   { title: 'Thompson processor', labels: [], families: THOMPSON },
+  { title: THOMPSON_ROUTER_TITLE, labels: [], families: THOMPSON_ROUTER },
   { title: 'Planner', labels: [], families: PLANNER },
   { title: 'Block manager', labels: [], families: KVBM },
   { title: 'Every process', labels: INSTANCE, families: PROCESS },

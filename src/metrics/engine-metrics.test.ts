@@ -122,11 +122,12 @@ test('the Thompson processor counts a request at its entry and its efficiency fr
   thompson.decided('12');
   thompson.routerFailed();
   thompson.engineFailed();
-  probe.clock.advanceTo(3000);
-  request.usage({ promptTokens: 100, cachedTokens: 40, deviceBlocks: 2 });
-  request.usage({ promptTokens: 0, cachedTokens: 9 });
-  request.end(100, 7);
-  request.end(100, 7);
+  probe.clock.advanceTo(1000);
+  request.sent();
+  probe.clock.advanceTo(4000);
+  request.succeeded(100, 7, { promptTokens: 100, cachedTokens: 40, deviceBlocks: 2 });
+  request.end();
+  request.end();
   const samples = await probe.samples();
   const read = (name: string) => samples.get(`dynamo_component_thompson_${name}`);
   expect([read('requests_total'), read('active_requests')]).toEqual([1, 0]);

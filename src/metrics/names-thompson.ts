@@ -53,3 +53,55 @@ export const THOMPSON = {
     'KV cache blocks hit from disk storage',
   ),
 } as const;
+
+const FEEDBACK_S = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
+const REUSE_BUDGETS = [0, 1, 2, 5, 10, 20, 50, 100];
+const PROMPT_TOKENS = [32, 64, 128, 256, 512, 1024, 2048, 4096, 8192];
+
+/** The router of the pair; the reference defines these and never shows them. */
+export const THOMPSON_ROUTER = {
+  decisionsTotal: counter('thompson_router_decisions_total', 'Total routing decisions by worker', [
+    'worker_id',
+  ]),
+  kvOverlap: gauge('thompson_router_kv_overlap', 'KV cache overlap score for last decision by worker', [
+    'worker_id',
+  ]),
+  feedbackLatencySeconds: histogram(
+    'thompson_router_feedback_latency_seconds',
+    'Latency from feedback by worker',
+    FEEDBACK_S,
+    ['worker_id'],
+  ),
+  reward: gauge('thompson_router_reward', 'Last computed reward by worker', ['worker_id']),
+  pendingDecisions: gauge(
+    'thompson_router_pending_decisions',
+    'Number of pending decisions awaiting feedback',
+  ),
+  timeoutPenaltiesTotal: counter(
+    'thompson_router_timeout_penalties_total',
+    'Total timeout penalties applied',
+  ),
+  stickyDecisionsTotal: counter(
+    'thompson_router_sticky_decisions_total',
+    'Decisions that stayed on the same worker (sticky)',
+  ),
+  switchDecisionsTotal: counter(
+    'thompson_router_switch_decisions_total',
+    'Decisions that switched to a different worker',
+  ),
+  betaAlpha: gauge('thompson_router_beta_alpha', 'Beta distribution alpha parameter by worker', [
+    'worker_id',
+  ]),
+  betaBeta: gauge('thompson_router_beta_beta', 'Beta distribution beta parameter by worker', ['worker_id']),
+  prefixStateSize: gauge('thompson_router_prefix_state_size', 'Number of active prefix states'),
+  reuseBudget: histogram(
+    'thompson_router_reuse_budget',
+    'Distribution of reuse_budget values',
+    REUSE_BUDGETS,
+  ),
+  tokensPerRequest: histogram(
+    'thompson_router_tokens_per_request',
+    'Distribution of input token counts',
+    PROMPT_TOKENS,
+  ),
+} as const;

@@ -17,10 +17,12 @@ export interface ThompsonUsage {
 
 /** A request inside the processor. */
 export interface ThompsonRequest {
-  /** The usage of a stream that ended, for the KV efficiency. */
-  usage(usage: ThompsonUsage): void;
-  /** The request is over; a second call does nothing. */
-  end(tokensIn: number, tokensOut: number): void;
+  /** The engine is called now: latency counts from here. */
+  sent(): void;
+  /** The answer came to its end; what the engine told of its cache counts for the KV efficiency. */
+  succeeded(tokensIn: number, tokensOut: number, usage: ThompsonUsage | undefined): void;
+  /** The request is over, in whatever way; a second call does nothing. */
+  end(): void;
 }
 
 /** `dynamo_component_thompson_*`: the Thompson-sampling processor, without hierarchy labels. */
@@ -59,19 +61,23 @@ export class ThompsonMetrics {
 
   /** A request enters. */
   begin(): ThompsonRequest {
-    const startMs = this.#clock.nowMs();
+    let startMs = this.#clock.nowMs();
     this.#requests.inc();
     this.#active.inc();
     let ended = false;
     return {
-      usage: (usage) => this.#used(usage),
-      end: (tokensIn, tokensOut) => {
-        if (ended) return;
-        ended = true;
-        this.#active.dec();
+      sent: () => {
+        startMs = this.#clock.nowMs();
+      },
+      succeeded: (tokensIn, tokensOut, usage) => {
         this.#tokensIn.inc(tokensIn);
         this.#tokensOut.inc(tokensOut);
         this.#latency.observe((this.#clock.nowMs() - startMs) / 1000);
+        if (usage !== undefined) this.#used(usage);
+      },
+      end: () => {
+        if (!ended) this.#active.dec();
+        ended = true;
       },
     };
   }

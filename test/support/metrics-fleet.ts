@@ -213,8 +213,9 @@ function processorProcess(options: FleetOptions): FleetProcess {
   const drive = (): void => {
     const request = thompson.begin();
     thompson.decided('12');
-    request.usage({ promptTokens: 100, cachedTokens: 64, deviceBlocks: 4, hostBlocks: 2, diskBlocks: 1 });
-    request.end(100, 129);
+    const blocks = { deviceBlocks: 4, hostBlocks: 2, diskBlocks: 1 };
+    request.succeeded(100, 129, { promptTokens: 100, cachedTokens: 64, ...blocks });
+    request.end();
   };
   return { metrics, drive };
 }

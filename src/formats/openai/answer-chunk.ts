@@ -11,8 +11,16 @@ export interface ChunkFacts {
   readonly error: string | undefined;
   /** Text of the first choice; undefined if it has parts that are no plain text, such as tool calls. */
   readonly text: string | undefined;
-  /** Some choice ends with it. */
-  readonly finished: boolean;
+  /** Choices that end with it. */
+  readonly finishes: number;
+  /** Cached blocks of the prompt by tier, where the engine tells (Dynamo's `nvext.cache_hit_breakdown`). */
+  readonly cachedBlocks: CachedBlocks | undefined;
+}
+
+export interface CachedBlocks {
+  readonly device: number;
+  readonly host: number;
+  readonly disk: number;
 }
 
 /** Reads the JSON of a chunk; undefined if it is none. */
@@ -24,15 +32,18 @@ export function readChunk(json: string): ChunkFacts | undefined {
     return undefined;
   }
   if (typeof chunk !== 'object' || chunk === null) return undefined;
-  const { choices, usage, error } = chunk as Record<string, unknown>;
+  const { choices, usage, completion_usage, nvext, error } = chunk as Record<string, unknown>;
   const parts = Array.isArray(choices) ? choices : [];
   return {
     choices: parts.length,
     tokens: parts.reduce((sum: number, part: unknown) => sum + tokensOf(part), 0),
-    usage: readUsage(usage),
+    // Dynamo's token workers name it otherwise.
+    usage: readUsage(usage) ?? readUsage(completion_usage),
     error: readErrorMessage(error),
     text: textOf(parts[0]),
-    finished: parts.some((part) => (part as { finish_reason?: unknown } | null)?.finish_reason != null),
+    finishes: parts.filter((part) => (part as { finish_reason?: unknown } | null)?.finish_reason != null)
+      .length,
+    cachedBlocks: readCachedBlocks(nvext),
   };
 }
 
@@ -57,6 +68,16 @@ export function readErrorMessage(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null) return undefined;
   const { message } = error as { message?: unknown };
   return typeof message === 'string' ? message : JSON.stringify(error);
+}
+
+function readCachedBlocks(nvext: unknown): CachedBlocks | undefined {
+  const breakdown = (nvext as { cache_hit_breakdown?: unknown } | null | undefined)?.cache_hit_breakdown;
+  if (typeof breakdown !== 'object' || breakdown === null) return undefined;
+  const count = (name: string): number => {
+    const value = (breakdown as Record<string, unknown>)[name];
+    return Number.isSafeInteger(value) && (value as number) > 0 ? (value as number) : 0;
+  };
+  return { device: count('device_blocks'), host: count('host_blocks'), disk: count('disk_blocks') };
 }
 
 function tokensOf(part: unknown): number {

@@ -1,4 +1,4 @@
-import { type ChunkFacts, readChunk, shiftUsage } from '../openai/answer-chunk.ts';
+import { type CachedBlocks, type ChunkFacts, readChunk, shiftUsage } from '../openai/answer-chunk.ts';
 import type { Usage } from '../openai/usage.ts';
 import { sseFrame } from './frame.ts';
 
@@ -42,6 +42,10 @@ export class RelaySplitter {
   firstTokens = 0;
   /** The last usage reported. */
   usage: Usage | undefined;
+  /** Choices that have ended. */
+  finishes = 0;
+  /** The last word on cached blocks, where the engine tells. */
+  cachedBlocks: CachedBlocks | undefined;
   /** The message of an error that the engine sent in its stream. */
   error: string | undefined;
   /** The text so far, where it is kept; undefined once there was something that is no plain text. */
@@ -116,7 +120,7 @@ export class RelaySplitter {
     }
     const chunk = readChunk(data);
     if (chunk === undefined) return undefined;
-    const opening = this.tokens === 0 && chunk.tokens === 0 && chunk.choices > 0 && !chunk.finished;
+    const opening = this.tokens === 0 && chunk.tokens === 0 && chunk.choices > 0 && chunk.finishes === 0;
     this.#follow(chunk);
     const { keepText, stripUsage, continues } = this.#options;
     if (keepText === true) this.text = chunk.text === undefined ? undefined : this.text?.concat(chunk.text);
@@ -131,6 +135,8 @@ export class RelaySplitter {
   #follow(chunk: ChunkFacts): void {
     if (chunk.error !== undefined) this.error = chunk.error;
     if (chunk.usage !== undefined) this.usage = chunk.usage;
+    if (chunk.cachedBlocks !== undefined) this.cachedBlocks = chunk.cachedBlocks;
+    this.finishes += chunk.finishes;
     const counted = chunk.usage !== undefined && chunk.choices > 0 ? chunk.usage.completionTokens : 0;
     if (counted > this.tokens) this.#count(counted - this.tokens);
     else if (counted === 0) this.#count(chunk.tokens);

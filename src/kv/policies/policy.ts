@@ -31,6 +31,17 @@ export interface RequestOutcome {
   readonly outputTokens: number;
 }
 
+/** What a policy made of an outcome. */
+export interface Lesson {
+  /** 0..1; half is as usual. */
+  readonly reward: number;
+  /** What it was compared with. */
+  readonly baseline: number;
+  /** Counts of the worker's Beta law after it. */
+  readonly alpha: number;
+  readonly beta: number;
+}
+
 /**
  * Chooses one of the candidates, all of them eligible. Implementations are single files in this folder, and
  * `policy.conformance.ts` holds for each.
@@ -57,8 +68,8 @@ export interface Policy {
   rankAdded?(rank: number, worker: string): void;
   /** The rank left; its id may come back for another one. */
   rankRemoved?(rank: number): void;
-  /** Told how the request of a decision went. */
-  learn?(outcome: RequestOutcome & { readonly decision: number; readonly rank: number }): void;
+  /** Told how the request of a decision went; gives what was learned of it, if anything. */
+  learn?(outcome: RequestOutcome & { readonly decision: number; readonly rank: number }): Lesson | undefined;
   /** What was learned, for a file; `wallMs` is the time to stamp it with. */
   state?(wallMs: number): object;
   /** Takes in what was saved; throws for what it cannot use, and is then as before. */

@@ -1,3 +1,4 @@
+import type { Lesson } from './policy.ts';
 import { Beliefs } from './thompson-beliefs.ts';
 import type { Draws } from './thompson-draws.ts';
 import { FleetLatency, type JobLoad } from './thompson-fleet.ts';
@@ -46,10 +47,8 @@ export interface BanditOutcome {
   readonly outputTokens: number;
 }
 
-export interface Lesson {
+export interface BanditLesson extends Lesson {
   readonly worker: string;
-  readonly reward: number;
-  readonly baseline: number;
 }
 
 interface Pending {
@@ -119,7 +118,10 @@ export class ThompsonBandit {
   }
 
   /** Takes in how a request went; undefined when the decision is not known (any more). */
-  learn(decision: string | number, { success, latencyMs, outputTokens }: BanditOutcome): Lesson | undefined {
+  learn(
+    decision: string | number,
+    { success, latencyMs, outputTokens }: BanditOutcome,
+  ): BanditLesson | undefined {
     const pending = this.#settle(decision);
     if (pending === undefined) return undefined;
     const { worker, osl, prefill, load } = pending;
@@ -127,7 +129,8 @@ export class ThompsonBandit {
       ? this.rewards.judge({ worker, osl, prefill }, latencyMs, outputTokens, success)
       : this.#judgeByFleet(worker, load, latencyMs, outputTokens, success);
     this.#teach(pending, reward);
-    return { worker, reward, baseline };
+    const { alpha, beta } = this.beliefs.of(worker);
+    return { worker, reward, baseline, alpha, beta };
   }
 
   /** Drops a decision without a lesson: its client left. */

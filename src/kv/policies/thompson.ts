@@ -48,8 +48,10 @@ export function thompsonPolicy(name: string, parameters: ThompsonParameters, par
       names.delete(rank);
     },
     learn({ decision, outcome, latencyMs, outputTokens }) {
-      if (outcome === 'cancelled') bandit.cancel(decision);
-      else bandit.learn(decision, { success: outcome === 'success', latencyMs, outputTokens });
+      if (outcome !== 'cancelled')
+        return bandit.learn(decision, { success: outcome === 'success', latencyMs, outputTokens });
+      bandit.cancel(decision);
+      return undefined;
     },
     state: (wallMs) => banditState(bandit, nowS(), wallMs),
     restore(state, wallMs) {

@@ -1,7 +1,7 @@
 import { fail, type KvasirError } from '../base/errors.ts';
 import { readErrorMessage } from '../formats/openai/answer-chunk.ts';
 import { errorType } from '../formats/openai/error-body.ts';
-import type { RelayOutcome } from '../transport/relay.ts';
+import type { RelayOutcome } from './relay.ts';
 
 type Answered = Extract<RelayOutcome, { kind: 'answered' }>;
 type Lost = Extract<RelayOutcome, { kind: 'broke' | 'timeout' }>;
