@@ -72,6 +72,14 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     summary: 'replay a trace on simulated workers in virtual time, compare router modes',
     load: async () => (await import('../commands/replay.ts')).command,
   },
+  'thompson processor': {
+    summary: 'stand before workers as one engine, placed by a Thompson router',
+    load: async () => (await import('../commands/thompson-processor.ts')).command,
+  },
+  'thompson router': {
+    summary: 'choose workers for a Thompson processor, and learn',
+    load: async () => (await import('../commands/thompson-router.ts')).command,
+  },
   'policy evaluate': {
     summary: 'judge routing policies by the logged decisions of another one',
     load: async () => (await import('../commands/policy-evaluate.ts')).command,

@@ -4,7 +4,13 @@ import { readChunk } from '../formats/openai/answer-chunk.ts';
 import type { ErrorType } from '../metrics/outcome.ts';
 import { errorTypeOfStatus } from '../metrics/outcome.ts';
 import type { WorkerInstance } from '../transport/discovery.ts';
-import { isRefusal, lostEngine, mayTryAnother, refusalBody, refusalMessage } from '../transport/engine-failure.ts';
+import {
+  isRefusal,
+  lostEngine,
+  mayTryAnother,
+  refusalBody,
+  refusalMessage,
+} from '../transport/engine-failure.ts';
 import type { HttpClient } from '../transport/http-client.ts';
 import { Relay, type RelayOutcome } from '../transport/relay.ts';
 import type { AnswerMeter } from './answer-meter.ts';

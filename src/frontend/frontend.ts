@@ -37,7 +37,7 @@ export interface FrontendOptions {
 
 /** What the frontend is made of, given by whoever assembles it. */
 export interface FrontendParts
-  extends Omit<DirectoryParts, 'wallMs'>,
+  extends Omit<DirectoryParts, 'wallMs' | 'metrics'>,
     Omit<
       ServeParts,
       'directory' | 'suspect' | 'hurry' | 'current' | 'forwardAuthorization' | 'quotaOf' | 'agentHints'

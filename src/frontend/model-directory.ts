@@ -1,5 +1,5 @@
 import { fail } from '../base/errors.ts';
-import type { FrontendMetrics } from '../metrics/frontend-metrics.ts';
+import type { ModelConfig } from '../metrics/model-catalogue.ts';
 import type { Discovery, DiscoveryChange, WorkerInstance } from '../transport/discovery.ts';
 import { type PoolParts, WorkerPool } from './worker-pool.ts';
 
@@ -13,9 +13,16 @@ export interface ServedModel {
   readonly created: number;
 }
 
+/** Told which models and workers there are. */
+export interface DirectoryObserver {
+  readonly workers: { add(workerId: string): void; remove(workerId: string): void };
+  addModel(name: string, config: ModelConfig): void;
+  removeModel(name: string): void;
+}
+
 export interface DirectoryParts extends PoolParts {
   readonly discovery: Discovery;
-  readonly metrics: FrontendMetrics;
+  readonly metrics: DirectoryObserver;
   /** Nothing is served before so many workers have joined; those that leave later do not count. */
   readonly minInitialWorkers: number;
   /** Milliseconds since the Unix epoch. */

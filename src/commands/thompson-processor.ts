@@ -1,0 +1,187 @@
+import { once } from 'node:events';
+import { RealClock } from '../base/clock.ts';
+import { SeededRandom } from '../base/random.ts';
+import { int, number, text } from '../base/settings.ts';
+import { modelList } from '../formats/openai/model-card.ts';
+import { type ChatRequest, parseChatRequest, parseCompletionRequest } from '../formats/openai/request.ts';
+import { ModelDirectory } from '../frontend/model-directory.ts';
+import { encodeChatPrompt, encodeCompletionPrompt } from '../frontend/prompt.ts';
+import { requireReady } from '../frontend/worker-pool.ts';
+import { routerConfig } from '../kv/config.ts';
+import { BlockHasher } from '../kv/hash.ts';
+import { KvRouter } from '../kv/kv-router.ts';
+import { ProcessMetrics } from '../metrics/process-metrics.ts';
+import { ThompsonMetrics } from '../metrics/thompson-metrics.ts';
+import { Processor, type ReadRequest } from '../thompson/processor.ts';
+import { RouterClient } from '../thompson/router-client.ts';
+import { HttpClient } from '../transport/http-client.ts';
+import { HttpServer } from '../transport/http-server.ts';
+import { serveMetrics } from '../transport/http-server-metrics.ts';
+import { defineCommand } from './command.ts';
+import { openPlane } from './open-plane.ts';
+import { PromptEncoders } from './prompt-encoders.ts';
+import {
+  DEFAULT_BLOCK_SIZE,
+  noWorkers,
+  THOMPSON_SETTINGS,
+  UNWATCHED,
+  untrippedCircuits,
+} from './thompson-parts.ts';
+
+const CHAT = '/v1/chat/completions';
+const PATHS = [CHAT, '/v1/completions'] as const;
+
+export const command = defineCommand({
+  name: 'thompson processor',
+  summary: 'stand before workers as one engine, placing requests by a Thompson router',
+  details: `Example:
+  kvasir thompson router --engine http://127.0.0.1:9001 --engine http://127.0.0.1:9002
+  kvasir thompson processor --router-url http://127.0.0.1:8082 --engine http://127.0.0.1:9001 --engine http://127.0.0.1:9002
+  kvasir frontend --engine http://127.0.0.1:8083
+
+It serves the OpenAI API; /metrics has dynamo_component_thompson_*. Without --router-url requests go to the workers in turn.`,
+  settings: {
+    ...THOMPSON_SETTINGS,
+    httpPort: int({
+      default: 8083,
+      min: 0,
+      max: 65_535,
+      placeholder: 'PORT',
+      help: 'port of the service; 0 picks a free one',
+    }),
+    routerUrl: text({ placeholder: 'URL', help: 'of kvasir thompson router' }),
+    routerTimeoutMs: int({
+      default: 2000,
+      min: 1,
+      placeholder: 'MS',
+      help: 'how long the router may take to answer',
+    }),
+    tokenizer: text({
+      placeholder: 'PATH',
+      help: 'tokenizer of engines that name none; "byte" for simulated ones',
+    }),
+    engineTimeoutSecs: number({
+      default: 600,
+      min: 1,
+      help: 'how long an engine may take to begin its answer',
+    }),
+    streamTimeoutSecs: number({ default: 60, min: 1, help: 'an answer silent for so long is given up' }),
+    drainSecs: number({
+      default: 30,
+      min: 0,
+      help: 'how long requests under way may take to end at shutdown',
+    }),
+  },
+  async run(settings, { log, signal, print, interactive }) {
+    const clock = new RealClock();
+    const client = new HttpClient();
+    const metrics = new ProcessMetrics({
+      clock,
+      log,
+      version: 'current',
+      instanceId: new BlockHasher().hashText(`${settings.host}:${settings.httpPort}/${clock.wallMs()}`, 0n),
+    });
+    const encoders = new PromptEncoders(client, log, settings.tokenizer);
+    await encoders.start();
+    const plane = await openPlane({ ...settings, routerReplicaSync: false }, { client, clock, log });
+    const inTurn = routerConfig({ mode: 'round-robin', useKvEvents: false });
+    const random = new SeededRandom(1);
+    const directory = new ModelDirectory({
+      log,
+      discovery: plane.discovery,
+      metrics: UNWATCHED,
+      minInitialWorkers: 0,
+      makeCircuits: () => untrippedCircuits(clock),
+      wallMs: () => clock.wallMs(),
+      defaultBlockSize: settings.kvCacheBlockSize ?? DEFAULT_BLOCK_SIZE,
+      feedEvents: () => () => {},
+      encoderFor: (instance, workers) => encoders.encoderFor(instance, workers),
+      makeRouter: ({ blockSize }) => new KvRouter({ blockSize, clock, random, config: inTurn }),
+    });
+    const router =
+      settings.routerUrl === undefined
+        ? undefined
+        : new RouterClient({
+            url: settings.routerUrl.replace(/\/+$/, ''),
+            client,
+            timeoutMs: settings.routerTimeoutMs,
+            log,
+          });
+    const processor = new Processor({
+      clock,
+      client,
+      log,
+      router,
+      metrics: new ThompsonMetrics(metrics),
+      headersTimeoutMs: 1000 * settings.engineTimeoutSecs,
+      idleTimeoutMs: 1000 * settings.streamTimeoutSecs,
+      read: (path, body) => readRequest(directory, path, body),
+    });
+    const server = new HttpServer({
+      host: settings.host,
+      port: settings.httpPort,
+      portFlag: '--http-port',
+      log,
+    });
+    for (const path of PATHS)
+      server.app.post(path, (request, reply) => processor.serve(path, request, reply));
+    server.app.get('/v1/models', async () =>
+      modelList(
+        directory.models().map(({ name, pool, loraName, created }) => ({
+          id: name,
+          ownedBy: 'kvasir',
+          contextLength: pool.contextLength,
+          parent: loraName === undefined ? undefined : pool.model,
+          engine: undefined,
+          created,
+        })),
+      ),
+    );
+    server.app.get('/health', async (_, reply) =>
+      reply.code(directory.ready ? 200 : 503).send({ status: directory.ready ? 'healthy' : 'not_ready' }),
+    );
+    serveMetrics(server.app, '/metrics', (accept) => metrics.scrape(accept));
+    try {
+      const url = await server.start();
+      directory.start();
+      plane.start();
+      print(
+        interactive
+          ? `Thompson processor on ${url}`
+          : JSON.stringify({ event: 'ready', role: 'thompson-processor', url }),
+      );
+      if (!signal.aborted) await once(signal, 'abort');
+    } finally {
+      await server.stop(1000 * settings.drainSecs);
+      await router?.settled();
+      directory.stop();
+      await plane.stop();
+      await encoders.stop();
+      await client.stop();
+    }
+    return 0;
+  },
+});
+
+async function readRequest(directory: ModelDirectory, path: string, body: unknown): Promise<ReadRequest> {
+  const request = path === CHAT ? parseChatRequest(body) : parseCompletionRequest(body);
+  const { pool } = directory.find(request.model);
+  const encoder = requireReady(pool);
+  const { tokens } =
+    path === CHAT
+      ? await encodeChatPrompt(request as ChatRequest, encoder)
+      : await encodeCompletionPrompt(parseCompletionRequest(body), encoder);
+  return {
+    model: request.model,
+    tokens,
+    instance: (workerId) => pool.instance(workerId),
+    inTurn: () => {
+      const selection = pool
+        .router('decode')
+        ?.select({ requestId: crypto.randomUUID(), tokens, queryOnly: true });
+      const instance = selection?.kind === 'selected' ? pool.instance(selection.worker.workerId) : undefined;
+      if (instance === undefined) throw noWorkers(request.model);
+      return instance;
+    },
+  };
+}
