@@ -102,6 +102,30 @@ export const ROUTING: Dashboard = {
           })),
         },
         {
+          title: 'Operations of the index',
+          help: 'Look-ups and applied events per second.',
+          kind: 'timeseries',
+          unit: 'ops',
+          targets: [
+            {
+              legend: '{{operation}}',
+              expr: `sum by (operation) (${rate('kvasir_index_operations_total')})`,
+            },
+          ],
+        },
+        {
+          title: 'Time of an operation',
+          help: 'Mean, by kind.',
+          kind: 'timeseries',
+          unit: 's',
+          targets: [
+            {
+              legend: '{{operation}}',
+              expr: `sum by (operation) (${rate('kvasir_index_operation_seconds_total')}) / (sum by (operation) (${rate('kvasir_index_operations_total')}) > 0)`,
+            },
+          ],
+        },
+        {
           title: 'Index',
           help: 'Distinct blocks, and pairs of block and rank. Evictions mean that the memory limit is too low for the fleet.',
           kind: 'timeseries',
@@ -130,6 +154,16 @@ export const ROUTING: Dashboard = {
               expr: 'sum by (policy_class, worker_type) (dynamo_frontend_router_queue_pending_requests)',
             },
           ],
+        },
+        {
+          title: 'Wait in the router queue',
+          help: 'Of requests that had to wait.',
+          kind: 'timeseries',
+          unit: 's',
+          targets: quantiles('kvasir_router_queue_wait_seconds', '', [0.5, 0.99]).map((target) => ({
+            ...target,
+            quiet: 'nothing has to wait',
+          })),
         },
         {
           title: 'Event loop',

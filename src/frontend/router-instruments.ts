@@ -7,6 +7,7 @@ import { IndexMetrics } from '../metrics/index-metrics.ts';
 import type { ProcessMetrics } from '../metrics/process-metrics.ts';
 import { RankMetrics } from '../metrics/rank-metrics.ts';
 import { ReplicaMetrics, type ReplicaSeries } from '../metrics/replica-metrics.ts';
+import { RouterOperationMetrics } from '../metrics/router-operation-metrics.ts';
 import { RouterOverheadMetrics } from '../metrics/router-overhead-metrics.ts';
 import { type BackpressureReason, RouterQueueMetrics } from '../metrics/router-queue-metrics.ts';
 import { RouterRequestMetrics } from '../metrics/router-request-metrics.ts';
@@ -43,6 +44,7 @@ export class RouterInstruments {
   readonly #ranks = new Map<Hop, RankMetrics>();
   readonly #queues: RouterQueueMetrics;
   readonly #replicas: ReplicaMetrics;
+  readonly #operations: RouterOperationMetrics;
 
   constructor(process: ProcessMetrics, frontend: FrontendMetrics, namespace: string) {
     this.#process = process;
@@ -54,6 +56,7 @@ export class RouterInstruments {
     this.#ranksOf('decode');
     this.#queues = new RouterQueueMetrics(process);
     this.#replicas = new ReplicaMetrics(process);
+    this.#operations = new RouterOperationMetrics(process);
   }
 
   /** Requests of a hop, under the component that it goes to; those of prefill show once there are any. */
@@ -78,10 +81,12 @@ export class RouterInstruments {
     const frontend = this.#frontend;
     const overhead = this.#overhead;
     const ranks = this.#ranksOf(hop);
+    const operations = this.#operations.of(hop);
     const named = (worker: WorkerKey) => ({ ...worker, workerType: hop });
     const queues = new Map(policyClasses.map((name) => [name, this.#queues.queue(model, hop, name)]));
     return {
       phases: ({ blockHashingMs, indexerFindMatchesMs, seqHashingMs, totalMs }) => {
+        operations.indexed('match', indexerFindMatchesMs);
         const foundMs = blockHashingMs + indexerFindMatchesMs;
         overhead.observe(blockHashingMs, foundMs, foundMs + seqHashingMs, totalMs);
       },
@@ -90,15 +95,21 @@ export class RouterInstruments {
       loadChanged: (worker, activeDecodeBlocks, activePrefillTokens) =>
         frontend.workers.worker(named(worker)).setLoad(activeDecodeBlocks, activePrefillTokens),
       workerRegistered: (worker) => ranks.add(named(worker)),
-      workerRemoved: (worker) => ranks.remove(named(worker)),
-      eventApplied: (worker, kind, status) => {
+      workerRemoved: (worker) => {
+        ranks.remove(named(worker));
+        this.#operations.remove(worker.workerId, worker.dpRank);
+      },
+      eventApplied: (worker, kind, status, durationMs) => {
         index.applied(kind, status);
+        operations.indexed(kind, durationMs);
         ranks.seen(named(worker));
       },
       eventWarning: (_, warning) => index.warned(warning),
       eventRejected: (worker, reason) => ranks.rejected(named(worker), reason),
       intakeChanged: (worker, state) => ranks.setState(named(worker), state),
       eventsMissed: (worker, batches) => ranks.missed(named(worker), batches),
+      leaseExpired: () => operations.expired(),
+      waited: (policyClass, waitMs, end) => operations.waited(policyClass, waitMs, end),
       queueChanged: (depth) =>
         queues.get(depth.policyClass)?.set(depth.requests, depth.islTokens, depth.cachedTokens),
       backpressure: (policyClass, reason) => {
@@ -116,7 +127,17 @@ export class RouterInstruments {
   watch(router: KvRouter, hop: Hop, index: KvIndex | undefined): () => void {
     const states = () =>
       router.intake.states().map(({ worker, state }) => ({ rank: { ...worker, workerType: hop }, state }));
-    const stops = [this.#ranksOf(hop).watch(states)];
+    const operations = this.#operations.of(hop);
+    const showRequests = (): void =>
+      operations.requests(
+        router.loads().map(({ worker, activeRequests, prefillRequests }) => ({
+          worker: worker.workerId,
+          dpRank: worker.dpRank,
+          prefill: prefillRequests,
+          decode: activeRequests - prefillRequests,
+        })),
+      );
+    const stops = [this.#ranksOf(hop).watch(states), this.#process.onScrape(showRequests)];
     if (index !== undefined) stops.push(this.index.watch(() => index.stats()));
     return () => {
       for (const stop of stops) stop();

@@ -200,6 +200,7 @@ export class KvRouter {
       activePrefillTokens: this.sequences.prefillTokens(id, nowMs),
       activeRequests: this.sequences.requestCount(id),
       foreignBlocks: this.#busy.foreignBlocks(id),
+      prefillRequests: this.sequences.prefillCount(id),
       busy: this.#busy.isBusy(id),
     }));
   }

@@ -63,7 +63,7 @@ export interface RouterObserver {
   ): void;
   workerRegistered?(worker: WorkerKey): void;
   workerRemoved?(worker: WorkerKey): void;
-  eventApplied?(worker: WorkerKey, kind: KvEvent['kind'], status: string): void;
+  eventApplied?(worker: WorkerKey, kind: KvEvent['kind'], status: string, durationMs: number): void;
   eventWarning?(worker: WorkerKey, warning: string): void;
   /** An engine's event was not indexed. */
   eventRejected?(worker: WorkerKey, reason: string): void;
@@ -72,6 +72,8 @@ export interface RouterObserver {
   /** Batches of events were lost for good. */
   eventsMissed?(worker: WorkerKey, count: number): void;
   queueChanged?(depth: QueueDepth): void;
+  /** A request that waited in the queue was placed or refused after so long, or its caller left. */
+  waited?(policyClass: string, waitMs: number, end: 'placed' | 'left'): void;
   backpressure?(policyClass: string, reason: string): void;
   predictionError?(error: PredictionError): void;
   /** The router has stopped and tells nothing more. */

@@ -10,7 +10,16 @@ import {
   TOKENIZER_CACHE,
 } from './names-frontend.ts';
 import { KV_INDEXER, KV_INDEXER_EVENTS } from './names-indexer.ts';
-import { CONNECTOR, FRONTEND_OWN, INDEX, POLICY_FILES, PREDICTION, SELF, THREAD } from './names-kvasir.ts';
+import {
+  CONNECTOR,
+  FRONTEND_OWN,
+  INDEX,
+  OPERATION,
+  POLICY_FILES,
+  PREDICTION,
+  SELF,
+  THREAD,
+} from './names-kvasir.ts';
 import { KVBM } from './names-kvbm.ts';
 import { LMCACHE } from './names-lmcache.ts';
 import { OFFLOAD_FLAT } from './names-offload.ts';
@@ -65,6 +74,7 @@ export const METRICS_TABLES: readonly MetricsTable[] = [
   { title: 'Router: index and event streams', labels: COMPONENT, families: { ...ROUTER_INDEX, ...INDEX } },
   { title: 'Router: other routers, and discovery', labels: [], families: { ...REPLICA, ...DISCOVERY } },
   { title: 'Router: files of a policy', labels: [], families: POLICY_FILES },
+  { title: 'Router: operations', labels: [], families: OPERATION },
   { title: 'Indexer service', labels: [], families: KV_INDEXER },
   { title: INDEXER_EVENTS_TITLE, labels: [], families: KV_INDEXER_EVENTS },
   { title: 'Worker: served endpoints', labels: ENDPOINT, families: { ...WORK_HANDLER, ...ENGINE_GAUGES } },

@@ -117,6 +117,41 @@ export const CIRCUITS = {
   ),
 } as const;
 
+/** What routers do besides choosing, and how long it takes them. */
+export const OPERATION = {
+  indexOperationsTotal: counter(
+    'kvasir_index_operations_total',
+    'Operations of the block index: match, stored, removed, cleared',
+    ['operation', 'worker_type'],
+  ),
+  indexOperationSecondsTotal: counter(
+    'kvasir_index_operation_seconds_total',
+    'Time that operations of the block index took',
+    ['operation', 'worker_type'],
+  ),
+  activeRequests: gauge(
+    'kvasir_router_active_requests',
+    'Requests that are booked on a rank, by what they are at: prefill or decode',
+    ['worker', 'dp_rank', 'worker_type', 'phase'],
+  ),
+  expiredTotal: counter(
+    'kvasir_router_expired_requests_total',
+    'Bookings that were freed because nothing was heard of them',
+    ['worker_type'],
+  ),
+  queueWaitSeconds: histogram(
+    'kvasir_router_queue_wait_seconds',
+    'Time from a request’s coming to its place, of those that had to wait',
+    [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120],
+    ['worker_type', 'policy_class'],
+  ),
+  queueLeftTotal: counter(
+    'kvasir_router_queue_cancelled_total',
+    'Requests whose client left while they waited in the router’s queue',
+    ['worker_type', 'policy_class'],
+  ),
+} as const;
+
 /** Twins, with the right type or a finer view, of inherited families. */
 export const FRONTEND_OWN = {
   disconnectsTotal: counter(

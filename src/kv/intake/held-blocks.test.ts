@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { VirtualClock } from '../../base/clock.ts';
 import { SeededRandom } from '../../base/random.ts';
 import type { EngineEvent } from '../../formats/kv-events/engine-event.ts';
 import { tierOfMedium } from '../../formats/kv-events/medium-tier.ts';

@@ -196,8 +196,8 @@ export class Intake {
   #feedOf({ id, key }: FleetRank): RankFeed {
     let feed = this.#feeds.get(id);
     if (feed === undefined) {
-      const { index, hasher, blockSize, observer } = this.#options;
-      feed = new RankFeed({ rank: id, key, index: index!, hasher, blockSize, observer });
+      const { clock, index, hasher, blockSize, observer } = this.#options;
+      feed = new RankFeed({ clock, rank: id, key, index: index!, hasher, blockSize, observer });
       this.#feeds.set(id, feed);
     }
     return feed;

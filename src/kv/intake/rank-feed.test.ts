@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { VirtualClock } from '../../base/clock.ts';
 import type { KvEvent, StorageTier } from '../event.ts';
 import { BlockHasher } from '../hash.ts';
 import { NaiveIndex } from '../index/naive-index.ts';
@@ -10,6 +11,7 @@ function makeFeed() {
   const applied: string[] = [];
   const rejected: string[] = [];
   const feed = new RankFeed({
+    clock: new VirtualClock(),
     rank: 0,
     key: { workerId: '1', dpRank: 0 },
     index,

@@ -1,3 +1,4 @@
+import type { Clock } from '../../base/clock.ts';
 import type { EngineEvent } from '../../formats/kv-events/engine-event.ts';
 import type { KvEvent, KvStored, WorkerKey } from '../event.ts';
 import type { BlockHasher } from '../hash.ts';
@@ -8,6 +9,7 @@ import { BlockIdentities } from './block-identities.ts';
 import { type ConversionRejection, EventConverter, type KnownBlocks } from './event-converter.ts';
 
 export interface RankFeedOptions {
+  readonly clock: Clock;
   readonly rank: number;
   readonly key: WorkerKey;
   readonly index: KvIndex;
@@ -55,9 +57,10 @@ export class RankFeed {
   }
 
   apply(event: KvEvent): void {
-    const { key, observer } = this.#options;
+    const { clock, key, observer } = this.#options;
+    const startMs = clock.nowMs();
     const { status, warning } = this.#change(event);
-    observer.eventApplied?.(key, event.kind, status);
+    observer.eventApplied?.(key, event.kind, status, clock.nowMs() - startMs);
     if (warning !== undefined) observer.eventWarning?.(key, warning);
     if (status === 'capacity_exhausted' || status === 'allocation_failed') this.#flaw = 'the index is full';
     // An engine stores no block whose parent it lacks: one of the two pictures is wrong.

@@ -34,6 +34,7 @@ export interface QueuedPrompt {
 
 interface Waiting extends QueueEntry {
   readonly request: RouteRequest;
+  readonly arrivalMs: number;
   settle(outcome: Selection | Refusal): void;
 }
 
@@ -116,7 +117,8 @@ export class AdmissionQueue {
     const { clock, config } = this.#options;
     const { isl, bestCachedTokens } = prompt;
     const { priority = 0, strictPriority = 0 } = request.controls ?? {};
-    const arrivalS = clock.nowMs() / 1000;
+    const arrivalMs = clock.nowMs();
+    const arrivalS = arrivalMs / 1000;
     return new Promise((resolve, reject) => {
       if (signal?.aborted === true) return reject(signal.reason);
       const entry: Waiting = {
@@ -124,6 +126,7 @@ export class AdmissionQueue {
         strictPriority,
         key: queueKey(config.classes[index]!.queuePolicy, { priority, arrivalS, isl, bestCachedTokens }),
         order: this.#order++,
+        arrivalMs,
         isl,
         cachedTokens: bestCachedTokens,
         cost: Math.max(1, uncachedOf(prompt)),
@@ -133,7 +136,10 @@ export class AdmissionQueue {
         },
       };
       const onAbort = (): void => {
-        if (this.#queues[index]!.remove(entry)) this.#left(index);
+        if (this.#queues[index]!.remove(entry)) {
+          this.#left(index);
+          this.#tellWait(index, arrivalMs, 'left');
+        }
         reject(signal?.reason);
         this.drain();
       };
@@ -152,6 +158,7 @@ export class AdmissionQueue {
     const entry = queue.pop()!;
     this.#turns.paid(index, entry.cost, queue.size === 0);
     this.#left(index);
+    this.#tellWait(index, entry.arrivalMs, 'placed');
     entry.settle(this.#options.select(entry.request));
   }
 
@@ -187,6 +194,11 @@ export class AdmissionQueue {
     if (over(policyClass.cachedTokenLimitPerWorker, queue.cachedTokens + bestCachedTokens))
       return 'cached token';
     return undefined;
+  }
+
+  #tellWait(index: number, arrivalMs: number, end: 'placed' | 'left'): void {
+    const { clock, config, observer } = this.#options;
+    observer.waited?.(config.classes[index]!.name, clock.nowMs() - arrivalMs, end);
   }
 
   #report(index: number): void {

@@ -214,6 +214,11 @@ export class ActiveSequences {
     return this.#counts[rank] ?? 0;
   }
 
+  /** Requests whose prompts are not computed yet. */
+  prefillCount(rank: number): number {
+    return this.#backlogs[rank]?.size ?? 0;
+  }
+
   /** Prompt tokens still to compute. */
   prefillTokens(rank: number, nowMs: number = this.#options.clock.nowMs()): number {
     return this.#backlogs[rank]?.tokensLeft(nowMs) ?? 0;

@@ -33,6 +33,11 @@ export class PrefillBacklog {
     else this.#anchorMs = Math.min(nowMs, this.#anchorMs + (prefill.durationMs ?? 0));
   }
 
+  /** Requests whose prompts are not done. */
+  get size(): number {
+    return this.#pending.size;
+  }
+
   /** Tokens left: with every duration known the anchor's pace runs through the whole backlog, else only the anchor shrinks. */
   tokensLeft(nowMs: number): number {
     if (this.#unmodelled === this.#pending.size) return this.#tokens;

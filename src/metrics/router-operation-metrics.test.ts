@@ -1,0 +1,31 @@
+import { expect, test } from 'vitest';
+import { MetricsProbe } from '../../test/support/metrics-probe.ts';
+import { RouterOperationMetrics } from './router-operation-metrics.ts';
+
+test('a router’s operations are counted and timed by kind, its requests shown by what they are at', async () => {
+  const probe = new MetricsProbe();
+  const metrics = new RouterOperationMetrics(probe.metrics);
+  const decode = metrics.of('decode');
+  decode.indexed('match', 2);
+  decode.indexed('match', 1);
+  decode.indexed('stored', 4);
+  decode.expired();
+  decode.waited('default', 300, 'placed');
+  decode.waited('default', 9000, 'left');
+  decode.requests([{ worker: '7', dpRank: 1, prefill: 2, decode: 5 }]);
+  const samples = await probe.samples();
+  const value = (name: string, labels: string) => samples.get(`kvasir_${name}{${labels}}`);
+  const match = 'operation="match",worker_type="decode"';
+  expect(value('index_operations_total', match)).toBe(2);
+  expect(value('index_operation_seconds_total', match)).toBeCloseTo(0.003);
+  expect(value('router_expired_requests_total', 'worker_type="decode"')).toBe(1);
+  const queue = 'policy_class="default",worker_type="decode"';
+  expect(value('router_queue_wait_seconds_count', queue)).toBe(1);
+  expect(value('router_queue_wait_seconds_sum', queue)).toBe(0.3);
+  expect(value('router_queue_cancelled_total', queue)).toBe(1);
+  const rank = (phase: string) => `dp_rank="1",phase="${phase}",worker="7",worker_type="decode"`;
+  expect(value('router_active_requests', rank('prefill'))).toBe(2);
+  expect(value('router_active_requests', rank('decode'))).toBe(5);
+  metrics.remove('7', 1);
+  expect(await probe.series('kvasir_router_active_requests')).toEqual([]);
+});
