@@ -18,7 +18,16 @@ const SALTS = [undefined, undefined, undefined, 'tenant'];
 function makeFeed(): { readonly feed: RankFeed; readonly index: NaiveIndex } {
   const index = new NaiveIndex();
   const key = { workerId: '1', dpRank: 0 };
-  const options = { rank: 0, key, index, hasher: new BlockHasher(), blockSize: BLOCK_SIZE, observer: {} };
+  const clock = new VirtualClock();
+  const options = {
+    clock,
+    rank: 0,
+    key,
+    index,
+    hasher: new BlockHasher(),
+    blockSize: BLOCK_SIZE,
+    observer: {},
+  };
   return { index, feed: new RankFeed(options) };
 }
 
