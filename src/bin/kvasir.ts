@@ -14,7 +14,7 @@ if (entry !== undefined) {
   const [{ runCommand }, command] = await Promise.all([import('../commands/command-line.ts'), entry.load()]);
   process.exitCode = await runCommand(command, process.argv.slice(2 + verb.split(' ').length));
 } else if (['', '-h', '--help', 'help'].includes(first)) {
-  const rows = Object.entries(VERBS).map(([name, { summary }]) => `  ${name.padEnd(18)}${summary}`);
+  const rows = Object.entries(VERBS).map(([name, { summary }]) => `  ${name.padEnd(20)}${summary}`);
   process.stdout.write(
     `kvasir: route, observe, profile and size KV-cache-aware LLM serving\n\nUsage: kvasir COMMAND [flags]\n\n${rows.join('\n')}\n\nkvasir COMMAND --help shows its flags.\n`,
   );

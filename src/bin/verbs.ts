@@ -6,7 +6,7 @@ interface Verb {
   load(): Promise<Command>;
 }
 
-/** Every command; its module is loaded only when it runs, so that help is instant. */
+/** Every command, as help lists them: serve, measure, profile, examine. Each module is loaded only when it runs, so that help is instant. */
 export const VERBS: Readonly<Record<string, Verb>> = {
   up: {
     summary: 'start a frontend and simulated workers on this machine',
@@ -28,29 +28,37 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     summary: 'serve an index of cached blocks over HTTP',
     load: async () => (await import('../commands/indexer.ts')).command,
   },
+  selection: {
+    summary: 'choose workers over HTTP for those who send requests themselves',
+    load: async () => (await import('../commands/selection.ts')).command,
+  },
   'slot-tracker': {
     summary: 'serve the load of workers over HTTP',
     load: async () => (await import('../commands/slot-tracker.ts')).command,
   },
-  selection: {
-    summary: 'choose workers over HTTP for those who send requests themselves',
-    load: async () => (await import('../commands/selection.ts')).command,
+  'thompson processor': {
+    summary: 'stand before workers as one engine, placed by a Thompson router',
+    load: async () => (await import('../commands/thompson-processor.ts')).command,
+  },
+  'thompson router': {
+    summary: 'choose workers for a Thompson processor, and learn',
+    load: async () => (await import('../commands/thompson-router.ts')).command,
   },
   bench: {
     summary: 'load an OpenAI-compatible server and measure it',
     load: async () => (await import('../commands/bench.ts')).command,
   },
-  collect: {
-    summary: 'read cache efficiency and latencies of a run from Prometheus',
-    load: async () => (await import('../commands/collect.ts')).command,
-  },
-  'profile agent': {
-    summary: 'find what an agent workflow wastes, and turn it into routing hints',
-    load: async () => (await import('../commands/profile-agent.ts')).command,
-  },
   'bench report': {
     summary: 'value the raw records of bench runs again',
     load: async () => (await import('../commands/bench-report.ts')).command,
+  },
+  replay: {
+    summary: 'replay a trace on simulated workers in virtual time, compare router modes',
+    load: async () => (await import('../commands/replay.ts')).command,
+  },
+  'policy evaluate': {
+    summary: 'judge routing policies by the logged decisions of another one',
+    load: async () => (await import('../commands/policy-evaluate.ts')).command,
   },
   'trace analyze': {
     summary: 'tell what a workload trace holds',
@@ -64,26 +72,6 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     summary: 'make a trace of agents with growing contexts',
     load: async () => (await import('../commands/trace-agents.ts')).command,
   },
-  doctor: {
-    summary: 'examine engines and say what to mend',
-    load: async () => (await import('../commands/doctor.ts')).command,
-  },
-  replay: {
-    summary: 'replay a trace on simulated workers in virtual time, compare router modes',
-    load: async () => (await import('../commands/replay.ts')).command,
-  },
-  'thompson processor': {
-    summary: 'stand before workers as one engine, placed by a Thompson router',
-    load: async () => (await import('../commands/thompson-processor.ts')).command,
-  },
-  'thompson router': {
-    summary: 'choose workers for a Thompson processor, and learn',
-    load: async () => (await import('../commands/thompson-router.ts')).command,
-  },
-  'policy evaluate': {
-    summary: 'judge routing policies by the logged decisions of another one',
-    load: async () => (await import('../commands/policy-evaluate.ts')).command,
-  },
   'profile sla': {
     summary: 'find the parallel mapping that meets TTFT and ITL targets',
     load: async () => (await import('../commands/profile-sla.ts')).command,
@@ -95,6 +83,18 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   'profile inject': {
     summary: 'put a deployment file on a volume claim on Kubernetes',
     load: async () => (await import('../commands/profile-inject.ts')).command,
+  },
+  'profile agent': {
+    summary: 'find what an agent workflow wastes, and turn it into routing hints',
+    load: async () => (await import('../commands/profile-agent.ts')).command,
+  },
+  collect: {
+    summary: 'read cache efficiency and latencies of a run from Prometheus',
+    load: async () => (await import('../commands/collect.ts')).command,
+  },
+  doctor: {
+    summary: 'examine engines and say what to mend',
+    load: async () => (await import('../commands/doctor.ts')).command,
   },
 };
 
