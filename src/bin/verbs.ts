@@ -6,7 +6,10 @@ interface Verb {
   load(): Promise<Command>;
 }
 
-/** Every command, as help lists them: serve, measure, profile, examine. Each module is loaded only when it runs, so that help is instant. */
+/**
+ * Every command, as help lists them: serve, measure, profile, examine. Each module is loaded only when it runs, so that
+ * help is instant.
+ */
 export const VERBS: Readonly<Record<string, Verb>> = {
   up: {
     summary: 'start a frontend and simulated workers on this machine',
