@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
 /** Tests with ZMQ sockets: libzmq’s one context per process does not outlive the threads that vitest ends. */
-const SOCKET_TESTS = ['src/transport/zmq*.test.ts', 'src/worker/**/*.test.ts'];
+const SOCKET_TESTS = ['src/transport/zmq/*.test.ts', 'src/worker/**/*.test.ts'];
 
 const shared = { globals: false, testTimeout: 30_000, hookTimeout: 60_000 };
 

@@ -1,6 +1,6 @@
 import { RealClock } from '../base/clock.ts';
 import { int, type SettingsOf, text } from '../base/settings.ts';
-import { ClaimPod } from '../transport/claim-pod.ts';
+import { ClaimPod } from '../transport/kubernetes/claim-pod.ts';
 
 /** Settings of the commands that look into a volume claim. */
 export const CLAIM_SETTINGS = {

@@ -4,7 +4,7 @@ import { SILENT_LOG } from '../base/log.ts';
 import { EventDecoder } from '../formats/kv-events/event-decoder.ts';
 import type { WorkerInstance } from '../transport/discovery.ts';
 import type { EventSource, PublishedBatch } from '../transport/event-source.ts';
-import { zmqEventSources } from '../transport/zmq-event-source.ts';
+import { zmqEventSources } from '../transport/zmq/zmq-event-source.ts';
 import { PRETENDED_HOST } from '../worker/handoff.ts';
 import type { ExaminationParts } from './engine-examination.ts';
 import { type Finding, ok, warn, wrong } from './finding.ts';

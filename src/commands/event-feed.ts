@@ -10,7 +10,7 @@ import type { EventSource, PublishedBatch } from '../transport/event-source.ts';
 import type { HttpClient } from '../transport/http-client.ts';
 import type { NatsConnection } from '../transport/nats/nats-connection.ts';
 import { NATS_EVENTS, natsEventSources } from '../transport/nats/nats-event-source.ts';
-import { zmqEventSource, zmqEventSources } from '../transport/zmq-event-source.ts';
+import { zmqEventSource, zmqEventSources } from '../transport/zmq/zmq-event-source.ts';
 import type { RunningWorker } from '../worker/start-worker.ts';
 
 /** Ends a feed; the router forgets what it told. */

@@ -11,7 +11,7 @@ import { NatsEventPublisher } from '../transport/nats/nats-event-publisher.ts';
 import { NATS_EVENTS } from '../transport/nats/nats-event-source.ts';
 import { NatsRegistration } from '../transport/nats/nats-registration.ts';
 import { kvEventsSubject } from '../transport/nats/subjects.ts';
-import { zmqEventSources } from '../transport/zmq-event-source.ts';
+import { zmqEventSources } from '../transport/zmq/zmq-event-source.ts';
 import type { RunningWorker } from '../worker/start-worker.ts';
 import { UpstreamWorker } from '../worker/upstream-worker.ts';
 import type { WORKER_SETTINGS } from '../worker/worker-settings.ts';

@@ -6,7 +6,7 @@ import { ClaimPods } from '../../test/support/claim-pods.ts';
 import { type ClusterBehaviour, KubernetesApi } from '../../test/support/kubernetes-api.ts';
 import { SILENT_LOG } from '../base/log.ts';
 import { resolveSettings } from '../base/settings.ts';
-import { placeOf } from '../transport/claim-path.ts';
+import { placeOf } from '../transport/kubernetes/claim-path.ts';
 import type { Command } from './command.ts';
 import { command as download } from './profile-download.ts';
 import { command as inject } from './profile-inject.ts';

@@ -2,8 +2,8 @@ import { join } from 'node:path';
 import { fail } from '../base/errors.ts';
 import { flag, text } from '../base/settings.ts';
 import { writeFileAtomic } from '../transport/atomic-file.ts';
-import { claimPath, placeOf } from '../transport/claim-path.ts';
-import type { ClaimFile, ClaimPod } from '../transport/claim-pod.ts';
+import { claimPath, placeOf } from '../transport/kubernetes/claim-path.ts';
+import type { ClaimFile, ClaimPod } from '../transport/kubernetes/claim-pod.ts';
 import { CLAIM_SETTINGS, withClaim } from './claim-settings.ts';
 import { defineCommand } from './command.ts';
 

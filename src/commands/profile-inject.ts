@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import { fail } from '../base/errors.ts';
 import { text } from '../base/settings.ts';
-import { claimPath } from '../transport/claim-path.ts';
+import { claimPath } from '../transport/kubernetes/claim-path.ts';
 import { CLAIM_SETTINGS, withClaim } from './claim-settings.ts';
 import { defineCommand } from './command.ts';
 import { readText } from './read-text.ts';

@@ -20,7 +20,7 @@ import { bucketOverrides } from '../metrics/buckets.ts';
 import { CircuitMetrics } from '../metrics/circuit-metrics.ts';
 import { EventLoopMetrics, watchEventLoop } from '../metrics/event-loop-metrics.ts';
 import { FrontendMetrics } from '../metrics/frontend-metrics.ts';
-import { DISCOVERY } from '../metrics/names-scale-out.ts';
+import { DISCOVERY } from '../metrics/names/scale-out.ts';
 import { ProcessMetrics } from '../metrics/process-metrics.ts';
 import type { Discovery } from '../transport/discovery.ts';
 import { HttpClient } from '../transport/http-client.ts';

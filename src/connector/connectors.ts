@@ -1,5 +1,5 @@
-import { HF3FS, MOONCAKE, NIXL } from '../metrics/names-connector.ts';
-import { LMCACHE_COUNTS, LMCACHE_SAMPLES } from '../metrics/names-lmcache.ts';
+import { HF3FS, MOONCAKE, NIXL } from '../metrics/names/connector.ts';
+import { LMCACHE_COUNTS, LMCACHE_SAMPLES } from '../metrics/names/lmcache.ts';
 import type { FamilySpec } from '../metrics/spec.ts';
 import type { ConnectorDefinition } from './connector-registry.ts';
 import { type FieldLayout, FieldStats } from './field-stats.ts';

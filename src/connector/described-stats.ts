@@ -1,5 +1,5 @@
-import { OFFLOAD } from '../metrics/names-connector.ts';
-import { OFFLOAD_FLAT } from '../metrics/names-offload.ts';
+import { OFFLOAD } from '../metrics/names/connector.ts';
+import { OFFLOAD_FLAT } from '../metrics/names/offload.ts';
 import type { CounterSpec, FamilySpec, GaugeSpec, HistogramSpec } from '../metrics/spec.ts';
 import { MetricsSchema } from './metrics-schema.ts';
 import {

@@ -1,5 +1,5 @@
-import { HF3FS, MOONCAKE, NIXL, NIXL_NEWER } from '../metrics/names-connector.ts';
-import { LMCACHE_COUNTS, LMCACHE_GAUGES, LMCACHE_SAMPLES } from '../metrics/names-lmcache.ts';
+import { HF3FS, MOONCAKE, NIXL, NIXL_NEWER } from '../metrics/names/connector.ts';
+import { LMCACHE_COUNTS, LMCACHE_GAUGES, LMCACHE_SAMPLES } from '../metrics/names/lmcache.ts';
 import type { CounterSpec, HistogramSpec } from '../metrics/spec.ts';
 import type { Column } from './column.ts';
 import type { Field, FieldLayout, FieldValues } from './field-stats.ts';

@@ -1,4 +1,4 @@
-import { OFFLOAD } from '../metrics/names-connector.ts';
+import { OFFLOAD } from '../metrics/names/connector.ts';
 import { Column, isAmount } from './column.ts';
 import {
   isMap,

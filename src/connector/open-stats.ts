@@ -1,4 +1,4 @@
-import { CONNECTOR } from '../metrics/names-kvasir.ts';
+import { CONNECTOR } from '../metrics/names/kvasir.ts';
 import { Column, isAmount } from './column.ts';
 import { columnSummary } from './layouts.ts';
 import {

@@ -1,4 +1,4 @@
-import { MOONCAKE_STORE } from '../metrics/names-connector.ts';
+import { MOONCAKE_STORE } from '../metrics/names/connector.ts';
 import { Column, isAmount } from './column.ts';
 import {
   isMap,

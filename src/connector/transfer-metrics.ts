@@ -2,7 +2,7 @@ import type { Counter } from '../metrics/counter.ts';
 import type { Child, Family } from '../metrics/family.ts';
 import type { Gauge } from '../metrics/gauge.ts';
 import type { Histogram } from '../metrics/histogram.ts';
-import { CONNECTOR } from '../metrics/names-kvasir.ts';
+import { CONNECTOR } from '../metrics/names/kvasir.ts';
 import type { Registry } from '../metrics/registry.ts';
 import type { CounterSpec, FamilySpec, GaugeSpec, HistogramSpec } from '../metrics/spec.ts';
 import type { ConnectorRegistry } from './connector-registry.ts';

@@ -1,5 +1,5 @@
-import { HF3FS, MOONCAKE, MOONCAKE_STORE, NIXL, NIXL_NEWER, OFFLOAD } from './names-connector.ts';
-import { VLLM } from './names-engine.ts';
+import { HF3FS, MOONCAKE, MOONCAKE_STORE, NIXL, NIXL_NEWER, OFFLOAD } from './names/connector.ts';
+import { VLLM } from './names/engine.ts';
 import {
   EVENT_LOOP,
   FRONTEND,
@@ -8,8 +8,8 @@ import {
   REQUEST_PLANE,
   ROUTER_QUEUE,
   TOKENIZER_CACHE,
-} from './names-frontend.ts';
-import { KV_INDEXER, KV_INDEXER_EVENTS } from './names-indexer.ts';
+} from './names/frontend.ts';
+import { KV_INDEXER, KV_INDEXER_EVENTS } from './names/indexer.ts';
 import {
   CONNECTOR,
   FRONTEND_OWN,
@@ -19,16 +19,16 @@ import {
   PREDICTION,
   SELF,
   THREAD,
-} from './names-kvasir.ts';
-import { KVBM } from './names-kvbm.ts';
-import { LMCACHE } from './names-lmcache.ts';
-import { OFFLOAD_FLAT } from './names-offload.ts';
-import { PLANNER } from './names-planner.ts';
-import { ROUTER_INDEX, ROUTER_OVERHEAD, ROUTER_REQUEST } from './names-router.ts';
-import { DISCOVERY, REPLICA } from './names-scale-out.ts';
-import { SGLANG } from './names-sglang.ts';
-import { THOMPSON, THOMPSON_ROUTER } from './names-thompson.ts';
-import { ENGINE_GAUGES, KV_PUBLISHER, KV_STATS, PROCESS, WORK_HANDLER, WORK_QUEUE } from './names-worker.ts';
+} from './names/kvasir.ts';
+import { KVBM } from './names/kvbm.ts';
+import { LMCACHE } from './names/lmcache.ts';
+import { OFFLOAD_FLAT } from './names/offload.ts';
+import { PLANNER } from './names/planner.ts';
+import { ROUTER_INDEX, ROUTER_OVERHEAD, ROUTER_REQUEST } from './names/router.ts';
+import { DISCOVERY, REPLICA } from './names/scale-out.ts';
+import { SGLANG } from './names/sglang.ts';
+import { THOMPSON, THOMPSON_ROUTER } from './names/thompson.ts';
+import { ENGINE_GAUGES, KV_PUBLISHER, KV_STATS, PROCESS, WORK_HANDLER, WORK_QUEUE } from './names/worker.ts';
 import type { FamilySpec } from './spec.ts';
 
 interface MetricsTable {

@@ -1,7 +1,7 @@
 import type { Counter } from './counter.ts';
 import type { Family } from './family.ts';
 import type { Gauge } from './gauge.ts';
-import { CIRCUITS } from './names-kvasir.ts';
+import { CIRCUITS } from './names/kvasir.ts';
 import type { ProcessMetrics } from './process-metrics.ts';
 
 const STATES = ['closed', 'half_open', 'open'] as const;

@@ -1,7 +1,7 @@
 import type { Family } from './family.ts';
 import type { Gauge } from './gauge.ts';
 import type { MetricsNode } from './hierarchy.ts';
-import { ENGINE_GAUGES } from './names-worker.ts';
+import { ENGINE_GAUGES } from './names/worker.ts';
 
 /** Per-rank gauges of an engine behind an endpoint, and the times of its start and end. */
 export class EngineGauges {

@@ -2,8 +2,8 @@ import type { Clock } from '../base/clock.ts';
 import type { Counter } from './counter.ts';
 import type { Gauge } from './gauge.ts';
 import type { Histogram } from './histogram.ts';
-import { EVENT_LOOP } from './names-frontend.ts';
-import { THREAD } from './names-kvasir.ts';
+import { EVENT_LOOP } from './names/frontend.ts';
+import { THREAD } from './names/kvasir.ts';
 import type { ProcessMetrics } from './process-metrics.ts';
 
 /** Sleep of the canary whose lateness is the event loop's delay. */

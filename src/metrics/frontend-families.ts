@@ -1,5 +1,5 @@
-import { FRONTEND } from './names-frontend.ts';
-import { FRONTEND_OWN } from './names-kvasir.ts';
+import { FRONTEND } from './names/frontend.ts';
+import { FRONTEND_OWN } from './names/kvasir.ts';
 import type { Registry } from './registry.ts';
 import { withFrontendPrefix } from './sanitise.ts';
 import type { FamilySpec } from './spec.ts';

@@ -1,7 +1,7 @@
 import type { Counter } from './counter.ts';
 import { type FrontendFamilies, frontendFamilies } from './frontend-families.ts';
 import { ModelCatalogue, type ModelConfig, type ModelLimits } from './model-catalogue.ts';
-import { TOKENIZER_CACHE } from './names-frontend.ts';
+import { TOKENIZER_CACHE } from './names/frontend.ts';
 import type { EndpointName, RequestType } from './outcome.ts';
 import type { ProcessMetrics } from './process-metrics.ts';
 import { type GuardContext, RequestGuard } from './request-guard.ts';

@@ -1,8 +1,8 @@
 import type { Counter } from './counter.ts';
 import type { Family } from './family.ts';
 import type { Gauge } from './gauge.ts';
-import { INDEX } from './names-kvasir.ts';
-import { ROUTER_INDEX } from './names-router.ts';
+import { INDEX } from './names/kvasir.ts';
+import { ROUTER_INDEX } from './names/router.ts';
 import type { ProcessMetrics } from './process-metrics.ts';
 
 export type IndexEventType = 'stored' | 'removed' | 'cleared';

@@ -2,7 +2,7 @@ import type { Counter } from './counter.ts';
 import type { Family } from './family.ts';
 import type { Gauge } from './gauge.ts';
 import type { Histogram } from './histogram.ts';
-import { KV_INDEXER, KV_INDEXER_EVENTS } from './names-indexer.ts';
+import { KV_INDEXER, KV_INDEXER_EVENTS } from './names/indexer.ts';
 import type { Registry } from './registry.ts';
 
 /** `dynamo_kvindexer_*`: the HTTP service of the standalone indexer. */

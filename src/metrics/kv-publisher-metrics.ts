@@ -1,7 +1,7 @@
 import type { Counter } from './counter.ts';
 import type { Family } from './family.ts';
 import type { MetricsNode } from './hierarchy.ts';
-import { KV_PUBLISHER } from './names-worker.ts';
+import { KV_PUBLISHER } from './names/worker.ts';
 
 export type FilterReason =
   | 'ignored_event'

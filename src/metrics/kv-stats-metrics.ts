@@ -1,6 +1,6 @@
 import type { Gauge } from './gauge.ts';
 import type { MetricsNode } from './hierarchy.ts';
-import { KV_STATS } from './names-worker.ts';
+import { KV_STATS } from './names/worker.ts';
 
 /** What an engine says of a rank's KV cache with each forward pass. */
 export interface KvStats {

@@ -1,6 +1,6 @@
 import type { Counter } from './counter.ts';
 import type { Gauge } from './gauge.ts';
-import { KVBM } from './names-kvbm.ts';
+import { KVBM } from './names/kvbm.ts';
 import type { Registry } from './registry.ts';
 
 /** Tiers below the device. */

@@ -1,6 +1,6 @@
 import type { Family } from './family.ts';
 import type { Gauge } from './gauge.ts';
-import { PLANNER } from './names-planner.ts';
+import { PLANNER } from './names/planner.ts';
 import type { Registry } from './registry.ts';
 
 /** States of the last load decision; all are shown, the current one at 1. New ones go to the end. */

@@ -1,6 +1,6 @@
 import type { Counter } from './counter.ts';
 import type { Family } from './family.ts';
-import { POLICY_FILES } from './names-kvasir.ts';
+import { POLICY_FILES } from './names/kvasir.ts';
 import type { ProcessMetrics } from './process-metrics.ts';
 
 /** What becomes of the files that routers keep. */

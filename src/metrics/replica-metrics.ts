@@ -1,6 +1,6 @@
 import type { Family } from './family.ts';
 import type { Gauge } from './gauge.ts';
-import { REPLICA } from './names-scale-out.ts';
+import { REPLICA } from './names/scale-out.ts';
 import type { ProcessMetrics } from './process-metrics.ts';
 import type { WorkerType } from './worker-load-metrics.ts';
 

@@ -2,7 +2,7 @@ import type { Counter } from './counter.ts';
 import type { Family } from './family.ts';
 import type { Gauge } from './gauge.ts';
 import type { Histogram } from './histogram.ts';
-import { OPERATION } from './names-kvasir.ts';
+import { OPERATION } from './names/kvasir.ts';
 import type { ProcessMetrics } from './process-metrics.ts';
 import type { WorkerType } from './worker-load-metrics.ts';
 

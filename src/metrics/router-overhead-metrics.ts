@@ -1,5 +1,5 @@
 import type { Histogram } from './histogram.ts';
-import { ROUTER_OVERHEAD } from './names-router.ts';
+import { ROUTER_OVERHEAD } from './names/router.ts';
 import type { ProcessMetrics } from './process-metrics.ts';
 import { routingPhases } from './routing-phases.ts';
 

@@ -1,7 +1,7 @@
 import type { Counter } from './counter.ts';
 import type { Family } from './family.ts';
 import type { Gauge } from './gauge.ts';
-import { ROUTER_QUEUE } from './names-frontend.ts';
+import { ROUTER_QUEUE } from './names/frontend.ts';
 import type { ProcessMetrics } from './process-metrics.ts';
 import type { WorkerType } from './worker-load-metrics.ts';
 

@@ -1,7 +1,7 @@
 import type { Counter } from './counter.ts';
 import type { Histogram } from './histogram.ts';
-import { PREDICTION } from './names-kvasir.ts';
-import { ROUTER_REQUEST } from './names-router.ts';
+import { PREDICTION } from './names/kvasir.ts';
+import { ROUTER_REQUEST } from './names/router.ts';
 import type { ProcessMetrics } from './process-metrics.ts';
 
 /** Predicted hit rate of a prompt; undefined for an empty one. May exceed 1 when the index is wrong. */

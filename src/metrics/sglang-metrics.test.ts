@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { MetricsProbe, parseExposition, readEngineLoads } from '../../test/support/metrics-probe.ts';
-import { SGLANG } from './names-sglang.ts';
+import { SGLANG } from './names/sglang.ts';
 import { Registry } from './registry.ts';
 import { SglangMetrics } from './sglang-metrics.ts';
 import type { FamilySpec } from './spec.ts';

@@ -2,7 +2,7 @@ import type { Counter } from './counter.ts';
 import type { EngineSeries, FinishedRequest } from './engine-series.ts';
 import type { Gauge } from './gauge.ts';
 import type { Histogram } from './histogram.ts';
-import { SGLANG } from './names-sglang.ts';
+import { SGLANG } from './names/sglang.ts';
 import type { Registry } from './registry.ts';
 
 export interface SglangEngineOptions {

@@ -2,7 +2,7 @@ import type { Counter } from './counter.ts';
 import type { Family } from './family.ts';
 import type { Gauge } from './gauge.ts';
 import type { Histogram } from './histogram.ts';
-import { FRONTEND_STAGE, REQUEST_PLANE } from './names-frontend.ts';
+import { FRONTEND_STAGE, REQUEST_PLANE } from './names/frontend.ts';
 import type { ProcessMetrics } from './process-metrics.ts';
 
 /** Stages that a caller enters; `dispatch` comes with {@link StageMetrics.send}. */

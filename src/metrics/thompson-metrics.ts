@@ -3,7 +3,7 @@ import type { Counter } from './counter.ts';
 import type { Family } from './family.ts';
 import type { Gauge } from './gauge.ts';
 import type { Histogram } from './histogram.ts';
-import { THOMPSON } from './names-thompson.ts';
+import { THOMPSON } from './names/thompson.ts';
 import type { ProcessMetrics } from './process-metrics.ts';
 
 /** What the last usage record of a stream says. */

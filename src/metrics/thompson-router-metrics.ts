@@ -2,7 +2,7 @@ import type { Counter } from './counter.ts';
 import type { Family } from './family.ts';
 import type { Gauge } from './gauge.ts';
 import type { Histogram } from './histogram.ts';
-import { THOMPSON_ROUTER } from './names-thompson.ts';
+import { THOMPSON_ROUTER } from './names/thompson.ts';
 import type { ProcessMetrics } from './process-metrics.ts';
 
 /** A placed request, as the router of the pair shows it. */

@@ -1,5 +1,5 @@
 import { oneTwoFiveBuckets } from './buckets.ts';
-import { VLLM } from './names-engine.ts';
+import { VLLM } from './names/engine.ts';
 import type { Registry } from './registry.ts';
 import type { HistogramSpec } from './spec.ts';
 import { VllmEngineSeries } from './vllm-engine-series.ts';

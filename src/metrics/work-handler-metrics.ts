@@ -3,7 +3,7 @@ import type { Family } from './family.ts';
 import type { Gauge } from './gauge.ts';
 import type { MetricsNode } from './hierarchy.ts';
 import type { Histogram } from './histogram.ts';
-import { WORK_HANDLER } from './names-worker.ts';
+import { WORK_HANDLER } from './names/worker.ts';
 import type { ProcessMetrics } from './process-metrics.ts';
 
 type WorkErrorType =

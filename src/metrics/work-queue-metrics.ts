@@ -1,7 +1,7 @@
 import type { Counter } from './counter.ts';
 import type { Gauge } from './gauge.ts';
 import type { Histogram } from './histogram.ts';
-import { WORK_QUEUE } from './names-worker.ts';
+import { WORK_QUEUE } from './names/worker.ts';
 import type { Registry } from './registry.ts';
 
 /** Work that waits at a worker's door, for the whole process; all start at zero. */

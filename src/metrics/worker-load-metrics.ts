@@ -1,6 +1,6 @@
 import type { Family } from './family.ts';
 import type { Gauge } from './gauge.ts';
-import { FRONTEND_WORKER } from './names-frontend.ts';
+import { FRONTEND_WORKER } from './names/frontend.ts';
 import type { ProcessMetrics } from './process-metrics.ts';
 import type { MetricsVersion } from './registry.ts';
 import { Tombstones } from './tombstones.ts';

@@ -1,6 +1,6 @@
 import type { CoreV1Api, CustomObjectsApi, V1Node, V1Pod, Watch } from '@kubernetes/client-node';
-import { failure, isConflict, isNotFound } from './kubernetes-failure.ts';
-import { connectKubernetes } from './kubernetes-library.ts';
+import { failure, isConflict, isNotFound } from './kubernetes/kubernetes-failure.ts';
+import { connectKubernetes } from './kubernetes/kubernetes-library.ts';
 
 const RESOURCE = { group: 'nvidia.com', version: 'v1alpha1', plural: 'dynamographdeployments' } as const;
 

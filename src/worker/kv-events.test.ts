@@ -20,7 +20,7 @@ import { ByteTokenizer } from '../tokenizer/byte-tokenizer.ts';
 import { describeEngine } from '../transport/describe-engine.ts';
 import type { PublishedBatch } from '../transport/event-source.ts';
 import { HttpClient } from '../transport/http-client.ts';
-import { zmqEventSources } from '../transport/zmq-event-source.ts';
+import { zmqEventSources } from '../transport/zmq/zmq-event-source.ts';
 import type { RunningWorker, WorkerOptions } from './start-worker.ts';
 
 const tokenizer = new ByteTokenizer();

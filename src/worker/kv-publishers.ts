@@ -1,7 +1,7 @@
 import { KvasirError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import { rankEndpoint } from '../transport/zmq-endpoint.ts';
-import { ZmqPublisher } from '../transport/zmq-publisher.ts';
+import { rankEndpoint } from '../transport/zmq/zmq-endpoint.ts';
+import { ZmqPublisher } from '../transport/zmq/zmq-publisher.ts';
 
 export interface KvPublishersOptions {
   /** Rank 0's; rank r is at its port plus r. */

@@ -8,7 +8,7 @@ import { advertisedUrl } from '../transport/advertised-url.ts';
 import { workerIdOf } from '../transport/engine-spec.ts';
 import { HttpClient } from '../transport/http-client.ts';
 import { HttpServer } from '../transport/http-server.ts';
-import type { ZmqPublisher } from '../transport/zmq-publisher.ts';
+import type { ZmqPublisher } from '../transport/zmq/zmq-publisher.ts';
 import { addEngineRoutes } from './engine-routes.ts';
 import { Handoffs } from './handoffs.ts';
 import { type BatchListener, type EncodedListener, KvEventStream } from './kv-event-stream.ts';

@@ -6,7 +6,7 @@ import { fixedTiming } from '../engine/timing.ts';
 import { EventEncoder } from '../formats/kv-events/event-encoder.ts';
 import { readSnapshot } from '../formats/kv-events/snapshot.ts';
 import { readModelList } from '../formats/openai/model-card.ts';
-import { ZmqPublisher } from '../transport/zmq-publisher.ts';
+import { ZmqPublisher } from '../transport/zmq/zmq-publisher.ts';
 import { startUpstreamWorker, type UpstreamWorker, type UpstreamWorkerOptions } from './upstream-worker.ts';
 
 const engines = new Workers();

@@ -12,7 +12,7 @@ import { parseEngineSpec, workerIdOf } from '../transport/engine-spec.ts';
 import { HttpClient } from '../transport/http-client.ts';
 import { HttpServer } from '../transport/http-server.ts';
 import { serveMetrics } from '../transport/http-server-metrics.ts';
-import { zmqEventSources } from '../transport/zmq-event-source.ts';
+import { zmqEventSources } from '../transport/zmq/zmq-event-source.ts';
 import { DynamoMetrics } from './dynamo-metrics.ts';
 import { EngineCache } from './engine-cache.ts';
 import { createSystemServer } from './system-server.ts';

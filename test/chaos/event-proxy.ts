@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Publisher, Subscriber } from 'zeromq';
 import type { Random } from '../../src/base/random.ts';
-import { loadZmq } from '../../src/transport/zmq-library.ts';
+import { loadZmq } from '../../src/transport/zmq/zmq-library.ts';
 
 export interface Faults {
   /** Shares of batches, 0 to 1. */

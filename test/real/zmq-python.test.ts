@@ -6,8 +6,8 @@ import type { EngineEventBatch } from '../../src/formats/kv-events/engine-event.
 import { EventDecoder } from '../../src/formats/kv-events/event-decoder.ts';
 import { EventEncoder } from '../../src/formats/kv-events/event-encoder.ts';
 import type { PublishedBatch } from '../../src/transport/event-source.ts';
-import { ZmqPublisher } from '../../src/transport/zmq-publisher.ts';
-import { ZmqSubscriber } from '../../src/transport/zmq-subscriber.ts';
+import { ZmqPublisher } from '../../src/transport/zmq/zmq-publisher.ts';
+import { ZmqSubscriber } from '../../src/transport/zmq/zmq-subscriber.ts';
 import { realPart } from '../support/real-part.ts';
 
 const opened: (() => Promise<unknown>)[] = [];

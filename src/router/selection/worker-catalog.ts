@@ -1,5 +1,5 @@
 import { fail } from '../../base/errors.ts';
-import { rankEndpoint } from '../../transport/zmq-endpoint.ts';
+import { rankEndpoint } from '../../transport/zmq/zmq-endpoint.ts';
 import type { IndexPartition } from '../index-partition.ts';
 import { type PartitionFilter, type PartitionKey, Partitions } from '../partitions.ts';
 import type { Peers } from '../peers.ts';

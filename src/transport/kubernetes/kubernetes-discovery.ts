@@ -2,8 +2,8 @@ import type { V1EndpointSlice } from '@kubernetes/client-node';
 import type { Discovery, DiscoveryListener, DiscoveryStatus } from '../discovery.ts';
 import { MemoryDiscovery } from '../discovery-memory.ts';
 import { EngineProbe, type EngineProbeOptions } from '../engine-probe.ts';
-import { connectKubernetes } from '../kubernetes-library.ts';
 import { type EndpointEngine, enginesOf, type PortNames } from './endpoint-slices.ts';
+import { connectKubernetes } from './kubernetes-library.ts';
 import { KubernetesReflector } from './kubernetes-reflector.ts';
 
 export interface KubernetesDiscoveryOptions extends EngineProbeOptions {

@@ -1,5 +1,5 @@
 import type { KubeConfig } from '@kubernetes/client-node';
-import { fail, toError } from '../base/errors.ts';
+import { fail, toError } from '../../base/errors.ts';
 import { failure } from './kubernetes-failure.ts';
 
 type KubernetesLibrary = typeof import('@kubernetes/client-node');

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Subscriber } from 'zeromq';
-import { type Log, SILENT_LOG } from '../base/log.ts';
-import type { PublishedBatch, ReplayOutcome } from './event-source.ts';
+import { type Log, SILENT_LOG } from '../../base/log.ts';
+import type { PublishedBatch, ReplayOutcome } from '../event-source.ts';
 import { attach, parseEndpoint } from './zmq-endpoint.ts';
 import { loadZmq, type Zmq } from './zmq-library.ts';
 import { fetchReplay } from './zmq-replay-client.ts';

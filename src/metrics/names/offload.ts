@@ -1,4 +1,4 @@
-import { counter, type FamilySpec, gauge, histogram } from './spec.ts';
+import { counter, type FamilySpec, gauge, histogram } from '../spec.ts';
 
 const ENGINE = ['engine', 'model_name'] as const;
 const SIZE_BYTES = [1e6, 5e6, 1e7, 2e7, 4e7, 6e7, 8e7, 1e8, 1.5e8, 2e8];

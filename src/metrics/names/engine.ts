@@ -1,5 +1,5 @@
-import { oneTwoFiveBuckets } from './buckets.ts';
-import { counter, gauge, histogram } from './spec.ts';
+import { oneTwoFiveBuckets } from '../buckets.ts';
+import { counter, gauge, histogram } from '../spec.ts';
 
 // Up to the longest context the model allows; this one is replaced by the engine's own.
 const TOKENS = oneTwoFiveBuckets(40_960);

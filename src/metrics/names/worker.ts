@@ -1,4 +1,4 @@
-import { counter, gauge, histogram } from './spec.ts';
+import { counter, gauge, histogram } from '../spec.ts';
 
 const PROM_DEFAULT = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const WORK_DURATION_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600];

@@ -1,14 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, test } from 'vitest';
 import * as zmq from 'zeromq';
-import type { PublishedBatch } from './event-source.ts';
-import { ReplayRing } from './replay-ring.ts';
+import type { PublishedBatch } from '../event-source.ts';
+import { ReplayRing } from '../replay-ring.ts';
 import { parseEndpoint, rankEndpoint } from './zmq-endpoint.ts';
 import { seqFrame } from './zmq-frames.ts';
 import { ZmqPublisher, type ZmqPublisherOptions } from './zmq-publisher.ts';
 import { ZmqSubscriber, type ZmqSubscriberOptions } from './zmq-subscriber.ts';
 
-const golden = new URL('../../test/golden/kv-events/zmq.json', import.meta.url);
+const golden = new URL('../../../test/golden/kv-events/zmq.json', import.meta.url);
 const frames = JSON.parse(readFileSync(golden, 'utf8')) as {
   readonly live: { readonly topic: string; readonly frames: readonly [string, string, string] };
   readonly live_empty_topic: { readonly frames: readonly [string, string, string] };

@@ -1,7 +1,7 @@
 import { PassThrough, Writable } from 'node:stream';
 import type { CoreV1Api, Exec, V1Pod, V1Status } from '@kubernetes/client-node';
-import { type Clock, sleepUntil } from '../base/clock.ts';
-import { fail } from '../base/errors.ts';
+import { type Clock, sleepUntil } from '../../base/clock.ts';
+import { fail } from '../../base/errors.ts';
 import { failure, isNotFound } from './kubernetes-failure.ts';
 import { connectKubernetes } from './kubernetes-library.ts';
 

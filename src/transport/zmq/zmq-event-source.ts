@@ -1,9 +1,9 @@
-import type { Log } from '../base/log.ts';
-import type { RankBlocks } from '../formats/kv-events/snapshot.ts';
-import type { WorkerInstance } from './discovery.ts';
-import { fetchSnapshot } from './engine-snapshot.ts';
-import type { EventSource, EventSourceListener, PublishedBatch, ReplayOutcome } from './event-source.ts';
-import type { HttpClient } from './http-client.ts';
+import type { Log } from '../../base/log.ts';
+import type { RankBlocks } from '../../formats/kv-events/snapshot.ts';
+import type { WorkerInstance } from '../discovery.ts';
+import { fetchSnapshot } from '../engine-snapshot.ts';
+import type { EventSource, EventSourceListener, PublishedBatch, ReplayOutcome } from '../event-source.ts';
+import type { HttpClient } from '../http-client.ts';
 import { rankEndpoint } from './zmq-endpoint.ts';
 import { ZmqSubscriber } from './zmq-subscriber.ts';
 

@@ -1,6 +1,6 @@
 import type { Publisher } from 'zeromq';
-import { type Log, SILENT_LOG } from '../base/log.ts';
-import { ReplayRing, type RingEntry } from './replay-ring.ts';
+import { type Log, SILENT_LOG } from '../../base/log.ts';
+import { ReplayRing, type RingEntry } from '../replay-ring.ts';
 import { attach, parseEndpoint } from './zmq-endpoint.ts';
 import { seqFrame } from './zmq-frames.ts';
 import { loadZmq } from './zmq-library.ts';

@@ -1,4 +1,4 @@
-import { counter, gauge, histogram } from './spec.ts';
+import { counter, gauge, histogram } from '../spec.ts';
 
 const PY_DEFAULT = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
 

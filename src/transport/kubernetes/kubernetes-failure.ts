@@ -1,4 +1,4 @@
-import { fail, toError } from '../base/errors.ts';
+import { fail, toError } from '../../base/errors.ts';
 
 export function isNotFound(thrown: unknown): boolean {
   return statusOf(thrown) === 404;

@@ -1,5 +1,5 @@
-import { exponentialBuckets } from './buckets.ts';
-import { counter, histogram } from './spec.ts';
+import { exponentialBuckets } from '../buckets.ts';
+import { counter, histogram } from '../spec.ts';
 
 const ENGINE = ['engine', 'model_name'] as const;
 const XFER_S = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 5];

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Router } from 'zeromq';
-import type { Log } from '../base/log.ts';
-import type { ReplayRing } from './replay-ring.ts';
+import type { Log } from '../../base/log.ts';
+import type { ReplayRing } from '../replay-ring.ts';
 import { attach, parseEndpoint } from './zmq-endpoint.ts';
 import { END_SEQ, seqFrame } from './zmq-frames.ts';
 import type { Zmq } from './zmq-library.ts';

@@ -1,5 +1,5 @@
-import { logRule } from './buckets.ts';
-import { counter, gauge, histogram } from './spec.ts';
+import { logRule } from '../buckets.ts';
+import { counter, gauge, histogram } from '../spec.ts';
 
 const LOG_DURATION_1_0 = logRule('REQUEST_DURATION', 1, 256, 10);
 const LOG_DURATION = logRule('REQUEST_DURATION', 1, 512, 10);

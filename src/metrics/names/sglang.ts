@@ -1,4 +1,4 @@
-import { counter, gauge, histogram } from './spec.ts';
+import { counter, gauge, histogram } from '../spec.ts';
 
 const SCHEDULER = ['dp_rank', 'engine_type', 'model_name', 'moe_ep_rank', 'pp_rank', 'tp_rank'] as const;
 const TOKENIZER = ['engine_type', 'model_name'] as const;

@@ -1,4 +1,4 @@
-import { fail, toError } from '../base/errors.ts';
+import { fail, toError } from '../../base/errors.ts';
 
 /** An address of ZMQ and which side of it we are. */
 export interface ZmqEndpoint {

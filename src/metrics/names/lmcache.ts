@@ -1,5 +1,5 @@
-import { exponentialBuckets } from './buckets.ts';
-import { type CounterSpec, counter, type GaugeSpec, gauge, type HistogramSpec, histogram } from './spec.ts';
+import { exponentialBuckets } from '../buckets.ts';
+import { type CounterSpec, counter, type GaugeSpec, gauge, type HistogramSpec, histogram } from '../spec.ts';
 
 const ENGINE = ['engine', 'model_name'] as const;
 const SECONDS = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];

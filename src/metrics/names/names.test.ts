@@ -1,17 +1,17 @@
 import { describe, expect, test } from 'vitest';
-import { metricsCatalogue } from '../../test/support/metrics-catalogue.ts';
-import { resolveBuckets } from './buckets.ts';
+import { metricsCatalogue } from '../../../test/support/metrics-catalogue.ts';
+import { resolveBuckets } from '../buckets.ts';
 import {
   CONNECTORS_TITLE,
   INDEXER_EVENTS_TITLE,
   METRICS_TABLES,
   SGLANG_TITLE,
   THOMPSON_ROUTER_TITLE,
-} from './catalogue.ts';
-import { ENDPOINTS } from './outcome.ts';
-import { LOAD_DECISIONS, THROUGHPUT_DECISIONS } from './planner-metrics.ts';
-import { BACKPRESSURE_REASONS } from './router-queue-metrics.ts';
-import type { FamilySpec } from './spec.ts';
+} from '../catalogue.ts';
+import { ENDPOINTS } from '../outcome.ts';
+import { LOAD_DECISIONS, THROUGHPUT_DECISIONS } from '../planner-metrics.ts';
+import { BACKPRESSURE_REASONS } from '../router-queue-metrics.ts';
+import type { FamilySpec } from '../spec.ts';
 
 const catalogue = metricsCatalogue();
 const known = new Map(catalogue.metrics.map((family) => [family.name, family]));

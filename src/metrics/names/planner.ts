@@ -1,4 +1,4 @@
-import { gauge } from './spec.ts';
+import { gauge } from '../spec.ts';
 
 /** The planner's view; times in ms, as the planner thinks. */
 export const PLANNER = {

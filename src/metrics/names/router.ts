@@ -1,5 +1,5 @@
-import { exponentialBuckets, linearBuckets, logBuckets } from './buckets.ts';
-import { counter, gauge, histogram } from './spec.ts';
+import { exponentialBuckets, linearBuckets, logBuckets } from '../buckets.ts';
+import { counter, gauge, histogram } from '../spec.ts';
 
 const EXP_OVERHEAD_1_0 = exponentialBuckets(0.0001, 2, 18);
 const LOG_TTFT = logBuckets(0.001, 480, 18);

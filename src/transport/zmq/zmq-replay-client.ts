@@ -1,4 +1,4 @@
-import type { PublishedBatch, ReplayOutcome } from './event-source.ts';
+import type { PublishedBatch, ReplayOutcome } from '../event-source.ts';
 import { attach, parseEndpoint } from './zmq-endpoint.ts';
 import { END_SEQ, seqFrame } from './zmq-frames.ts';
 import type { Zmq } from './zmq-library.ts';

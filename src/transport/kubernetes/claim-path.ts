@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import { fail } from '../base/errors.ts';
+import { fail } from '../../base/errors.ts';
 import { CLAIM_MOUNT } from './claim-pod.ts';
 
 /** A path on the claim as a setting gives it: absolute, below the mount, without steps upward. */

@@ -1,4 +1,4 @@
-import { fail, toError } from '../base/errors.ts';
+import { fail, toError } from '../../base/errors.ts';
 
 export type Zmq = typeof import('zeromq');
 

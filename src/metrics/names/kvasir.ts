@@ -1,5 +1,5 @@
-import { linearBuckets } from './buckets.ts';
-import { counter, gauge, histogram } from './spec.ts';
+import { linearBuckets } from '../buckets.ts';
+import { counter, gauge, histogram } from '../spec.ts';
 
 /** What the metrics themselves could not do. */
 export const SELF = {

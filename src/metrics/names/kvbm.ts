@@ -1,4 +1,4 @@
-import { counter, gauge } from './spec.ts';
+import { counter, gauge } from '../spec.ts';
 
 /** The block manager's transfers between tiers and its hit rates. */
 export const KVBM = {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { THOMPSON, THOMPSON_ROUTER } from './names-thompson.ts';
-import type { FamilySpec } from './spec.ts';
+import type { FamilySpec } from '../spec.ts';
+import { THOMPSON, THOMPSON_ROUTER } from './thompson.ts';
 
 interface GoldenFamily {
   readonly name: string;
@@ -12,7 +12,7 @@ interface GoldenFamily {
 }
 
 const golden = JSON.parse(
-  readFileSync(new URL('../../test/golden/thompson/interfaces.json', import.meta.url), 'utf8'),
+  readFileSync(new URL('../../../test/golden/thompson/interfaces.json', import.meta.url), 'utf8'),
 ) as Record<'router_metrics' | 'processor_metrics', readonly GoldenFamily[]>;
 
 const plain = (families: readonly (FamilySpec | GoldenFamily)[]) =>

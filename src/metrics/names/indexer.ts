@@ -1,5 +1,5 @@
-import { exponentialBuckets } from './buckets.ts';
-import { counter, gauge, histogram } from './spec.ts';
+import { exponentialBuckets } from '../buckets.ts';
+import { counter, gauge, histogram } from '../spec.ts';
 
 const EXP_KVINDEXER = exponentialBuckets(0.0001, 2, 20);
 

@@ -1,4 +1,4 @@
-import { counter, gauge } from './spec.ts';
+import { counter, gauge } from '../spec.ts';
 
 /** Bookings shared with other routers of the same workers. */
 export const REPLICA = {
