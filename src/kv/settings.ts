@@ -82,7 +82,7 @@ const COST_SETTINGS = {
     default: 1,
     min: 0,
     env: 'DYN_ROUTER_PREFILL_LOAD_SCALE',
-    help: 'weight of prompt blocks to compute against blocks in decode',
+    help: 'weight of prompt blocks to compute against blocks in decode; above 1 favours workers that have the prefix',
   }),
   routerHostCacheHitWeight: number({
     default: 0.75,
