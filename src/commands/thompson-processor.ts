@@ -17,6 +17,7 @@ import { RouterClient } from '../thompson/router-client.ts';
 import { HttpClient } from '../transport/http-client.ts';
 import { HttpServer } from '../transport/http-server.ts';
 import { serveMetrics } from '../transport/http-server-metrics.ts';
+import { announceService } from './announce-service.ts';
 import { defineCommand } from './command.ts';
 import { openPlane } from './open-plane.ts';
 import { PromptEncoders } from './prompt-encoders.ts';
@@ -72,7 +73,8 @@ It serves the OpenAI API; /metrics has dynamo_component_thompson_*. Without --ro
       help: 'how long requests under way may take to end at shutdown',
     }),
   },
-  async run(settings, { log, signal, print, interactive }) {
+  async run(settings, context) {
+    const { log, signal } = context;
     const clock = new RealClock();
     const client = new HttpClient();
     const metrics = new ProcessMetrics({
@@ -145,11 +147,7 @@ It serves the OpenAI API; /metrics has dynamo_component_thompson_*. Without --ro
       const url = await server.start();
       directory.start();
       plane.start();
-      print(
-        interactive
-          ? `Thompson processor on ${url}`
-          : JSON.stringify({ event: 'ready', role: 'thompson-processor', url }),
-      );
+      announceService('thompson-processor', url, context);
       if (!signal.aborted) await once(signal, 'abort');
     } finally {
       await server.stop(1000 * settings.drainSecs);

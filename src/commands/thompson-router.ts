@@ -14,6 +14,7 @@ import { RouterService } from '../thompson/router-service.ts';
 import { HttpClient } from '../transport/http-client.ts';
 import { HttpServer } from '../transport/http-server.ts';
 import { serveMetrics } from '../transport/http-server-metrics.ts';
+import { announceService } from './announce-service.ts';
 import { defineCommand } from './command.ts';
 import { openPlane } from './open-plane.ts';
 import { openPolicyFiles } from './policy-files.ts';
@@ -51,7 +52,8 @@ POST /find_worker and /feedback are the messages of NeMo Agent Toolkit's router;
     routerMode: { ...ROUTER_SETTINGS.routerMode, default: 'thompson' },
     ...POLICY_FILE_SETTINGS,
   },
-  async run(settings, { log, signal, print, interactive }) {
+  async run(settings, context) {
+    const { log, signal } = context;
     const clock = new RealClock();
     const client = new HttpClient();
     const metrics = new ProcessMetrics({
@@ -112,11 +114,7 @@ POST /find_worker and /feedback are the messages of NeMo Agent Toolkit's router;
       const url = await server.start();
       directory.start();
       plane.start();
-      print(
-        interactive
-          ? `Thompson router on ${url}`
-          : JSON.stringify({ event: 'ready', role: 'thompson-router', url }),
-      );
+      announceService('thompson-router', url, context);
       if (!signal.aborted) await once(signal, 'abort');
     } finally {
       await server.stop();
