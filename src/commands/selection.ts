@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { RealClock } from '../base/clock.ts';
 import { SeededRandom } from '../base/random.ts';
@@ -5,7 +6,10 @@ import { BlockHasher } from '../kv/hash.ts';
 import { ROUTER_SETTINGS } from '../kv/settings.ts';
 import { IndexerMetrics } from '../metrics/indexer-metrics.ts';
 import { ProcessMetrics } from '../metrics/process-metrics.ts';
+import { ReplicaMetrics } from '../metrics/replica-metrics.ts';
+import { nameOf } from '../router/partitions.ts';
 import { Peers } from '../router/peers.ts';
+import { ReplicaPeers } from '../router/replica-peers.ts';
 import { addSelectionRoutes } from '../router/selection/selection-routes.ts';
 import { SelectionService } from '../router/selection/selection-service.ts';
 import { WorkerCatalog } from '../router/selection/worker-catalog.ts';
@@ -42,11 +46,23 @@ docs/guides/router-services.md has every path.`,
     const metrics = new IndexerMetrics(process.service);
     const peers = new Peers(client, log);
     for (const url of settings.indexerPeers) peers.add(url);
+    const series = new ReplicaMetrics(process);
+    const replicas = new ReplicaPeers({
+      router: randomUUID(),
+      client,
+      log,
+      seriesOf: (partition) => series.router(partition, 'decode'),
+    });
+    for (const url of settings.replicaPeers) replicas.add(url);
     const catalog = new WorkerCatalog({
       peers,
       follow: (rank, router, listener) => followRank(rank, router, listener, { client, log }),
-      makePartition: ({ modelName }, blockSize) =>
-        makeIndexPartition({ clock, random, hasher, metrics }, blockSize, configs(modelName, 'decode')),
+      makePartition(key, blockSize) {
+        const config = configs(key.modelName, 'decode');
+        const partition = makeIndexPartition({ clock, random, hasher, metrics }, blockSize, config);
+        replicas.join(nameOf(key), partition.router);
+        return partition;
+      },
     });
     const { weights } = configs('default', 'decode');
     const service = new SelectionService({ clock, hasher, catalog, weights });
@@ -56,7 +72,7 @@ docs/guides/router-services.md has every path.`,
     });
     const { host, port } = settings;
     const server = makeServiceServer({ host, port, log, maxBodyBytes: MAX_BODY_BYTES });
-    addSelectionRoutes(server.app, service, catalog, hasher);
+    addSelectionRoutes(server.app, service, catalog, hasher, replicas);
     serveMetrics(server.app, '/metrics', (accept) => process.scrape(accept));
     try {
       announceService('selection', await server.start(), context);

@@ -1,4 +1,4 @@
-import { fail, toError } from '../base/errors.ts';
+import { toError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { WorkerKey } from '../kv/event.ts';
 import type { Snapshot } from '../kv/intake/event-source.ts';
@@ -6,53 +6,25 @@ import type { HttpClient } from '../transport/http-client.ts';
 import { BIG_JSON } from './big-json.ts';
 import { type PartitionRanks, readDump } from './index-dump.ts';
 import { nameOf, type PartitionKey } from './partitions.ts';
+import { UrlSet } from './url-set.ts';
 
-const MAX_PEERS = 64;
 const TIMEOUT_MS = 30_000;
 const MAX_BYTES = 1024 * 1024 * 1024;
 /** One dump serves all ranks that start at about the same time. */
 const FRESH_MS = 2000;
 
 /** Other services with the same index, of which one can be asked for all that it holds. */
-export class Peers {
+export class Peers extends UrlSet {
   readonly #client: HttpClient;
   readonly #log: Log;
-  readonly #urls = new Set<string>();
   #latest:
     | { readonly atMs: number; readonly dump: Promise<ReadonlyMap<string, PartitionRanks> | undefined> }
     | undefined;
 
   constructor(client: HttpClient, log: Log) {
+    super();
     this.#client = client;
     this.#log = log;
-  }
-
-  list(): readonly string[] {
-    return [...this.#urls].sort();
-  }
-
-  /** Whether it is new. Throws KV_REQUEST_INVALID for what is no HTTP URL. */
-  add(url: string): boolean {
-    const bare = url.replace(/\/+$/, '');
-    if (!/^https?:\/\//.test(bare) || !URL.canParse(bare))
-      throw fail('KV_REQUEST_INVALID', {
-        param: 'url',
-        reason: `url: ${url} is no HTTP URL`,
-        mend: 'Write http://HOST:PORT.',
-      });
-    if (this.#urls.has(bare)) return false;
-    if (this.#urls.size >= MAX_PEERS)
-      throw fail('KV_RECORD_CONFLICT', {
-        reason: `there are ${MAX_PEERS} peers already`,
-        mend: 'Remove one.',
-      });
-    this.#urls.add(bare);
-    return true;
-  }
-
-  /** Whether it was there. */
-  remove(url: string): boolean {
-    return this.#urls.delete(url.replace(/\/+$/, ''));
   }
 
   /** What the first peer that answers holds; undefined when none does. */
@@ -71,7 +43,7 @@ export class Peers {
   }
 
   async #fetch(): Promise<ReadonlyMap<string, PartitionRanks> | undefined> {
-    for (const url of this.#urls) {
+    for (const url of this.list()) {
       try {
         const { status, text } = await this.#client.text(`${url}/dump`, {
           timeoutMs: TIMEOUT_MS,

@@ -49,6 +49,10 @@ export const SLOT_TRACKER_SETTINGS = {
 export const SELECTION_SETTINGS = {
   ...serviceSettings(8092),
   indexerPeers: list(PEERS),
+  replicaPeers: list({
+    placeholder: 'URL',
+    help: 'services of the same workers that are told what is booked here; name this one to them too',
+  }),
 };
 
 /** One of `--workers`. */

@@ -289,6 +289,47 @@ describe('kvasir selection', () => {
     expect(scores.workers[0]).toMatchObject({ device_blocks: 0, router_credit_blocks: 0 });
   });
 
+  test('shares its bookings with peers, late ones too, and takes them along when it leaves', async () => {
+    const [one, two] = await Promise.all([
+      start('selection', '--port', '0'),
+      start('selection', '--port', '0'),
+    ]);
+    const worker = { worker_id: 1, endpoint: 'http://w', block_size: BLOCK };
+    for (const { url } of [one, two]) await post(`${url}/workers`, worker);
+    const reserve = (url: string, selection_id: string) =>
+      post(`${url}/reservations`, { selection_id, worker_id: 1, sequence_hashes: [1, 2], isl_tokens: 40 });
+    const activeAt = async (url: string): Promise<number> =>
+      (await get(`${url}/loads`)).body[0].loads[0].active_requests;
+    const becomes = (url: string, count: number) =>
+      eventually(
+        async () => (await activeAt(url)) === count,
+        WITHIN_MS,
+        () => `${url} should have ${count} active requests`,
+      );
+    // Booked before anybody listens.
+    expect((await reserve(one.url, 'early')).status).toBe(201);
+    const sync = (of: string, verb: string, url: string) => post(`${of}/replica_sync/${verb}`, { url });
+    expect((await sync(one.url, 'register_peer', two.url)).status).toBe(201);
+    expect((await sync(two.url, 'register_peer', `${one.url}/`)).status).toBe(201);
+    expect((await sync(two.url, 'register_peer', one.url)).status).toBe(200);
+    expect((await get(`${two.url}/replica_sync/peers`)).body).toEqual([one.url]);
+    await becomes(two.url, 1);
+    expect((await reserve(two.url, 'later')).status).toBe(201);
+    await becomes(one.url, 2);
+    expect((await ask(`${one.url}/reservations/early`, 'DELETE')).status).toBe(200);
+    await becomes(two.url, 1);
+
+    expect((await sync(one.url, 'register_peer', 'two')).status).toBe(400);
+    expect((await sync(one.url, 'deregister_peer', 'http://nobody')).status).toBe(404);
+    const strange = { partition: 'default:default', message: 'AAAA' };
+    expect((await post(`${one.url}/replica_sync/messages`, strange)).status).toBe(400);
+    const metrics = await (await fetch(`${one.url}/metrics`)).text();
+    expect(metrics).toMatch(/kvasir_replica_ignored_messages_total\{[^}]*reason="malformed"[^}]*\} 1/);
+
+    two.process.signal('SIGTERM');
+    await becomes(one.url, 0);
+  });
+
   test('refuses with 429 when all are overloaded, and takes workers that change and leave', async () => {
     const { url } = await start('selection', '--port', '0', '--active-prefill-tokens-threshold', '50');
     expect((await post(`${url}/workers`, { worker_id: 1, endpoint: 'http://w' })).body).toMatchObject({

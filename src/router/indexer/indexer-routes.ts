@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { fail } from '../../base/errors.ts';
 import type { BlockHasher } from '../../kv/hash.ts';
+import { addPeerRoutes } from '../peer-routes.ts';
 import type { Peers } from '../peers.ts';
 import {
   blockSize,
@@ -42,7 +43,6 @@ const query = z.looseObject({
   cache_salt: z.string().nullish(),
 });
 const hashQuery = z.looseObject({ ...partition, block_hashes: hashes, cache_salt: z.string().nullish() });
-const peer = z.looseObject({ url: z.string() });
 
 /** The indexer over HTTP, with Dynamo's paths and payloads. */
 export function addIndexerRoutes(
@@ -95,16 +95,7 @@ export function addIndexerRoutes(
     });
   });
   app.get('/dump', async () => indexer.dump());
-  app.get('/peers', async () => peers.list());
-  app.post('/register_peer', async ({ body }, reply) =>
-    reply.code(peers.add(check(peer, body).url) ? 201 : 200).send(done()),
-  );
-  app.post('/deregister_peer', async ({ body }) => {
-    const { url } = check(peer, body);
-    if (!peers.remove(url))
-      throw fail('KV_RECORD_UNKNOWN', { what: 'peer', id: url, mend: 'GET /peers lists them.' });
-    return done();
-  });
+  addPeerRoutes(app, '', peers);
   // Logs go to stderr, whose rotation is its reader's: there is nothing to reopen.
   app.post('/reopen_logs', async () => done());
 }

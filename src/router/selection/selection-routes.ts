@@ -1,7 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { BlockHasher } from '../../kv/hash.ts';
+import { addPeerRoutes } from '../peer-routes.ts';
 import { constraints, constraintsOf, prompt, promptOf } from '../prompt-input.ts';
+import { type ReplicaPeers, replicaEnvelope } from '../replica-peers.ts';
 import { check, dpRank, filterOf, partitionOf, partitionWithDefaults, workerId } from '../request-schemas.ts';
 import { done } from '../service-server.ts';
 import type { SelectionService } from './selection-service.ts';
@@ -33,6 +35,7 @@ export function addSelectionRoutes(
   service: SelectionService,
   catalog: WorkerCatalog,
   hasher: BlockHasher,
+  replicas: ReplicaPeers,
 ): void {
   const idOf = (params: unknown): string => (params as { id: string }).id;
   const asked = (told: z.infer<typeof selection> | z.infer<typeof reservation>) => ({
@@ -40,6 +43,11 @@ export function addSelectionRoutes(
     ...constraintsOf(told),
   });
   addWorkerRoutes(app, catalog);
+  addPeerRoutes(app, '/replica_sync', replicas);
+  app.post('/replica_sync/messages', async ({ body }) => {
+    replicas.receive(check(replicaEnvelope, body));
+    return done();
+  });
   app.get('/ready', async (_request, reply) => {
     const answer = service.ready();
     return reply.code(answer.ready ? 200 : 503).send(answer);
