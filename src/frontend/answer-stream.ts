@@ -85,18 +85,18 @@ export class AnswerStream implements RelayListener {
   /** The engine's stream is over: passes on what is left, and says so if it was cut short. */
   finish(brokeOff?: KvasirError): void {
     const stream = this.#open();
-    const error = brokeOff ?? (this.#splitter.done ? undefined : this.unfinished());
+    const error = brokeOff ?? this.unfinished();
     if (error === undefined) stream.write(this.#splitter.rest());
     else stream.write(sseFrame(JSON.stringify(errorBody(error))) + SSE_DONE);
     stream.end();
   }
 
-  /** The engine's stream ended, but not as one should. */
-  unfinished(): KvasirError {
-    return fail('KV_ENGINE_BROKE_OFF', {
-      url: this.#leg.meter.url,
-      reason: 'its stream ended without [DONE]',
-    });
+  /** Why the engine's stream, which is over, did not end as one should; undefined if it did. */
+  unfinished(): KvasirError | undefined {
+    const { done, failed, error } = this.#splitter;
+    if (done && !failed) return undefined;
+    const reason = failed ? `it failed: ${error}` : 'its stream ended without [DONE]';
+    return fail('KV_ENGINE_BROKE_OFF', { url: this.#leg.meter.url, reason });
   }
 
   #open(): EventStream {

@@ -105,6 +105,10 @@ export async function attempt(
       meter.end(isRefusal(outcome) ? 'refused' : 'failed');
       return { kind: 'retry', reason: reasonOf(outcome) };
     }
+    if (answer.splitter.failed && !answer.begun && !request.last) {
+      meter.end('failed');
+      return { kind: 'retry', reason: `it failed: ${answer.splitter.error}` };
+    }
     const broken = request.resumable ? breakOf(outcome, answer, instance.url) : undefined;
     if (broken !== undefined) {
       meter.end('failed');
@@ -133,8 +137,8 @@ function isLackOfPrefill(outcome: RelayOutcome, handoff: Handoff | undefined): b
 function breakOf(outcome: RelayOutcome, answer: AnswerStream, url: string): AttemptResult | undefined {
   if (!answer.begun) return undefined;
   if (outcome.kind === 'streamed') {
-    if (answer.splitter.done) return undefined;
-    return { kind: 'broken', error: answer.unfinished(), errorType: 'internal' };
+    const error = answer.unfinished();
+    return error && { kind: 'broken', error, errorType: 'internal' };
   }
   const lost = outcome.kind === 'broke' || (outcome.kind === 'timeout' && outcome.waiting !== 'client');
   if (!lost) return undefined;

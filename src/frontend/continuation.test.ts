@@ -14,9 +14,14 @@ import type { Behaviour, SeenRequest } from '../../test/support/openai-engine.ts
 cleanUp();
 
 /** Engines that break off in the stream of the first requests that reach any of them, `deaths` times in all. */
-async function startFleet(count: number, deaths: number, parts: object = { migrationLimit: 1 }) {
+async function startFleet(
+  count: number,
+  deaths: number,
+  parts: object = { migrationLimit: 1 },
+  death: Behaviour = 'die in stream',
+) {
   const engines = await Promise.all(Array.from({ length: count }, () => startEngine()));
-  const next = new Array<Behaviour>(deaths).fill('die in stream');
+  const next = new Array<Behaviour>(deaths).fill(death);
   for (const engine of engines) engine.next = next;
   const setup = await startFrontend({ engines, parts });
   const seen = (): SeenRequest[] => engines.flatMap((engine) => engine.seen).sort((a, b) => a.atMs - b.atMs);
@@ -69,6 +74,37 @@ describe('an answer that breaks off', () => {
     const answer = post(url, '/v1/completions', { model: 'm', prompt, stream: true, min_tokens: 3 });
     await (await answer).text();
     expect(seen()[1]?.body).toMatchObject({ prompt: joined, max_tokens: 14, min_tokens: 1 });
+  });
+
+  test.each(['error in stream', 'error at once in stream'] as const)(
+    'is gone on with where the engine says that it fails: %s',
+    async (death) => {
+      const { url, engines, value } = await startFleet(2, 1, { migrationLimit: 1 }, death);
+      const response = await post(url, '/v1/chat/completions', { ...CHAT, stream: true, max_tokens: 5 });
+      const text = await response.text();
+      expect(text).not.toContain('error');
+      expect(contents(payloads(text)).filter((each) => each !== '')).toHaveLength(5);
+      expect(payloads(text).filter((event) => event === '[DONE]')).toHaveLength(1);
+      expect(engines.map((engine) => engine.seen.length)).toEqual([1, 1]);
+      await until(async () => (await value(requestsTotal(true))) === 1);
+    },
+  );
+
+  test('tells the failing of the engine when no migration is left', async () => {
+    const { url, seen } = await startFleet(3, 9, { migrationLimit: 1 }, 'error in stream');
+    const response = await post(url, '/v1/chat/completions', { ...CHAT, stream: true, max_tokens: 9 });
+    const events = payloads(await response.text());
+    expect(JSON.parse(events.at(-2) ?? '').error.message).toContain('out of luck');
+    expect(events.at(-1)).toBe('[DONE]');
+    expect(seen()).toHaveLength(2);
+  });
+
+  test('is not taken over when the engine says that the request is wrong', async () => {
+    const { url, seen } = await startFleet(2, 9, { migrationLimit: 1 }, 'wrong in stream');
+    const response = await post(url, '/v1/chat/completions', { ...CHAT, stream: true });
+    const events = payloads(await response.text());
+    expect(JSON.parse(events.at(-2) ?? '')).toEqual({ error: { message: 'out of luck', code: 400 } });
+    expect(seen()).toHaveLength(1);
   });
 
   test('is given up after as many migrations as are allowed', async () => {

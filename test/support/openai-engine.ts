@@ -10,6 +10,8 @@ export type Behaviour =
   | 'die at once'
   | 'die in stream'
   | 'error in stream'
+  | 'error at once in stream'
+  | 'wrong in stream'
   | 'end without done'
   | 'refuse 400'
   | 'refuse 503'
@@ -126,6 +128,10 @@ export class OpenAiEngine {
     }
     const chunks = answerChunks(kind, head);
     response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' });
+    if (behave === 'error at once in stream') {
+      response.end(sseFrame('{"error": {"message": "out of luck", "code": 500}}') + SSE_DONE);
+      return;
+    }
     const opening = chunks.opening(0);
     if (opening !== '') response.write(sseFrame(opening));
     for (let i = 0; i < tokens; i++) {
@@ -133,8 +139,9 @@ export class OpenAiEngine {
         await new Promise((resolve) => response.write(':\n\n', resolve));
         return void response.socket?.destroy();
       }
-      if (behave === 'error in stream' && i === 2) {
-        response.end(sseFrame('{"error": {"message": "out of luck", "code": 500}}') + SSE_DONE);
+      if ((behave === 'error in stream' || behave === 'wrong in stream') && i === 2) {
+        const code = behave === 'error in stream' ? 500 : 400;
+        response.end(sseFrame(`{"error": {"message": "out of luck", "code": ${code}}}`) + SSE_DONE);
         return;
       }
       if (behave === 'never end' && i === 2) return;

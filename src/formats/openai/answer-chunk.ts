@@ -9,6 +9,8 @@ export interface ChunkFacts {
   readonly usage: Usage | undefined;
   /** Message of an error that came instead. */
   readonly error: string | undefined;
+  /** Whether the error is the engine's own failing, with a code from 500 on, and not the request's. */
+  readonly failed: boolean;
   /** Text of the first choice; undefined if it has parts that are no plain text, such as tool calls. */
   readonly text: string | undefined;
   /** Choices that end with it. */
@@ -40,6 +42,7 @@ export function readChunk(json: string): ChunkFacts | undefined {
     // Dynamo's token workers name it otherwise.
     usage: readUsage(usage) ?? readUsage(completion_usage),
     error: readErrorMessage(error),
+    failed: Number((error as { code?: unknown } | null | undefined)?.code) >= 500,
     text: textOf(parts[0]),
     finishes: parts.filter((part) => (part as { finish_reason?: unknown } | null)?.finish_reason != null)
       .length,

@@ -5,7 +5,10 @@ import { sseFrame } from './frame.ts';
 export interface SplitterOptions {
   /** Keeps the chunk that only reports usage from the client, who did not ask for it. */
   readonly stripUsage: boolean;
-  /** Keeps the text of the answer, so that another engine could go on with it; costs a parse of every event. */
+  /**
+   * Keeps the text of the answer, so that another engine could go on with it, and withholds the error of an engine
+   * that fails; costs a parse of every event.
+   */
   readonly keepText?: boolean;
   /** Tokens that another engine generated before this one took over: the client sees one answer. */
   readonly continues?: number;
@@ -48,6 +51,8 @@ export class RelaySplitter {
   cachedBlocks: CachedBlocks | undefined;
   /** The message of an error that the engine sent in its stream. */
   error: string | undefined;
+  /** The engine failed and said so; the client was not told, nor of anything after it. */
+  failed = false;
   /** The text so far, where it is kept; undefined once there was something that is no plain text. */
   text: string | undefined = '';
   /** Whether `[DONE]` was seen. */
@@ -116,13 +121,15 @@ export class RelaySplitter {
     const data = eventData(input.toString('utf8', start, end));
     if (data === '[DONE]') {
       this.done = true;
-      return undefined;
+      return this.failed ? NOTHING : undefined;
     }
     const chunk = readChunk(data);
     if (chunk === undefined) return undefined;
     const opening = this.tokens === 0 && chunk.tokens === 0 && chunk.choices > 0 && chunk.finishes === 0;
     this.#follow(chunk);
     const { keepText, stripUsage, continues } = this.#options;
+    if (keepText === true && chunk.failed) this.failed = true;
+    if (this.failed) return NOTHING;
     if (keepText === true) this.text = chunk.text === undefined ? undefined : this.text?.concat(chunk.text);
     else if (chunk.tokens === 1 && chunk.choices === 1 && chunk.usage === undefined)
       this.#learn(input, start, end);
