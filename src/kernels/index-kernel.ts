@@ -9,6 +9,8 @@ interface IndexExports {
   batchBlocks(): number;
   batchIds(): number;
   batchLocals(): number;
+  batchKnown(): number;
+  countKnown(): number;
   storeBlocks(rank: number, tier: number, parenting: number, parent: bigint, count: number): number;
   removeBlocks(rank: number, tier: number, count: number): number;
   clearRank(rank: number): void;
@@ -86,7 +88,7 @@ export class IndexKernel {
 
   /**
    * Stores consecutive blocks after `parent`, or from the root; both arrays have one entry per block. Refused as
-   * invalid if the parent is among them.
+   * invalid if the parent is among them. `onKnown` hears the place of each that the rank held in the tier already.
    */
   store(
     rank: number,
@@ -94,13 +96,16 @@ export class IndexKernel {
     parent: bigint | undefined,
     ids: BigUint64Array,
     locals: BigUint64Array,
+    onKnown?: (place: number) => void,
   ): IndexOutcome {
     if (rank > MAX_RANK) return INDEX_OUTCOME.capacityExhausted;
     if (ids.length > this.#batch && parent !== undefined && ids.includes(parent))
       return INDEX_OUTCOME.invalidBlock;
     let outcome = this.#storeChunk(rank, tier, parent, ids, locals, 0);
+    if (onKnown !== undefined) this.#tellKnown(0, onKnown);
     for (let from = this.#batch; from < ids.length && isDone(outcome); from += this.#batch) {
       const next = this.#storeChunk(rank, tier, ids[from - 1], ids, locals, from);
+      if (onKnown !== undefined) this.#tellKnown(from, onKnown);
       if (next !== INDEX_OUTCOME.unchanged) outcome = next;
     }
     return outcome;
@@ -212,6 +217,12 @@ export class IndexKernel {
     u64.set(someLocals, this.#exports.batchLocals() / 8);
     const parenting = parent === undefined ? 0 : from === 0 ? 1 : 2;
     return this.#exports.storeBlocks(rank, tier, parenting, parent ?? 0n, someIds.length) as IndexOutcome;
+  }
+
+  #tellKnown(from: number, onKnown: (place: number) => void): void {
+    const count = this.#exports.countKnown();
+    const at = this.#exports.batchKnown() / 4;
+    for (let i = 0; i < count; i++) onKnown(from + this.#memory.u32[at + i]!);
   }
 
   #reserveInput(bytes: number): number {

@@ -1,7 +1,7 @@
 /** Storing and removing blocks of a rank. */
 
 import { wasRefused } from './arena';
-import { hasId, idHashes, ids, locals, prepareRemove, prepareStore, sequence } from './batch';
+import { hasId, idHashes, ids, known, locals, prepareRemove, prepareStore, sequence } from './batch';
 import { chainFrom, chainFromRoot } from './block-hash';
 import { sequenceOf } from './block';
 import { blockOf, detach, enter, leave, makeResidence, names, pin, release, tiersOf, touch, unpin } from './residence';
@@ -26,8 +26,12 @@ const CHECKED: u32 = 1;
 const SWEEP_BASE: u32 = 32;
 const SWEEP_PER_BLOCK: u32 = 4;
 
+/** How many blocks of the last store were known. */
+export let knownCount: u32 = 0;
+
 /** Stores the consecutive blocks of the input after a parent or, without one, from the root. */
 export function storeBlocks(rank: u32, tier: u32, parenting: u32, parentId: u64, count: u32): u32 {
+  knownCount = 0;
   sweep(SWEEP_BASE + SWEEP_PER_BLOCK * count);
   let state = stateOf(rank);
   let parent: usize = 0;
@@ -73,6 +77,9 @@ export function storeBlocks(rank: u32, tier: u32, parenting: u32, parentId: u64,
       const entered = enter(state, residence, tier);
       unpin(state, residence);
       if (!entered) return outOfMemory();
+    } else {
+      store<u32>(known + (<usize>knownCount << 2), i);
+      knownCount++;
     }
     touch(residence);
     parent = residence;

@@ -19,6 +19,8 @@ export let idHashes: usize = 0;
 let blockHashes: usize = 0;
 /** Addresses u32. */
 let records: usize = 0;
+/** Places u32 of the blocks to be stored that the rank held in the tier already. */
+export let known: usize = 0;
 
 /** Takes what is loaded for the cache's sake, lest the compiler drops it. */
 let seen: u64 = 0;
@@ -30,6 +32,7 @@ export function openBatch(): bool {
   idHashes = sequence + COLUMN;
   blockHashes = idHashes + COLUMN;
   records = blockHashes + COLUMN;
+  known = records + COLUMN / 2;
   return ids != 0;
 }
 

@@ -1,8 +1,8 @@
 /** Entry of the index kernel: what JavaScript calls. Addresses are byte offsets into the imported memory. */
 
 import { openAliases } from './alias';
-import { BATCH_BLOCKS, ids, locals, openBatch } from './batch';
-import { removeBlocks, storeBlocks } from './apply';
+import { BATCH_BLOCKS, ids, known, locals, openBatch } from './batch';
+import { knownCount, removeBlocks, storeBlocks } from './apply';
 import { give, openArena, take, usedBytes } from './arena';
 import { heldBlocks, openBlocks } from './block';
 import { evicted } from './evict';
@@ -46,6 +46,15 @@ export function batchIds(): usize {
 
 export function batchLocals(): usize {
   return locals;
+}
+
+/** Places, in the last store's input, of blocks that the rank held in that tier already. */
+export function batchKnown(): usize {
+  return known;
+}
+
+export function countKnown(): u32 {
+  return knownCount;
 }
 
 export function countBlocks(): u32 {

@@ -76,6 +76,23 @@ export function describeKvIndex(name: string, make: () => KvIndex): void {
         expect(depths(index, 'ABC')).toEqual({ 1: 1 });
       });
 
+      test('tell which of a store were there in its tier, however long it is', () => {
+        const index = make();
+        const ids = Array.from({ length: 3000 }, (_, i) => i + 1);
+        const event = { ...stored(ids, ''), localHashes: u64s(ids) } as KvEvent;
+        const knownOf = (each: KvEvent): number[] => {
+          const known: number[] = [];
+          index.apply(1, each, (place) => known.push(place));
+          return known;
+        };
+        expect(knownOf(event)).toEqual([]);
+        index.apply(1, removed([1, 2, 1025, 2500]));
+        const missing = new Set([0, 1, 1024, 2499]);
+        expect(knownOf(event)).toEqual([...ids.keys()].filter((place) => !missing.has(place)));
+        expect(knownOf({ ...event, tier: 'disk' } as KvEvent)).toEqual([]);
+        expect(knownOf(stored([1], 'X', 9999))).toEqual([]);
+      });
+
       test('are removed past unknown ones, which are reported once', () => {
         const index = make();
         index.apply(1, stored([1, 2, 3], 'ABC'));

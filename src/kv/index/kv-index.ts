@@ -54,9 +54,10 @@ export interface RankEvent {
 export interface KvIndex {
   /**
    * Applies one change. A parent counts as resident in any tier. Removes go on past unknown blocks. Events of
-   * ranks that were never seen are fine.
+   * ranks that were never seen are fine. `onKnown` hears the place, in a store, of each block that was in its tier
+   * already: with the warning if it was all of them.
    */
-  apply(rank: number, event: KvEvent): Applied;
+  apply(rank: number, event: KvEvent, onKnown?: (place: number) => void): Applied;
   /**
    * What every rank holds of a prompt, given the chained hashes of its blocks. Ranks beyond the end of the
    * arrays hold nothing. The result is overwritten by the next call.

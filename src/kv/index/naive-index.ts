@@ -21,10 +21,10 @@ export class NaiveIndex implements KvIndex {
   /** By tier, then by sequence hash. */
   readonly #holders: readonly Map<bigint, Holders>[] = TIERS.map(() => new Map());
 
-  apply(rank: number, event: KvEvent): Applied {
+  apply(rank: number, event: KvEvent, onKnown?: (place: number) => void): Applied {
     switch (event.kind) {
       case 'stored':
-        return this.#store(rank, event);
+        return this.#store(rank, event, onKnown);
       case 'removed':
         return this.#remove(rank, event);
       case 'cleared':
@@ -81,7 +81,11 @@ export class NaiveIndex implements KvIndex {
     };
   }
 
-  #store(rank: number, { parentHash, blockHashes, localHashes, tier = 'device' }: KvStored): Applied {
+  #store(
+    rank: number,
+    { parentHash, blockHashes, localHashes, tier = 'device' }: KvStored,
+    onKnown: ((place: number) => void) | undefined,
+  ): Applied {
     if (blockHashes.length !== localHashes.length) return APPLIED.invalidBlock;
     if (parentHash !== undefined && blockHashes.includes(parentHash)) return APPLIED.invalidBlock;
     let parent: NaiveResidence | undefined;
@@ -97,7 +101,7 @@ export class NaiveIndex implements KvIndex {
       if ((residence.tiers & bit) === 0) {
         this.#hold(rank, residence, bit);
         changed = true;
-      }
+      } else onKnown?.(i);
       parent = residence;
     }
     return changed ? APPLIED.ok : APPLIED.duplicateStore;

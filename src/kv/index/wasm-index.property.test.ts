@@ -77,7 +77,9 @@ function localsOf(path: Path): BigUint64Array {
 
 function perform(index: KvIndex, step: Step): unknown {
   if (step.do === 'leave') return index.removeRank(step.rank);
-  return index.apply(step.rank, eventOf(step));
+  const known: number[] = [];
+  const applied = index.apply(step.rank, eventOf(step), (place) => known.push(place));
+  return { applied, known };
 }
 
 /** Who holds what of every prompt there is, without ranks that hold nothing. */

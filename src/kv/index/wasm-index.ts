@@ -32,10 +32,10 @@ export class WasmIndex implements KvIndex {
     this.#kernel = new IndexKernel(options.limitBytes ?? DEFAULT_LIMIT_BYTES);
   }
 
-  apply(rank: number, event: KvEvent): Applied {
+  apply(rank: number, event: KvEvent, onKnown?: (place: number) => void): Applied {
     switch (event.kind) {
       case 'stored':
-        return this.#store(rank, event);
+        return this.#store(rank, event, onKnown);
       case 'removed':
         return OUTCOMES[this.#kernel.remove(rank, tierNumber(event.tier), event.blockHashes)];
       case 'cleared':
@@ -76,9 +76,15 @@ export class WasmIndex implements KvIndex {
     this.#kernel.sweep(0xffff_ffff);
   }
 
-  #store(rank: number, { parentHash, blockHashes, localHashes, tier }: KvStored): Applied {
+  #store(
+    rank: number,
+    { parentHash, blockHashes, localHashes, tier }: KvStored,
+    onKnown: ((place: number) => void) | undefined,
+  ): Applied {
     if (blockHashes.length !== localHashes.length) return APPLIED.invalidBlock;
-    return OUTCOMES[this.#kernel.store(rank, tierNumber(tier), parentHash, blockHashes, localHashes)];
+    return OUTCOMES[
+      this.#kernel.store(rank, tierNumber(tier), parentHash, blockHashes, localHashes, onKnown)
+    ];
   }
 
   /** The residents of a rank; their removed ancestors hang on them as parents. */

@@ -33,9 +33,15 @@ function makeFeed(): { readonly feed: RankFeed; readonly index: NaiveIndex } {
 
 /**
  * What an engine tells of a tree of blocks, where the n-th is followed by the 2n-th and the next, in any order and
- * several times over; `copies` is what it then has, by id and tier.
+ * several times over; `copies` is what it then has, by id and tier. Offload tiers name any block that is held or, if
+ * `closed`, those alone whose parent is held too.
  */
-function* randomEvents(seed: number, count: number, copies: Map<string, number>): Generator<EngineEvent> {
+function* randomEvents(
+  seed: number,
+  count: number,
+  copies: Map<string, number>,
+  closed = false,
+): Generator<EngineEvent> {
   const random = new SeededRandom(seed);
   const change = (nodes: readonly number[], medium: string | undefined, by: number): BigUint64Array => {
     for (const node of nodes) {
@@ -47,6 +53,7 @@ function* randomEvents(seed: number, count: number, copies: Map<string, number>)
     return BigUint64Array.from(nodes, BigInt);
   };
   const isHeld = (node: number): boolean => [...copies.keys()].some((key) => key.startsWith(`${node} `));
+  const isNamed = (node: number): boolean => isHeld(node) && (!closed || node <= 3 || isHeld(node >> 1));
   for (let i = 0; i < count; i++) {
     const medium = MEDIA[random.nextInt(MEDIA.length)];
     const where = medium === undefined ? {} : { medium };
@@ -58,7 +65,7 @@ function* randomEvents(seed: number, count: number, copies: Map<string, number>)
     } else if (dice < 45) {
       yield { kind: 'removed', blockHashes: change(path.slice(-2), medium, -1), ...where };
     } else if (dice < 55) {
-      const blockHashes = change(path.filter(isHeld), medium, 1);
+      const blockHashes = change(path.filter(isNamed), medium, 1);
       yield {
         kind: 'stored',
         parentHash: undefined,
@@ -99,16 +106,16 @@ describe('blocks held, told again', () => {
     const [told] = readSnapshot(JSON.parse(JSON.stringify(snapshotBody(ranks))), 'http://w');
     const { feed, index } = makeFeed();
     for (const event of told!.events) feed.applyEngineEvent(event);
-    expect(residents(index)).toEqual([...copies.keys()].sort());
     expect(copies.size).toBeGreaterThan(20);
-    // Copies are told one by one: the block goes with the last of them.
-    for (const [key, times] of copies) {
-      const [id, tier] = key.split(' ') as [string, StorageTier];
-      for (let copy = 1; copy <= times; copy++) {
-        feed.apply({ kind: 'removed', tier, blockHashes: BigUint64Array.of(BigInt(id)) });
-        expect(residents(index).includes(key)).toBe(copy < times);
-      }
-    }
+    expectCopies(feed, index, copies);
+  });
+
+  test.each([1, 2, 3, 4, 5, 6, 7, 8])('are those of who heard everything (seed %i)', (seed) => {
+    const copies = new Map<string, number>();
+    const { feed, index } = makeFeed();
+    for (const event of randomEvents(seed, 500, copies, true)) feed.applyEngineEvent(event);
+    expect(copies.size).toBeGreaterThan(20);
+    expectCopies(feed, index, copies);
   });
 
   test('are forgotten when they are gone, with those that were kept for them', () => {
@@ -156,6 +163,18 @@ describe('blocks held, told again', () => {
     expect([held.complete, held.size]).toEqual([true, 0]);
   });
 });
+
+/** Copies are told one by one: the block goes with the last of them. */
+function expectCopies(feed: RankFeed, index: NaiveIndex, copies: ReadonlyMap<string, number>): void {
+  expect(residents(index)).toEqual([...copies.keys()].sort());
+  for (const [key, times] of copies) {
+    const [id, tier] = key.split(' ') as [string, StorageTier];
+    for (let copy = 1; copy <= times; copy++) {
+      feed.apply({ kind: 'removed', tier, blockHashes: BigUint64Array.of(BigInt(id)) });
+      expect(residents(index).includes(key)).toBe(copy < times);
+    }
+  }
+}
 
 /** Block ids with their tier and place in the tree. */
 function residents(index: NaiveIndex): string[] {

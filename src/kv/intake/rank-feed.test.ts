@@ -57,6 +57,17 @@ describe('the feed of a rank', () => {
     expect(held(index)).toEqual([1n]);
   });
 
+  test('counts copies behind a block that is new, as one that fills a hole', () => {
+    const { feed, index } = makeFeed();
+    feed.apply(store(undefined, 1, 2, 3));
+    feed.apply(remove(2));
+    feed.apply(store(undefined, 1, 2, 3));
+    feed.apply(remove(3, 2, 1));
+    expect(held(index)).toEqual([1n, 3n]);
+    feed.apply(remove(3, 1));
+    expect(held(index)).toEqual([]);
+  });
+
   test('tells one outcome for each event', () => {
     const { feed, applied } = makeFeed();
     feed.apply(store(undefined, 1, 2));

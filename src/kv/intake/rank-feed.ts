@@ -109,30 +109,10 @@ export class RankFeed {
     return this.#options.index.apply(this.#options.rank, last);
   }
 
-  /**
-   * Stores block by block as long as they are there already, to count their copies, then the rest at once: two
-   * requests that computed the same prefix differ from some block on.
-   */
+  /** Counts a further copy of each block that is there already, wherever it is in the event. */
   #store(event: KvStored): Applied {
     const { index, rank } = this.#options;
-    const { blockHashes, localHashes, tier = 'device' } = event;
-    const slice = (start: number, end: number): KvStored => ({
-      ...event,
-      parentHash: start === 0 ? event.parentHash : blockHashes[start - 1],
-      blockHashes: blockHashes.subarray(start, end),
-      localHashes: localHashes.subarray(start, end),
-    });
-    if (blockHashes.length === 0 || localHashes.length !== blockHashes.length)
-      return index.apply(rank, event);
-    let applied: Applied = APPLIED.ok;
-    let next = 0;
-    do {
-      applied = index.apply(rank, slice(next, next + 1));
-      if (applied.status !== 'ok') return applied;
-      if (applied.warning === 'duplicate_store') this.#copies.add(tier, blockHashes[next]!);
-      next++;
-    } while (applied.warning === 'duplicate_store' && next < blockHashes.length);
-    if (next === blockHashes.length) return applied;
-    return index.apply(rank, slice(next, blockHashes.length));
+    const { blockHashes, tier = 'device' } = event;
+    return index.apply(rank, event, (place) => this.#copies.add(tier, blockHashes[place]!));
   }
 }
