@@ -32,6 +32,8 @@ const FAULTS = { dropped: 0.03, repeated: 0.02, delayed: 0.03 };
 const HEAL_WITHIN_MS = 60_000;
 const RESTORE_WITHIN_MS = 30_000;
 const REPORT_EVERY_MS = 15_000;
+/** How much longer a run may last for a fault that could not happen so far. */
+const LACKING_WITHIN_MS = 30_000;
 
 /** Runs load and faults for a while, then lets all come to rest and looks at what is left. */
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
@@ -122,14 +124,18 @@ class Chaos {
       ['router drained', 0.5, () => this.#restartRouter('SIGTERM')],
     ];
     const urn = acts.flatMap((act) => Array.from({ length: 2 * act[1] }, () => act));
-    // A short run has each of them too.
-    let next = 0;
+    // A short run has each of them too, if need be somewhat later: one that could not happen comes again.
+    const lacking = new Set(acts);
     let reportMs = performance.now() + REPORT_EVERY_MS;
-    while (performance.now() < untilMs) {
-      const [name, , act] = acts[next++] ?? urn[this.#random.nextInt(urn.length)]!;
+    while (performance.now() < untilMs + (lacking.size > 0 ? LACKING_WITHIN_MS : 0)) {
+      const [first] = lacking;
+      const chosen = first ?? urn[this.#random.nextInt(urn.length)]!;
+      const [name, , act] = chosen;
+      lacking.delete(chosen);
       const repair = act().then(
         (happened) => {
           if (happened) this.#done[name] = (this.#done[name] ?? 0) + 1;
+          else if (this.#done[name] === undefined) lacking.add(chosen);
         },
         (thrown: unknown) => void this.#wrong.push(`${name}: ${thrown}`),
       );
