@@ -30,6 +30,8 @@ export const FIT_DEFAULTS: FitOptions = {
 type Point = readonly [x: number, y: number];
 
 const MIN_POINTS_FOR_OUTLIERS = 5;
+/** Of the largest y: what rounding may leave of a residual that is none. */
+const ROUNDING = 1e-12;
 
 /** Least-squares line without outliers; undefined with fewer than two points. `r_squared` may be below the bar. */
 export function fitLine(points: readonly Point[], options: FitOptions): LineFit | undefined {
@@ -37,9 +39,11 @@ export function fitLine(points: readonly Point[], options: FitOptions): LineFit 
   let kept = points;
   if (options.removeOutliers && points.length >= MIN_POINTS_FOR_OUTLIERS) {
     if (options.rawPass && points.length <= options.smallRange)
-      kept = within(kept, ([, y]) => y, options.extremeOutlier);
+      kept = within(kept, ([, y]) => y, options.extremeOutlier, 0);
     const first = leastSquares(kept);
-    kept = within(kept, ([x, y]) => y - (first.slope * x + first.intercept), options.conservativeOutlier);
+    const residual = ([x, y]: Point): number => y - (first.slope * x + first.intercept);
+    const slack = ROUNDING * Math.max(...kept.map(([, y]) => Math.abs(y)));
+    kept = within(kept, residual, options.conservativeOutlier, slack);
   }
   const removed = points.filter((point) => !kept.includes(point)).map(([x]) => x);
   const { slope, intercept } = leastSquares(kept);
@@ -49,11 +53,16 @@ export function fitLine(points: readonly Point[], options: FitOptions): LineFit 
   return { slope, intercept, r_squared: total === 0 ? 0 : 1 - rest / total, outliers_removed: removed };
 }
 
-/** Points whose value lies within `factor` interquartile ranges of the quartiles, bounds included. */
-function within(points: readonly Point[], value: (point: Point) => number, factor: number): readonly Point[] {
+/** Points whose value lies within `factor` interquartile ranges and `slack` of the quartiles, bounds included. */
+function within(
+  points: readonly Point[],
+  value: (point: Point) => number,
+  factor: number,
+  slack: number,
+): readonly Point[] {
   const ascending = Float64Array.from(points, value).sort();
   const [q1, q3] = [percentile(ascending, 25), percentile(ascending, 75)];
-  const reach = factor * (q3 - q1);
+  const reach = factor * (q3 - q1) + slack;
   return points.filter((point) => value(point) >= q1 - reach && value(point) <= q3 + reach);
 }
 

@@ -40,6 +40,15 @@ type Case = any;
 const cases = golden('sizing.json');
 
 describe('the sizing calculator', () => {
+  test('keeps every level of an exactly straight line, whatever rounding leaves of it', () => {
+    const points = [3, 20, 2, 1, 8].map((x): readonly [number, number] => [x, 0.1 * x + 0.7]);
+    const fit = fitLine(points, FIT_DEFAULTS)!;
+    expect(fit.outliers_removed).toEqual([]);
+    expect(fit.slope).toBeCloseTo(0.1, 12);
+    const bent = [1, 2, 3, 4, 5, 6, 7, 8].map((x) => [x, 0.1 * x + (x === 4 ? 9 : 0)] as const);
+    expect(fitLine(bent, FIT_DEFAULTS)!.outliers_removed).toEqual([4]);
+  });
+
   test.each<Case>(cases.fit)('fits as the reference: $case', ({ concurrency, p95, expected }) => {
     const points = concurrency.map((x: number, i: number) => [x, p95[i]] as const);
     const fit = fitLine(points, { ...FIT_DEFAULTS, rawPass: true })!;
