@@ -1,9 +1,14 @@
-import type { Clock } from '../base/clock.ts';
+import { type Clock, RealClock } from '../base/clock.ts';
 import { fail } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
 import { int, list, text } from '../base/settings.ts';
 import { CircuitBreakers } from '../frontend/circuit-breakers.ts';
 import type { DirectoryObserver } from '../frontend/model-directory.ts';
+import { BlockHasher } from '../kv/hash.ts';
+import { ProcessMetrics } from '../metrics/process-metrics.ts';
+import type { Discovery } from '../transport/discovery.ts';
 import { DISCOVERY_SETTINGS } from '../transport/discovery-settings.ts';
+import { HttpClient } from '../transport/http-client.ts';
 
 /** Flags that both halves of the Thompson pair have. */
 export const THOMPSON_SETTINGS = {
@@ -18,20 +23,49 @@ export const THOMPSON_SETTINGS = {
   ...DISCOVERY_SETTINGS,
 };
 
+const DEFAULT_BLOCK_SIZE = 16;
+
 /** A directory whose models and workers nobody counts. */
-export const UNWATCHED: DirectoryObserver = {
+const UNWATCHED: DirectoryObserver = {
   workers: { add: () => {}, remove: () => {} },
   addModel: () => {},
   removeModel: () => {},
 };
 
-export const DEFAULT_BLOCK_SIZE = 16;
+/** What both halves own; `name` tells one from another at the same host, such as its port. */
+export function openThompson(host: string, name: number, log: Log) {
+  const clock = new RealClock();
+  const instanceId = new BlockHasher().hashText(`${host}:${name}/${clock.wallMs()}`, 0n);
+  return {
+    clock,
+    client: new HttpClient(),
+    metrics: new ProcessMetrics({ clock, log, version: 'current', instanceId }),
+  };
+}
+
+/** How both halves keep the models and workers that a plane finds. */
+export function thompsonDirectory(
+  discovery: Discovery,
+  clock: Clock,
+  log: Log,
+  blockSize: number | undefined,
+) {
+  return {
+    log,
+    discovery,
+    metrics: UNWATCHED,
+    minInitialWorkers: 0,
+    makeCircuits: () => untrippedCircuits(clock),
+    wallMs: () => clock.wallMs(),
+    defaultBlockSize: blockSize ?? DEFAULT_BLOCK_SIZE,
+  };
+}
 
 export function noWorkers(model: string): Error {
   return fail('KV_NO_WORKERS', { model, reason: 'none is ready' });
 }
 
 /** Breakers that nobody tells of failures: the pair learns of them, or asks for the next worker in turn. */
-export function untrippedCircuits(clock: Clock): CircuitBreakers {
+function untrippedCircuits(clock: Clock): CircuitBreakers {
   return new CircuitBreakers(clock, { failures: 0, windowMs: 0, openMs: 0, successes: 1 });
 }

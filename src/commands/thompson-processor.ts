@@ -1,5 +1,4 @@
 import { once } from 'node:events';
-import { RealClock } from '../base/clock.ts';
 import { SeededRandom } from '../base/random.ts';
 import { int, number, text } from '../base/settings.ts';
 import { modelList } from '../formats/openai/model-card.ts';
@@ -8,26 +7,17 @@ import { ModelDirectory } from '../frontend/model-directory.ts';
 import { encodeChatPrompt, encodeCompletionPrompt } from '../frontend/prompt.ts';
 import { requireReady } from '../frontend/worker-pool.ts';
 import { routerConfig } from '../kv/config.ts';
-import { BlockHasher } from '../kv/hash.ts';
 import { KvRouter } from '../kv/kv-router.ts';
-import { ProcessMetrics } from '../metrics/process-metrics.ts';
 import { ThompsonMetrics } from '../metrics/thompson-metrics.ts';
 import { Processor, type ReadRequest } from '../thompson/processor.ts';
 import { RouterClient } from '../thompson/router-client.ts';
-import { HttpClient } from '../transport/http-client.ts';
 import { HttpServer } from '../transport/http-server.ts';
 import { serveMetrics } from '../transport/http-server-metrics.ts';
 import { announceService } from './announce-service.ts';
 import { defineCommand } from './command.ts';
 import { openPlane } from './open-plane.ts';
 import { PromptEncoders } from './prompt-encoders.ts';
-import {
-  DEFAULT_BLOCK_SIZE,
-  noWorkers,
-  THOMPSON_SETTINGS,
-  UNWATCHED,
-  untrippedCircuits,
-} from './thompson-parts.ts';
+import { noWorkers, openThompson, THOMPSON_SETTINGS, thompsonDirectory } from './thompson-parts.ts';
 
 const CHAT = '/v1/chat/completions';
 const PATHS = [CHAT, '/v1/completions'] as const;
@@ -75,27 +65,14 @@ It serves the OpenAI API; /metrics has dynamo_component_thompson_*. Without --ro
   },
   async run(settings, context) {
     const { log, signal } = context;
-    const clock = new RealClock();
-    const client = new HttpClient();
-    const metrics = new ProcessMetrics({
-      clock,
-      log,
-      version: 'current',
-      instanceId: new BlockHasher().hashText(`${settings.host}:${settings.httpPort}/${clock.wallMs()}`, 0n),
-    });
+    const { clock, client, metrics } = openThompson(settings.host, settings.httpPort, log);
     const encoders = new PromptEncoders(client, log, settings.tokenizer);
     await encoders.start();
     const plane = await openPlane({ ...settings, routerReplicaSync: false }, { client, clock, log });
     const inTurn = routerConfig({ mode: 'round-robin', useKvEvents: false });
     const random = new SeededRandom(1);
     const directory = new ModelDirectory({
-      log,
-      discovery: plane.discovery,
-      metrics: UNWATCHED,
-      minInitialWorkers: 0,
-      makeCircuits: () => untrippedCircuits(clock),
-      wallMs: () => clock.wallMs(),
-      defaultBlockSize: settings.kvCacheBlockSize ?? DEFAULT_BLOCK_SIZE,
+      ...thompsonDirectory(plane.discovery, clock, log, settings.kvCacheBlockSize),
       feedEvents: () => () => {},
       encoderFor: (instance, workers) => encoders.encoderFor(instance, workers),
       makeRouter: ({ blockSize }) => new KvRouter({ blockSize, clock, random, config: inTurn }),

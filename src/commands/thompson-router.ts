@@ -1,17 +1,13 @@
 import { once } from 'node:events';
-import { RealClock } from '../base/clock.ts';
 import { SeededRandom } from '../base/random.ts';
 import { int, number } from '../base/settings.ts';
 import { ModelDirectory } from '../frontend/model-directory.ts';
-import { BlockHasher } from '../kv/hash.ts';
 import { WasmIndex } from '../kv/index/wasm-index.ts';
 import { KvRouter } from '../kv/kv-router.ts';
 import { KVASIR_THOMPSON, REFERENCE_THOMPSON } from '../kv/policies/thompson-parameters.ts';
 import { POLICY_FILE_SETTINGS, ROUTER_SETTINGS } from '../kv/settings.ts';
-import { ProcessMetrics } from '../metrics/process-metrics.ts';
 import { ThompsonRouterMetrics } from '../metrics/thompson-router-metrics.ts';
 import { RouterService } from '../thompson/router-service.ts';
-import { HttpClient } from '../transport/http-client.ts';
 import { HttpServer } from '../transport/http-server.ts';
 import { serveMetrics } from '../transport/http-server-metrics.ts';
 import { announceService } from './announce-service.ts';
@@ -19,13 +15,7 @@ import { defineCommand } from './command.ts';
 import { openPlane } from './open-plane.ts';
 import { openPolicyFiles } from './policy-files.ts';
 import { routerConfigs } from './router-configs.ts';
-import {
-  DEFAULT_BLOCK_SIZE,
-  noWorkers,
-  THOMPSON_SETTINGS,
-  UNWATCHED,
-  untrippedCircuits,
-} from './thompson-parts.ts';
+import { noWorkers, openThompson, THOMPSON_SETTINGS, thompsonDirectory } from './thompson-parts.ts';
 
 export const command = defineCommand({
   name: 'thompson router',
@@ -54,26 +44,13 @@ POST /find_worker and /feedback are the messages of NeMo Agent Toolkit's router;
   },
   async run(settings, context) {
     const { log, signal } = context;
-    const clock = new RealClock();
-    const client = new HttpClient();
-    const metrics = new ProcessMetrics({
-      clock,
-      log,
-      version: 'current',
-      instanceId: new BlockHasher().hashText(`${settings.host}:${settings.port}/${clock.wallMs()}`, 0n),
-    });
+    const { clock, client, metrics } = openThompson(settings.host, settings.port, log);
     const files = await openPolicyFiles(settings, { process: metrics, clock, log });
     const plane = await openPlane({ ...settings, routerReplicaSync: false }, { client, clock, log });
     const configOf = routerConfigs(settings);
     const random = new SeededRandom(settings.routerSeed ?? Math.trunc(clock.wallMs()));
     const directory = new ModelDirectory({
-      log,
-      discovery: plane.discovery,
-      metrics: UNWATCHED,
-      minInitialWorkers: 0,
-      makeCircuits: () => untrippedCircuits(clock),
-      wallMs: () => clock.wallMs(),
-      defaultBlockSize: settings.kvCacheBlockSize ?? DEFAULT_BLOCK_SIZE,
+      ...thompsonDirectory(plane.discovery, clock, log, settings.kvCacheBlockSize),
       feedEvents: plane.feedEvents,
       // Prompts come as tokens.
       encoderFor: (instance) =>
