@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import type { z } from 'zod';
 import type { Clock } from '../base/clock.ts';
 import { hintWord } from '../formats/openai/agent-hints.ts';
 import type { KvRouter } from '../kv/kv-router.ts';
@@ -41,7 +42,7 @@ export class RouterService {
     app.post('/find_worker', async (request, reply) => {
       const { success, data, error } = findWorkerSchema.safeParse(request.body);
       void reply.type('application/json; charset=utf-8');
-      if (!success) return reply.code(400).send(JSON.stringify({ error: error.issues[0]?.message }));
+      if (!success) return reply.code(400).send(JSON.stringify({ error: faultsOf(error) }));
       return reply.send(this.#find(data));
     });
     app.post('/feedback', async (request, reply) => {
@@ -99,8 +100,7 @@ export class RouterService {
 
   #learn(body: unknown): FeedbackAck {
     const { success, data, error } = feedbackSchema.safeParse(body);
-    if (!success)
-      return refused(error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '));
+    if (!success) return refused(faultsOf(error));
     const open = this.#open.take(data.decision_id);
     if (open === undefined) return refused(UNKNOWN);
     const { router, selection } = open;
@@ -125,6 +125,10 @@ export class RouterService {
 }
 
 const UNKNOWN = 'unknown_decision';
+
+function faultsOf({ issues }: z.ZodError): string {
+  return issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ');
+}
 
 function refused(error: string): FeedbackAck {
   return { ok: false, used_baseline: null, reward: null, worker_id: null, error };
