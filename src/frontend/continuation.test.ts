@@ -7,9 +7,9 @@ import {
   requestsTotal,
   startEngine,
   startFrontend,
-  until,
 } from '../../test/support/frontend-setup.ts';
 import type { Behaviour, SeenRequest } from '../../test/support/openai-engine.ts';
+import { until } from '../../test/support/until.ts';
 
 cleanUp();
 

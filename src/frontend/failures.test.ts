@@ -7,8 +7,8 @@ import {
   requestsTotal,
   startEngine,
   startFrontend,
-  until,
 } from '../../test/support/frontend-setup.ts';
+import { until } from '../../test/support/until.ts';
 import type { QueueConfig } from '../kv/queue/policy-classes.ts';
 import { bareInstance } from '../transport/discovery.ts';
 

@@ -8,8 +8,8 @@ import {
   requestsTotal,
   startEngine,
   startFrontend,
-  until,
 } from '../../test/support/frontend-setup.ts';
+import { until } from '../../test/support/until.ts';
 
 cleanUp();
 

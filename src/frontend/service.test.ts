@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { CHAT, cleanUp, post, startEngine, startFrontend, until } from '../../test/support/frontend-setup.ts';
+import { CHAT, cleanUp, post, startEngine, startFrontend } from '../../test/support/frontend-setup.ts';
+import { until } from '../../test/support/until.ts';
 import { parseApiKeys } from './api-key-file.ts';
 
 cleanUp();

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
+import { until } from '../../test/support/until.ts';
 import { type Clock, RealClock, VirtualClock } from '../base/clock.ts';
 import { SILENT_LOG } from '../base/log.ts';
 import { type ModelCard, modelList } from '../formats/openai/model-card.ts';
@@ -13,14 +14,6 @@ const cleanups: (() => Promise<void>)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 5000;
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error('the condition did not come true in 5 s');
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
 
 const CARD: ModelCard = {
   id: 'm',

@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
 import { gunzipSync } from 'node:zlib';
 import { afterEach, describe, expect, test } from 'vitest';
+import { until } from '../../test/support/until.ts';
 import { fail } from '../base/errors.ts';
 import { SILENT_LOG } from '../base/log.ts';
 import { HttpServer, type HttpServerOptions } from './http-server.ts';
@@ -22,14 +23,6 @@ function makeServer(options: Partial<HttpServerOptions> = {}): HttpServer {
   });
   servers.push(server);
   return server;
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 5000;
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error('the condition did not come true in 5 s');
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 /** Sends raw bytes and gives all that comes back until the peer closes. */

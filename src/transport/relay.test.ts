@@ -1,6 +1,7 @@
 import { createServer, type RequestListener, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
+import { until } from '../../test/support/until.ts';
 import { RealClock } from '../base/clock.ts';
 import { HttpClient } from './http-client.ts';
 import { Relay, type RelayListener, type RelayOutcome, type RelayRequest } from './relay.ts';
@@ -9,14 +10,6 @@ const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 5000;
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error('the condition did not come true in 5 s');
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
 
 async function upstream(listener: RequestListener): Promise<string> {
   const server = createServer(listener);

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import type { ParsedFamily } from '../../src/formats/prometheus-text/exposition.ts';
 import { parseExposition } from '../../src/formats/prometheus-text/parse.ts';
 import { KvasirProcess } from '../support/kvasir-process.ts';
+import { eventually } from '../support/until.ts';
 
 const started: KvasirProcess[] = [];
 afterEach(async () => {
@@ -48,14 +49,6 @@ function total(families: Families, name: string, labels: Record<string, string> 
         one.name === sample && Object.entries(labels).every(([key, value]) => one.labels[key] === value),
     )
     .reduce((sum, { value }) => sum + value, 0);
-}
-
-async function eventually(what: string, holds: () => Promise<boolean>, withinMs = 20_000): Promise<void> {
-  const deadline = performance.now() + withinMs;
-  while (!(await holds())) {
-    if (performance.now() > deadline) throw new Error(`not within ${withinMs} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
 }
 
 interface Outcome {

@@ -9,6 +9,7 @@ import type { PublishedBatch } from '../../src/transport/event-source.ts';
 import { ZmqPublisher } from '../../src/transport/zmq/zmq-publisher.ts';
 import { ZmqSubscriber } from '../../src/transport/zmq/zmq-subscriber.ts';
 import { realPart } from '../support/real-part.ts';
+import { eventually } from '../support/until.ts';
 
 const opened: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -101,14 +102,6 @@ async function line(lines: AsyncIterator<string>): Promise<unknown> {
   return JSON.parse(next.value);
 }
 
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 20_000;
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error('the condition did not come true in 20 s');
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
-
 describe.skipIf(realPart('python3-zmq').skip)('against pyzmq', () => {
   const batch = (hash: bigint): EngineEventBatch => ({
     timestampS: 1757500000.25,
@@ -144,7 +137,7 @@ describe.skipIf(realPart('python3-zmq').skip)('against pyzmq', () => {
     void first.then((value) => {
       seen = value as unknown[];
     });
-    await until(() => {
+    await eventually('an event arrives', () => {
       source.publish(encoder.encode(batch(hash)));
       return seen !== undefined;
     });
@@ -189,7 +182,7 @@ describe.skipIf(realPart('python3-zmq').skip)('against pyzmq', () => {
     const follower = start(bound?.endpoint ?? `tcp://127.0.0.1:${port}`, `tcp://127.0.0.1:${replay}`);
     if (bound === undefined) await follower.start((got) => received.push(got));
     child.stdin!.write('keep\nkeep\n');
-    await until(() => {
+    await eventually('an event arrives', () => {
       child.stdin!.write('publish\n');
       return received.length > 0;
     });

@@ -14,6 +14,7 @@ import { bareInstance, type WorkerInstance } from '../../src/transport/discovery
 import { MemoryDiscovery } from '../../src/transport/discovery-memory.ts';
 import { HttpClient } from '../../src/transport/http-client.ts';
 import { OpenAiEngine } from './openai-engine.ts';
+import { until } from './until.ts';
 
 const cleanups: (() => Promise<unknown>)[] = [];
 
@@ -22,14 +23,6 @@ export function cleanUp(): void {
   afterEach(async () => {
     for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
   });
-}
-
-export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 5000;
-  while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error('the condition did not come true in 5 s');
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 export async function startEngine(): Promise<OpenAiEngine> {

@@ -5,6 +5,7 @@ import { fixedTiming } from '../../src/engine/timing.ts';
 import type { EngineEvent } from '../../src/formats/kv-events/engine-event.ts';
 import { readSnapshot } from '../../src/formats/kv-events/snapshot.ts';
 import { type RunningWorker, startWorker, type WorkerOptions } from '../../src/worker/start-worker.ts';
+import { eventually } from './until.ts';
 
 export const BLOCK = 16;
 export const PROMPT =
@@ -59,12 +60,8 @@ export async function stream(url: string, path: string, body: object): Promise<s
   return frames.map((frame) => frame.replace(/^data: /, ''));
 }
 
-export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 10_000;
-  while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error('the condition did not come true in 10 s');
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+export function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  return eventually('the condition', condition, 10_000);
 }
 
 /** The value of the first series whose line matches. */

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import * as zmq from 'zeromq';
+import { until } from '../../../test/support/until.ts';
 import type { PublishedBatch } from '../event-source.ts';
 import { ReplayRing } from '../replay-ring.ts';
 import { parseEndpoint, rankEndpoint } from './zmq-endpoint.ts';
@@ -37,14 +38,6 @@ async function subscriber(options: Partial<ZmqSubscriberOptions> & { readonly en
     () => connections++,
   );
   return { made, received, connections: () => connections };
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 5000;
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error('the condition did not come true in 5 s');
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 const bytes = (text: string): Uint8Array => Buffer.from(text);
