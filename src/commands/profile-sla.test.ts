@@ -12,10 +12,11 @@ import {
   profileSla,
   statusOf,
 } from '../../test/support/profile-sla.ts';
-import { freePort, Workers } from '../../test/support/workers.ts';
+import { Workers } from '../../test/support/workers.ts';
 import { fail } from '../base/errors.ts';
 import { fixedTiming } from '../engine/timing.ts';
 import { markChild } from '../transport/child-mark.ts';
+import { freePort } from '../transport/free-port.ts';
 
 const file = (name: string, content: string): string => {
   const path = join(mkdtempSync(join(tmpdir(), 'kvasir-profile-')), name);

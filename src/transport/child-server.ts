@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
-import { createServer } from 'node:net';
 
 /** A server of somebody else's that runs as a child of this process. */
 export interface ChildServer {
@@ -55,16 +54,4 @@ export async function stopChild(child: ChildServer): Promise<void> {
   }, STOP_GRACE_MS);
   await child.exited;
   clearTimeout(force);
-}
-
-/** A port of the loopback address that nobody listens on now. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
 }

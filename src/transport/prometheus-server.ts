@@ -6,7 +6,8 @@ import { stringify } from 'yaml';
 import { type Clock, sleepUntil } from '../base/clock.ts';
 import { fail } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import { type ChildServer, freePort, launch, stopChild } from './child-server.ts';
+import { type ChildServer, launch, stopChild } from './child-server.ts';
+import { freePort } from './free-port.ts';
 import type { HttpClient } from './http-client.ts';
 
 /** Targets of one job, as `host:port`. */

@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, test } from 'vitest';
-import { complete, freePort, metric, PROMPT, until, Workers } from '../../test/support/workers.ts';
+import { complete, metric, PROMPT, until, Workers } from '../../test/support/workers.ts';
 import { fixedTiming } from '../engine/timing.ts';
 import { readModelList } from '../formats/openai/model-card.ts';
+import { freePort } from '../transport/free-port.ts';
 
 const workers = new Workers();
 afterEach(() => workers.stopAll());

@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, test } from 'vitest';
-import { complete, freePort, metric, post, stream, until, Workers } from '../../test/support/workers.ts';
+import { complete, metric, post, stream, until, Workers } from '../../test/support/workers.ts';
 import { fixedTiming } from '../engine/timing.ts';
 import { readModelList } from '../formats/openai/model-card.ts';
 import { ByteTokenizer } from '../tokenizer/byte-tokenizer.ts';
+import { freePort } from '../transport/free-port.ts';
 import type { RunningWorker, WorkerOptions } from './start-worker.ts';
 
 const golden = JSON.parse(

@@ -1,11 +1,12 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { OpenAiEngine } from '../../test/support/openai-engine.ts';
-import { complete, freePort, metric, PROMPT, stream, until, Workers } from '../../test/support/workers.ts';
+import { complete, metric, PROMPT, stream, until, Workers } from '../../test/support/workers.ts';
 import { SILENT_LOG } from '../base/log.ts';
 import { fixedTiming } from '../engine/timing.ts';
 import { EventEncoder } from '../formats/kv-events/event-encoder.ts';
 import { readSnapshot } from '../formats/kv-events/snapshot.ts';
 import { readModelList } from '../formats/openai/model-card.ts';
+import { freePort } from '../transport/free-port.ts';
 import { ZmqPublisher } from '../transport/zmq/zmq-publisher.ts';
 import { startUpstreamWorker, type UpstreamWorker, type UpstreamWorkerOptions } from './upstream-worker.ts';
 

@@ -1,6 +1,6 @@
 import type { Random } from '../../src/base/random.ts';
+import { freePort } from '../../src/transport/free-port.ts';
 import { KvasirProcess } from '../support/kvasir-process.ts';
-import { freePort } from '../support/workers.ts';
 import { EventProxy, type Faults } from './event-proxy.ts';
 
 /** One worker's place in the fleet: its addresses stay while its processes come and go. */

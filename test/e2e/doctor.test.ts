@@ -1,8 +1,8 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
+import { freePort } from '../../src/transport/free-port.ts';
 import { KvasirProcess } from '../support/kvasir-process.ts';
-import { freePort } from '../support/workers.ts';
 
 interface Finding {
   readonly check: string;

@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { freePort } from '../../src/transport/child-server.ts';
+import { freePort } from '../../src/transport/free-port.ts';
 import { KvasirProcess } from '../support/kvasir-process.ts';
 import { eventually } from '../support/prometheus.ts';
 

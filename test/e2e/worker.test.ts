@@ -1,7 +1,8 @@
 import OpenAI from 'openai';
 import { afterEach, describe, expect, test } from 'vitest';
+import { freePort } from '../../src/transport/free-port.ts';
 import { KvasirProcess } from '../support/kvasir-process.ts';
-import { complete, freePort, metric, until } from '../support/workers.ts';
+import { complete, metric, until } from '../support/workers.ts';
 
 const FREE = 'tcp://127.0.0.1:0';
 const started: KvasirProcess[] = [];

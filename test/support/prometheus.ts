@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
+import { freePort } from '../../src/transport/free-port.ts';
 
 /** One target to scrape, under a job of its own. */
 export interface ScrapeTarget {
@@ -212,17 +212,6 @@ async function backfill(folder: string, past: string): Promise<void> {
   const args = ['tsdb', 'create-blocks-from', 'openmetrics', file, join(folder, 'data')];
   const { status, stderr } = spawnSync('promtool', args, { encoding: 'utf8', env: { ...process.env, PATH } });
   if (status !== 0) throw new Error(`promtool cannot backfill: ${stderr}`);
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
 }
 
 function numberOf(text: string): number {

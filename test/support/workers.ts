@@ -1,5 +1,3 @@
-import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
 import { expect } from 'vitest';
 import { fixedTiming } from '../../src/engine/timing.ts';
 import type { EngineEvent } from '../../src/formats/kv-events/engine-event.ts';
@@ -69,15 +67,6 @@ export async function metric(url: string, pattern: RegExp): Promise<number | und
   const text = await (await fetch(`${url}/metrics`)).text();
   const line = text.split('\n').find((candidate) => pattern.test(candidate));
   return line === undefined ? undefined : Number(line.split(' ').at(-1));
-}
-
-export async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, 'close');
-  return port;
 }
 
 export function sorted(hashes: Iterable<bigint>): bigint[] {
