@@ -4,7 +4,7 @@ import type { Log } from '../../base/log.ts';
 import type { ReplayRing } from '../replay-ring.ts';
 import { attach, parseEndpoint } from './zmq-endpoint.ts';
 import { END_SEQ, seqFrame } from './zmq-frames.ts';
-import type { Zmq } from './zmq-library.ts';
+import { nextMessage, type Zmq } from './zmq-library.ts';
 
 export interface ReplayServerOptions {
   readonly endpoint: string;
@@ -55,7 +55,9 @@ export class ReplayServer {
 
   async #serve(): Promise<void> {
     const { log } = this.#options;
-    for await (const frames of this.#socket) {
+    for (;;) {
+      const frames = await nextMessage(this.#socket);
+      if (frames === undefined) return;
       const [client, , start] = frames;
       if (frames.length !== 3 || client === undefined || start?.length !== 8) {
         log.warn({ frames: frames.length }, 'ignored a malformed request for replay');

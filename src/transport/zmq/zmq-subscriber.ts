@@ -3,7 +3,7 @@ import type { Subscriber } from 'zeromq';
 import { type Log, SILENT_LOG } from '../../base/log.ts';
 import type { PublishedBatch, ReplayOutcome } from '../event-source.ts';
 import { attach, parseEndpoint } from './zmq-endpoint.ts';
-import { loadZmq, type Zmq } from './zmq-library.ts';
+import { loadZmq, nextMessage, type Zmq } from './zmq-library.ts';
 import { fetchReplay } from './zmq-replay-client.ts';
 
 export interface ZmqSubscriberOptions {
@@ -89,7 +89,10 @@ export class ZmqSubscriber {
 
   async #receive(socket: Subscriber, onBatch: (batch: PublishedBatch) => void): Promise<void> {
     let sinceYield = 0;
-    for await (const [topic, seq, payload, ...more] of socket) {
+    for (;;) {
+      const frames = await nextMessage(socket);
+      if (frames === undefined) return;
+      const [topic, seq, payload, ...more] = frames;
       if (topic === undefined || seq?.length !== 8 || payload === undefined || more.length > 0) {
         if (this.#malformed++ === 0)
           this.#log.warn(

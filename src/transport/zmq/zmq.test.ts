@@ -151,6 +151,31 @@ describe('the live stream', () => {
     source.close();
   });
 
+  test('may be stopped wherever it is in a backlog', async () => {
+    // Without a timeout the binding sends at once, so that the whole backlog is there before anything is read.
+    const source = new zmq.Publisher({ sendTimeout: 0 });
+    await source.bind('tcp://127.0.0.1:*');
+    // The binding puts off each 513th receive of a backlog: one of these stops falls upon that.
+    for (let stopAt = 510; stopAt < 516; stopAt++) {
+      const made = new ZmqSubscriber({ flag: '--engine', endpoint: source.lastEndpoint! });
+      const read = { probes: 0, batches: 0 };
+      const stopped = new Promise<void>((resolve, reject) => {
+        const take = ({ topic }: PublishedBatch): void => {
+          if (topic === 'probe') read.probes++;
+          else if (++read.batches === stopAt) queueMicrotask(() => made.stop().then(resolve, reject));
+        };
+        made.start(take).catch(reject);
+      });
+      await until(async () => {
+        if (read.probes === 0) await source.send(['probe', seqFrame(0), 'x']);
+        return read.probes > 0;
+      });
+      for (let i = 0; i < 1000; i++) await source.send(['batch', seqFrame(i), 'x']);
+      await stopped;
+    }
+    source.close();
+  });
+
   test('names the flag when its port is taken', async () => {
     const { endpoint } = await publisher();
     await expect(publisher({ endpoint })).rejects.toMatchObject({
