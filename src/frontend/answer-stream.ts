@@ -85,17 +85,17 @@ export class AnswerStream implements RelayListener {
   /** The engine's stream is over: passes on what is left, and says so if it was cut short. */
   finish(brokeOff?: KvasirError): void {
     const stream = this.#open();
-    const error = brokeOff ?? this.unfinished();
+    const error = brokeOff ?? (this.#splitter.done ? undefined : this.unfinished());
     if (error === undefined) stream.write(this.#splitter.rest());
     else stream.write(sseFrame(JSON.stringify(errorBody(error))) + SSE_DONE);
     stream.end();
   }
 
-  /** Why the engine's stream, which is over, did not end as one should; undefined if it did. */
+  /** Why the engine's stream, which is over, has not all of the answer; undefined if another engine could not mend it. */
   unfinished(): KvasirError | undefined {
-    const { done, failed, error } = this.#splitter;
-    if (done && !failed) return undefined;
-    const reason = failed ? `it failed: ${error}` : 'its stream ended without [DONE]';
+    const { done, withholds, error } = this.#splitter;
+    if (done && !withholds) return undefined;
+    const reason = withholds ? `it failed: ${error?.message}` : 'its stream ended without [DONE]';
     return fail('KV_ENGINE_BROKE_OFF', { url: this.#leg.meter.url, reason });
   }
 

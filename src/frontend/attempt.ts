@@ -1,13 +1,15 @@
 import type { Clock } from '../base/clock.ts';
 import { fail, type KvasirError } from '../base/errors.ts';
 import { readChunk } from '../formats/openai/answer-chunk.ts';
+import type { EngineError } from '../formats/openai/engine-error.ts';
 import type { ErrorType } from '../metrics/outcome.ts';
 import { errorTypeOfStatus } from '../metrics/outcome.ts';
 import type { WorkerInstance } from '../transport/discovery.ts';
 import {
+  faultOf,
+  isDown,
   isRefusal,
   lostEngine,
-  mayTryAnother,
   refusalBody,
   refusalMessage,
 } from '../transport/engine-failure.ts';
@@ -101,15 +103,14 @@ export async function attempt(
       };
       return { kind: 'unmet', error: fail('KV_PREFILL_FAILED', facts) };
     }
-    if (meter.tokenCount === 0 && !request.last && mayTryAnother(outcome)) {
+    const retryable = meter.tokenCount === 0 && !request.last && outcome.kind !== 'timeout';
+    const failure =
+      retryable || request.resumable ? await enginesFailure(parts, outcome, answer, instance.url) : undefined;
+    if (failure !== undefined && retryable) {
       meter.end(isRefusal(outcome) ? 'refused' : 'failed');
-      return { kind: 'retry', reason: reasonOf(outcome) };
+      return { kind: 'retry', reason: failure };
     }
-    if (answer.splitter.failed && !answer.begun && !request.last) {
-      meter.end('failed');
-      return { kind: 'retry', reason: `it failed: ${answer.splitter.error}` };
-    }
-    const broken = request.resumable ? breakOf(outcome, answer, instance.url) : undefined;
+    const broken = failure === undefined ? undefined : breakOf(outcome, answer, instance.url);
     if (broken !== undefined) {
       meter.end('failed');
       return broken;
@@ -131,6 +132,43 @@ export async function attempt(
 function isLackOfPrefill(outcome: RelayOutcome, handoff: Handoff | undefined): boolean {
   if (handoff === undefined || handoff.meets) return false;
   return outcome.kind === 'answered' && outcome.status === 500;
+}
+
+/** Why another engine may do better; one that does not say whose failing it was is asked whether it lives. */
+async function enginesFailure(
+  { client }: AttemptParts,
+  outcome: RelayOutcome,
+  answer: AnswerStream,
+  url: string,
+): Promise<string | undefined> {
+  const failure = failureOf(outcome, answer);
+  if (failure === undefined || failure.fault === 'request') return undefined;
+  return failure.fault === 'engine' || (await isDown(client, url)) ? failure.message : undefined;
+}
+
+function failureOf(outcome: RelayOutcome, { splitter, begun }: AnswerStream): EngineError | undefined {
+  switch (outcome.kind) {
+    case 'cancelled':
+      return undefined;
+    case 'broke':
+      return { message: outcome.reason, fault: 'engine' };
+    case 'timeout':
+      return begun && outcome.waiting !== 'client' ? { message: outcome.kind, fault: 'engine' } : undefined;
+    case 'streamed':
+      if (splitter.withholds) return splitter.error;
+      return splitter.done ? undefined : { message: 'its stream ended without [DONE]', fault: 'engine' };
+    default: {
+      if (outcome.status === 200) return brokenWhole(outcome.body);
+      const fault = faultOf(outcome);
+      return fault && { message: `status ${outcome.status}`, fault };
+    }
+  }
+}
+
+/** An engine that is stopped ends what it was at as an answer with half a text. */
+function brokenWhole(body: Buffer): EngineError | undefined {
+  if (!body.includes('"abort"') && !body.includes('"error"')) return undefined;
+  return readChunk(body.toString('utf8'))?.error;
 }
 
 /** How the answer broke off, if it did so after the client had some of it. */

@@ -222,7 +222,7 @@ function failureOf(
 ): KvasirError | undefined {
   if (outcome.kind === 'cancelled') return undefined;
   if (outcome.kind === 'streamed') {
-    if (splitter.error !== undefined) return brokeOff(instance, splitter.error);
+    if (splitter.error !== undefined) return brokeOff(instance, splitter.error.message);
     return splitter.done ? undefined : brokeOff(instance, 'its stream ended without [DONE]');
   }
   // A client that does not read is no fault of the engine.

@@ -1,6 +1,7 @@
 import { fail, type KvasirError } from '../base/errors.ts';
-import { readErrorMessage } from '../formats/openai/answer-chunk.ts';
+import { type Fault, readErrorMessage, refusalFault } from '../formats/openai/engine-error.ts';
 import { errorType } from '../formats/openai/error-body.ts';
+import type { HttpClient } from './http-client.ts';
 import type { RelayOutcome } from './relay.ts';
 
 type Answered = Extract<RelayOutcome, { kind: 'answered' }>;
@@ -9,9 +10,28 @@ type Lost = Extract<RelayOutcome, { kind: 'broke' | 'timeout' }>;
 /** Statuses by which an engine says that another one may do better. */
 const TRY_ANOTHER = new Set([429, 502, 503, 529]);
 
+const HEALTH_TIMEOUT_MS = 2000;
+
 export function mayTryAnother(outcome: RelayOutcome): boolean {
-  if (outcome.kind === 'broke') return true;
-  return outcome.kind === 'answered' && TRY_ANOTHER.has(outcome.status);
+  return faultOf(outcome) === 'engine';
+}
+
+/** Whose failing the outcome is; undefined if it is none of an engine that answered or was to answer. */
+export function faultOf(outcome: RelayOutcome): Fault | undefined {
+  if (outcome.kind === 'broke') return 'engine';
+  if (outcome.kind !== 'answered' || outcome.status < 400) return undefined;
+  if (TRY_ANOTHER.has(outcome.status)) return 'engine';
+  const { text, error } = readRefusal(outcome.body);
+  return refusalFault(outcome.status, error, text);
+}
+
+/** Asks an engine that failed a request for no clear reason whether it lives; silence means no. */
+export async function isDown(client: HttpClient, url: string): Promise<boolean> {
+  try {
+    return (await client.json(`${url}/health`, { timeoutMs: HEALTH_TIMEOUT_MS })).status >= 500;
+  } catch {
+    return true;
+  }
 }
 
 /** The engine is healthy but has too much to do. */
@@ -46,14 +66,23 @@ export function refusalBody({ status, headers, body }: Answered): {
 
 /** What an error body says, whatever its shape. */
 export function refusalMessage(body: Buffer): { readonly text: string; readonly shaped: boolean } {
-  const text = body.toString('utf8').trim();
+  const { text, shaped } = readRefusal(body);
+  return { text: text === '' ? 'the engine gave no reason' : text.slice(0, 1000), shaped };
+}
+
+function readRefusal(body: Buffer): {
+  readonly text: string;
+  readonly shaped: boolean;
+  readonly error: unknown;
+} {
+  const whole = body.toString('utf8').trim();
   try {
-    const parsed: unknown = JSON.parse(text);
-    const { error, message, detail } = parsed as Record<string, unknown>;
-    const shaped = typeof error === 'object' && error !== null && 'message' in error;
-    const said = readErrorMessage(error) ?? readErrorMessage(message) ?? readErrorMessage(detail);
-    return { text: said ?? text, shaped };
+    const parsed: unknown = JSON.parse(whole);
+    const { error = parsed, message, detail } = parsed as Record<string, unknown>;
+    const shaped = error !== parsed && typeof error === 'object' && error !== null && 'message' in error;
+    const said = error === parsed ? (readErrorMessage(message) ?? readErrorMessage(detail)) : undefined;
+    return { text: said ?? readErrorMessage(error) ?? whole, shaped, error };
   } catch {
-    return { text: text === '' ? 'the engine gave no reason' : text.slice(0, 1000), shaped: false };
+    return { text: whole, shaped: false, error: undefined };
   }
 }

@@ -38,6 +38,12 @@ export class OpenAiEngine {
   next: Behaviour[] = [];
   /** Reported in usage; undefined leaves the field out. */
   cachedTokens: number | undefined = 16;
+  /** What the next streamed answer ends with after so many tokens, in place of the rest. */
+  lastWords: { readonly data: string; readonly afterTokens: number } | undefined;
+  /** What the next answer that is not streamed is. */
+  refusal: { readonly status: number; readonly body: string } | undefined;
+  /** Of `/health`. */
+  healthStatus = 200;
   /** Given in the answer to a request that another engine shall go on with. */
   handoff: object | undefined;
   /** Between tokens. */
@@ -65,6 +71,7 @@ export class OpenAiEngine {
     const pieces: Buffer[] = [];
     request.on('data', (piece: Buffer) => pieces.push(piece));
     request.on('end', () => {
+      if (request.url === '/health') return void response.writeHead(this.healthStatus).end();
       if (request.method === 'GET') {
         const card = {
           id: 'm',
@@ -118,6 +125,12 @@ export class OpenAiEngine {
         code: 503,
       });
     if (behave === 'plain 500') return refuse(500, 'Internal Server Error');
+    const { refusal, lastWords } = this;
+    this.refusal = this.lastWords = undefined;
+    if (refusal !== undefined && body.stream !== true) {
+      response.writeHead(refusal.status, { 'content-type': 'application/json' });
+      return void response.end(refusal.body);
+    }
     if (body.stream !== true) {
       await this.#pause(tokens);
       const text = Array.from({ length: tokens }, (_, i) => `w${i} `).join('');
@@ -133,8 +146,10 @@ export class OpenAiEngine {
       return;
     }
     const opening = chunks.opening(0);
+    if (lastWords?.afterTokens === 0) return void response.end(sseFrame(lastWords.data) + SSE_DONE);
     if (opening !== '') response.write(sseFrame(opening));
     for (let i = 0; i < tokens; i++) {
+      if (lastWords?.afterTokens === i) return void response.end(sseFrame(lastWords.data) + SSE_DONE);
       if (behave === 'die in stream' && i === 2) {
         await new Promise((resolve) => response.write(':\n\n', resolve));
         return void response.socket?.destroy();

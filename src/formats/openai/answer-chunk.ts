@@ -1,3 +1,4 @@
+import { type EngineError, readBrokenFinish, readEngineError } from './engine-error.ts';
 import { readUsage, type Usage } from './usage.ts';
 
 /** What a relay needs to know of one chunk of a streamed answer, or of a whole answer. */
@@ -7,10 +8,8 @@ export interface ChunkFacts {
   /** Generated tokens in it: as many as its token ids where it lists them, else one per choice with text. */
   readonly tokens: number;
   readonly usage: Usage | undefined;
-  /** Message of an error that came instead. */
-  readonly error: string | undefined;
-  /** Whether the error is the engine's own failing, with a code from 500 on, and not the request's. */
-  readonly failed: boolean;
+  /** An error that came instead, or that a choice ended with. */
+  readonly error: EngineError | undefined;
   /** Text of the first choice; undefined if it has parts that are no plain text, such as tool calls. */
   readonly text: string | undefined;
   /** Choices that end with it. */
@@ -25,8 +24,8 @@ export interface CachedBlocks {
   readonly disk: number;
 }
 
-/** Reads the JSON of a chunk; undefined if it is none. */
-export function readChunk(json: string): ChunkFacts | undefined {
+/** Reads the JSON of a chunk; undefined if it is none. `begun` says that tokens of the answer came before it. */
+export function readChunk(json: string, begun = false): ChunkFacts | undefined {
   let chunk: unknown;
   try {
     chunk = JSON.parse(json);
@@ -34,18 +33,17 @@ export function readChunk(json: string): ChunkFacts | undefined {
     return undefined;
   }
   if (typeof chunk !== 'object' || chunk === null) return undefined;
-  const { choices, usage, completion_usage, nvext, error } = chunk as Record<string, unknown>;
+  const { choices, usage, completion_usage, nvext, error, object } = chunk as Record<string, unknown>;
   const parts = Array.isArray(choices) ? choices : [];
   return {
     choices: parts.length,
     tokens: parts.reduce((sum: number, part: unknown) => sum + tokensOf(part), 0),
     // Dynamo's token workers name it otherwise.
     usage: readUsage(usage) ?? readUsage(completion_usage),
-    error: readErrorMessage(error),
-    failed: Number((error as { code?: unknown } | null | undefined)?.code) >= 500,
+    // SGLang's and TensorRT-LLM's error is the whole object where vLLM's is a field of it.
+    error: readEngineError(object === 'error' ? (error ?? chunk) : error, begun) ?? brokenFinish(parts),
     text: textOf(parts[0]),
-    finishes: parts.filter((part) => (part as { finish_reason?: unknown } | null)?.finish_reason != null)
-      .length,
+    finishes: parts.filter((part) => finishOf(part) != null).length,
     cachedBlocks: readCachedBlocks(nvext),
   };
 }
@@ -65,12 +63,16 @@ export function shiftUsage(json: string, tokens: number): string {
   return JSON.stringify({ ...chunk, usage });
 }
 
-/** The message of an error body of any engine: an object with a message, or a text. */
-export function readErrorMessage(error: unknown): string | undefined {
-  if (typeof error === 'string') return error;
-  if (typeof error !== 'object' || error === null) return undefined;
-  const { message } = error as { message?: unknown };
-  return typeof message === 'string' ? message : JSON.stringify(error);
+function finishOf(part: unknown): unknown {
+  return (part as { finish_reason?: unknown } | null)?.finish_reason;
+}
+
+function brokenFinish(parts: readonly unknown[]): EngineError | undefined {
+  for (const part of parts) {
+    const error = readBrokenFinish(finishOf(part));
+    if (error !== undefined) return error;
+  }
+  return undefined;
 }
 
 function readCachedBlocks(nvext: unknown): CachedBlocks | undefined {

@@ -50,7 +50,11 @@ describe('the relay splitter', () => {
     const text = framed(golden.error_mid_stream);
     const { out, splitter } = relay(text, [], true);
     expect(out).toBe(text);
-    expect(splitter).toMatchObject({ error: 'Internal server error', done: true, tokens: 0 });
+    expect(splitter).toMatchObject({
+      error: { message: 'Internal server error', fault: 'engine' },
+      done: true,
+      tokens: 0,
+    });
   });
 
   test('counts tokens by continuous usage, by token ids, and else one per chunk with text', () => {
@@ -118,6 +122,30 @@ describe('the relay splitter', () => {
     expect(splitter.text).toBe('né b');
     splitter.push(Buffer.from(framed(['{"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}'])));
     expect(splitter.text).toBeUndefined();
+  });
+
+  test('withholds what another engine could mend, and gives it up when none does', () => {
+    const chunks = answerChunks('completion', { id: 'x', created: 1, model: 'm' });
+    const death = '{"error": {"message": "EngineCore died", "type": "BadRequestError", "code": 400}}';
+    const wrong = '{"error": {"message": "bad token", "type": "BadRequestError", "code": 400}}';
+    const push = (keepText: boolean, ...events: string[]) => {
+      const splitter = new RelaySplitter({ stripUsage: false, keepText });
+      const out = splitter.push(Buffer.from(framed(events) + SSE_DONE)).toString();
+      return { out, withholds: splitter.withholds, rest: splitter.rest().toString() };
+    };
+    const text = chunks.text(0, 'a');
+    // Nothing left yet: also for answers that cannot be gone on with.
+    expect(push(false, death)).toEqual({ out: '', withholds: true, rest: framed([death]) + SSE_DONE });
+    expect(push(false, text, death)).toMatchObject({
+      out: framed([text, death]) + SSE_DONE,
+      withholds: false,
+    });
+    expect(push(true, text, death)).toMatchObject({ out: framed([text]), rest: framed([death]) + SSE_DONE });
+    expect(push(true, wrong)).toMatchObject({ out: framed([wrong]) + SSE_DONE, withholds: false });
+    const aborted = chunks.finish(0, 'b', 'abort');
+    const cut = new RelaySplitter({ stripUsage: false, keepText: true });
+    cut.push(Buffer.from(framed([text, aborted, chunks.usage({ promptTokens: 3, completionTokens: 2 })])));
+    expect(cut).toMatchObject({ text: 'a', tokens: 1, withholds: true });
   });
 
   test('gives back the very buffer when it holds whole events', () => {

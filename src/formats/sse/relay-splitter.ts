@@ -1,13 +1,14 @@
 import { type CachedBlocks, type ChunkFacts, readChunk, shiftUsage } from '../openai/answer-chunk.ts';
+import type { EngineError } from '../openai/engine-error.ts';
 import type { Usage } from '../openai/usage.ts';
-import { sseFrame } from './frame.ts';
+import { SSE_DONE, sseFrame } from './frame.ts';
 
 export interface SplitterOptions {
   /** Keeps the chunk that only reports usage from the client, who did not ask for it. */
   readonly stripUsage: boolean;
   /**
-   * Keeps the text of the answer, so that another engine could go on with it, and withholds the error of an engine
-   * that fails; costs a parse of every event.
+   * Keeps the text of the answer, so that another engine could go on with it, and withholds an error that need not
+   * be the request's; costs a parse of every event.
    */
   readonly keepText?: boolean;
   /** Tokens that another engine generated before this one took over: the client sees one answer. */
@@ -28,6 +29,9 @@ const TEXT_FIELD = /"(?:content|text|reasoning_content|reasoning)": ?"(?!")/;
  * Follows the server-sent answer of an engine while its bytes pass through: counts tokens, keeps usage, notices
  * errors and the end. Whole events leave in the order and with the bytes they came in.
  *
+ * An error that need not be the request's is withheld, with all after it, while another engine could still take
+ * over: when nothing was passed on yet, or the text is kept.
+ *
  * Chunks of one answer differ only in their text, so once a chunk with text has been parsed, a later event
  * that begins and ends with the same bytes is one token and is not parsed; every other event is.
  */
@@ -36,6 +40,8 @@ export class RelaySplitter {
   #carry: Buffer = NOTHING;
   #head: Buffer | undefined;
   #tail: Buffer = NOTHING;
+  #passed = false;
+  #withheld: Buffer | undefined;
 
   /** Events seen, the usage chunk and `[DONE]` included. */
   events = 0;
@@ -49,10 +55,8 @@ export class RelaySplitter {
   finishes = 0;
   /** The last word on cached blocks, where the engine tells. */
   cachedBlocks: CachedBlocks | undefined;
-  /** The message of an error that the engine sent in its stream. */
-  error: string | undefined;
-  /** The engine failed and said so; the client was not told, nor of anything after it. */
-  failed = false;
+  /** The first error that the engine sent in its stream. */
+  error: EngineError | undefined;
   /** The text so far, where it is kept; undefined once there was something that is no plain text. */
   text: string | undefined = '';
   /** Whether `[DONE]` was seen. */
@@ -60,6 +64,11 @@ export class RelaySplitter {
 
   constructor(options: SplitterOptions) {
     this.#options = options;
+  }
+
+  /** The client was not told of the error, nor of anything after it. */
+  get withholds(): boolean {
+    return this.#withheld !== undefined;
   }
 
   /** Takes the next bytes and gives those that may go on; the argument itself if it holds whole events only. */
@@ -83,15 +92,18 @@ export class RelaySplitter {
       start = end;
     }
     this.#keep(input, start);
+    if (start > 0 && this.#withheld === undefined) this.#passed = true;
     if (kept !== undefined) return Buffer.concat([...kept, input.subarray(keepFrom, start)]);
     return start === input.length ? input : input.subarray(0, start);
   }
 
-  /** The bytes of an unfinished event, after the last push. */
+  /** What was not passed on, after the last push: an unfinished event, or the error that was withheld. */
   rest(): Buffer {
-    const rest = this.#carry;
+    const rest = this.#withheld ?? this.#carry;
     this.#carry = NOTHING;
-    return rest;
+    if (this.#withheld === undefined) return rest;
+    this.#withheld = undefined;
+    return this.done ? Buffer.concat([rest, Buffer.from(SSE_DONE)]) : rest;
   }
 
   /** Keeps what follows the last whole event; a copy, as it would pin the whole read of the socket. */
@@ -121,15 +133,23 @@ export class RelaySplitter {
     const data = eventData(input.toString('utf8', start, end));
     if (data === '[DONE]') {
       this.done = true;
-      return this.failed ? NOTHING : undefined;
+      return this.withholds ? NOTHING : undefined;
     }
-    const chunk = readChunk(data);
+    if (this.withholds) return NOTHING;
+    const chunk = readChunk(data, this.tokens > 0);
     if (chunk === undefined) return undefined;
     const opening = this.tokens === 0 && chunk.tokens === 0 && chunk.choices > 0 && chunk.finishes === 0;
-    this.#follow(chunk);
     const { keepText, stripUsage, continues } = this.#options;
-    if (keepText === true && chunk.failed) this.failed = true;
-    if (this.failed) return NOTHING;
+    this.error ??= chunk.error;
+    if (
+      chunk.error !== undefined &&
+      chunk.error.fault !== 'request' &&
+      (keepText === true || this.#isFirst(start))
+    ) {
+      this.#withheld = Buffer.from(input.subarray(start, end));
+      return NOTHING;
+    }
+    this.#follow(chunk);
     if (keepText === true) this.text = chunk.text === undefined ? undefined : this.text?.concat(chunk.text);
     else if (chunk.tokens === 1 && chunk.choices === 1 && chunk.usage === undefined)
       this.#learn(input, start, end);
@@ -139,8 +159,12 @@ export class RelaySplitter {
     return chunk.usage === undefined ? undefined : Buffer.from(sseFrame(shiftUsage(data, continues)));
   }
 
+  /** Whether nothing has left before the event that begins here. */
+  #isFirst(start: number): boolean {
+    return !this.#passed && start === 0;
+  }
+
   #follow(chunk: ChunkFacts): void {
-    if (chunk.error !== undefined) this.error = chunk.error;
     if (chunk.usage !== undefined) this.usage = chunk.usage;
     if (chunk.cachedBlocks !== undefined) this.cachedBlocks = chunk.cachedBlocks;
     this.finishes += chunk.finishes;
