@@ -126,7 +126,7 @@ describe('a mistake on the command line', () => {
     ],
     [
       'a server that is not there',
-      () => ['bench', '--url', 'http://127.0.0.1:1', '--requests', '1'],
+      () => ['bench', '--url', 'http://127.0.0.1:1', '--requests', '1', '--ready-check-timeout-sec', '1'],
       1,
       /127\.0\.0\.1:1/,
     ],

@@ -44,7 +44,7 @@ export async function runBench(settings: BenchSettings, context: BenchContext): 
   const plan = { ...whole, main: shardOf(whole.main, settings.shard) };
   const client = new HttpClient();
   try {
-    const endpoint = await resolveEndpoint(settings, client, context.clock, context.signal);
+    const endpoint = await resolveEndpoint(settings, client, context);
     const options = targetOptions(settings, endpoint, tokenizer);
     await warmGenerator(options, context.signal);
     const target = new OpenAiTarget(options);

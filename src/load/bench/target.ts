@@ -1,5 +1,6 @@
 import { type Clock, sleepUntil } from '../../base/clock.ts';
 import { fail, type KvasirError, toError } from '../../base/errors.ts';
+import type { Log } from '../../base/log.ts';
 import { type ModelCard, readModelList } from '../../formats/openai/model-card.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import type { HttpClient } from '../../transport/http-client.ts';
@@ -22,14 +23,19 @@ export interface BenchEndpoint {
   readonly ids: { readonly first: number; readonly size: number };
 }
 
+interface Asking {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+}
+
 /** Asks the server for its models until it answers; with a model given, a server without a list will do. */
 export async function resolveEndpoint(
   settings: BenchSettings,
   client: HttpClient,
-  clock: Clock,
-  signal: AbortSignal,
+  asking: Asking,
 ): Promise<BenchEndpoint> {
-  const cards = await awaitModels(settings, client, clock, signal);
+  const cards = await awaitModels(settings, client, asking);
   const card = settings.model === undefined ? cards[0] : cards.find(({ id }) => id === settings.model);
   const model = settings.model ?? card?.id;
   if (model === undefined) {
@@ -71,8 +77,7 @@ export function targetOptions(
 async function awaitModels(
   settings: BenchSettings,
   client: HttpClient,
-  clock: Clock,
-  signal: AbortSignal,
+  { clock, log, signal }: Asking,
 ): Promise<readonly ModelCard[]> {
   const base = settings.url.replace(/\/+$/, '').replace(/\/v1$/, '');
   const headers = {
@@ -80,7 +85,7 @@ async function awaitModels(
     ...headersOf(settings.header),
   };
   const deadlineMs = clock.nowMs() + settings.readyCheckTimeoutSec * 1000;
-  for (;;) {
+  for (let attempt = 1; ; attempt++) {
     let problem: KvasirError;
     try {
       const { status, body } = await client.json(`${base}/v1/models`, {
@@ -102,6 +107,9 @@ async function awaitModels(
       if (problem.code !== 'KV_ENGINE_UNREACHABLE') throw thrown;
     }
     if (clock.nowMs() + POLL_EVERY_MS > deadlineMs) throw problem;
+    if (attempt === 1) {
+      log.info(`waiting up to ${settings.readyCheckTimeoutSec} s for the server: ${problem.message}`);
+    }
     await sleepUntil(clock, clock.nowMs() + POLL_EVERY_MS, signal);
   }
 }
