@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
+import { componentsDeployment } from '../../test/support/components-deployment.ts';
 import { type ClusterBehaviour, KubernetesApi } from '../../test/support/kubernetes-api.ts';
 import { DEPLOYMENT, profileFolder, profileSla, SMALL } from '../../test/support/profile-sla.ts';
 import { until, Workers } from '../../test/support/workers.ts';
@@ -85,6 +86,18 @@ describe('profile sla on Kubernetes', () => {
     const again = await profileSla({ ...flags, deployAfterProfile: true });
     expect(again.logged).toContain('Deployment demo-disagg exists in prod already');
     expect(again.summary.points.measured).toBe(0);
+  });
+
+  test('speaks the version of the API that the deployment is written in', async () => {
+    const { api, flags } = await cluster(READY);
+    const port = Number(/--http-port, "(\d+)"/.exec(readFileSync(flags.deployment, 'utf8'))![1]);
+    await writeFileAtomic(flags.deployment, componentsDeployment(port));
+    const { summary } = await profileSla({ ...flags, deployAfterProfile: true });
+    expect(summary.points.failed).toBe(0);
+    const spoken = new Set(api.requests.flatMap((request) => /nvidia\.com\/(v\w+)/.exec(request)?.[1] ?? []));
+    expect([...spoken]).toEqual(['v1beta1']);
+    const { components } = api.deployments.get('demo-beta').spec;
+    expect(components.at(-1)).toMatchObject({ name: 'Planner', type: 'planner' });
   });
 
   test('explains images that cannot be pulled, and deletes what asked for them', async () => {

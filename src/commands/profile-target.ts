@@ -68,16 +68,17 @@ export async function chooseTarget(
       return { gpus, target };
     }
     case 'kubernetes':
-      return kubernetes(settings, client, log);
+      return kubernetes(settings, base, client, log);
   }
 }
 
 async function kubernetes(
   settings: SlaSettings,
+  base: Deployment,
   client: ProbeClient,
   log: (line: string) => void,
 ): Promise<ChosenTarget> {
-  const cluster = await DynamoCluster.open(settings.namespace, settings.kubeconfig);
+  const cluster = await DynamoCluster.open(settings.namespace, base.version, settings.kubeconfig);
   const target = new KubernetesTarget({
     backend: settings.backend,
     cluster,

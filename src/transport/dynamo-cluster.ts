@@ -2,7 +2,7 @@ import type { CoreV1Api, CustomObjectsApi, V1Node, V1Pod, Watch } from '@kuberne
 import { failure, isConflict, isNotFound } from './kubernetes/kubernetes-failure.ts';
 import { connectKubernetes } from './kubernetes/kubernetes-library.ts';
 
-const RESOURCE = { group: 'nvidia.com', version: 'v1alpha1', plural: 'dynamographdeployments' } as const;
+const RESOURCE = { group: 'nvidia.com', plural: 'dynamographdeployments' } as const;
 
 /** What the operator says of a deployment; all else in it is the user's. */
 export interface DeploymentStatus {
@@ -18,22 +18,38 @@ export interface DeploymentStatus {
 /** DynamoGraphDeployments of one namespace, their pods and the cluster's nodes, over the Kubernetes API. */
 export class DynamoCluster {
   readonly namespace: string;
+  readonly #resource: typeof RESOURCE & { readonly version: string };
   readonly #core: CoreV1Api;
   readonly #custom: CustomObjectsApi;
   readonly #watch: Watch;
 
-  private constructor(namespace: string, core: CoreV1Api, custom: CustomObjectsApi, watch: Watch) {
+  private constructor(
+    namespace: string,
+    version: string,
+    core: CoreV1Api,
+    custom: CustomObjectsApi,
+    watch: Watch,
+  ) {
     this.namespace = namespace;
+    this.#resource = { ...RESOURCE, version };
     this.#core = core;
     this.#custom = custom;
     this.#watch = watch;
   }
 
-  /** `kubeconfig` names a file; undefined: the pod's service account, or the user's default. */
-  static async open(namespace: string, kubeconfig: string | undefined): Promise<DynamoCluster> {
+  /**
+   * `version` is the API's, as the deployments are written; `kubeconfig` names a file, undefined means the pod's service
+   * account or the user's default.
+   */
+  static async open(
+    namespace: string,
+    version: string,
+    kubeconfig: string | undefined,
+  ): Promise<DynamoCluster> {
     const { library, config } = await connectKubernetes('--target kubernetes', kubeconfig);
     return new DynamoCluster(
       namespace,
+      version,
       config.makeApiClient(library.CoreV1Api),
       config.makeApiClient(library.CustomObjectsApi),
       new library.Watch(config),
@@ -44,7 +60,7 @@ export class DynamoCluster {
   async create(deployment: Readonly<Record<string, unknown>>): Promise<boolean> {
     try {
       await this.#custom.createNamespacedCustomObject({
-        ...RESOURCE,
+        ...this.#resource,
         namespace: this.namespace,
         body: deployment,
       });
@@ -59,7 +75,7 @@ export class DynamoCluster {
   async status(name: string): Promise<DeploymentStatus | undefined> {
     try {
       const found = (await this.#custom.getNamespacedCustomObject({
-        ...RESOURCE,
+        ...this.#resource,
         namespace: this.namespace,
         name,
       })) as { readonly status?: DeploymentStatus };
@@ -74,7 +90,7 @@ export class DynamoCluster {
   async labelled(labelSelector: string): Promise<string[]> {
     try {
       const { items } = (await this.#custom.listNamespacedCustomObject({
-        ...RESOURCE,
+        ...this.#resource,
         namespace: this.namespace,
         labelSelector,
       })) as { readonly items?: readonly { readonly metadata?: { readonly name?: string } }[] };
@@ -87,7 +103,7 @@ export class DynamoCluster {
   /** One that is gone already is deleted. */
   async delete(name: string): Promise<void> {
     try {
-      await this.#custom.deleteNamespacedCustomObject({ ...RESOURCE, namespace: this.namespace, name });
+      await this.#custom.deleteNamespacedCustomObject({ ...this.#resource, namespace: this.namespace, name });
     } catch (thrown) {
       if (!isNotFound(thrown))
         throw failure(`deleting deployment ${name}`, thrown, `Delete it by hand in ${this.namespace}.`);
@@ -96,7 +112,8 @@ export class DynamoCluster {
 
   /** Calls back when the deployment changes; ends with the signal. One that cannot be watched never calls back. */
   watch(name: string, signal: AbortSignal, changed: () => void): void {
-    const path = `/apis/${RESOURCE.group}/${RESOURCE.version}/namespaces/${this.namespace}/${RESOURCE.plural}`;
+    const { group, version, plural } = this.#resource;
+    const path = `/apis/${group}/${version}/namespaces/${this.namespace}/${plural}`;
     const query = { fieldSelector: `metadata.name=${name}` };
     this.#watch
       .watch(path, query, changed, () => {})

@@ -8,7 +8,7 @@ import type { ClaimPods } from './claim-pods.ts';
 import { WatchedCollection } from './watched-collection.ts';
 
 const DEPLOYMENTS =
-  /^\/apis\/nvidia\.com\/v1alpha1\/namespaces\/([^/]+)\/dynamographdeployments(?:\/([^/]+))?$/;
+  /^\/apis\/nvidia\.com\/(?:v1alpha1|v1beta1)\/namespaces\/([^/]+)\/dynamographdeployments(?:\/([^/]+))?$/;
 const PODS = /^\/api\/v1\/namespaces\/([^/]+)\/pods(?:\/([^/]+)(\/log)?)?$/;
 const SLICES = /^\/apis\/discovery\.k8s\.io\/v1\/namespaces\/([^/]+)\/endpointslices$/;
 
@@ -162,7 +162,7 @@ export class KubernetesApi {
     response: ServerResponse,
   ): void {
     if (method === 'POST') {
-      this.#create(namespace, body, response);
+      this.#create(namespace, url, body, response);
       return;
     }
     if (method === 'GET' && name === undefined && url.searchParams.get('watch') === 'true') {
@@ -194,8 +194,14 @@ export class KubernetesApi {
     answer(response, 200, found);
   }
 
-  #create(namespace: string, body: Resource, response: ServerResponse): void {
+  #create(namespace: string, url: URL, body: Resource, response: ServerResponse): void {
     const { name } = body.metadata;
+    const { services, components } = body.spec;
+    const served = url.pathname.split('/')[3];
+    if (body.apiVersion !== `nvidia.com/${served}` || (services === undefined) !== (served === 'v1beta1')) {
+      refuse(response, 400, `the API version in the data does not match nvidia.com/${served}`);
+      return;
+    }
     if (this.deployments.has(name)) {
       refuse(response, 409, `dynamographdeployments.nvidia.com "${name}" already exists`);
       return;
@@ -205,7 +211,8 @@ export class KubernetesApi {
       metadata: { ...body.metadata, namespace, resourceVersion: `${++this.#version}` },
     };
     this.deployments.set(name, created);
-    for (const service of Object.keys(body.spec.services)) this.#createPod(name, service.toLowerCase());
+    const names = components?.map((component: Resource) => component.name) ?? Object.keys(services);
+    for (const service of names) this.#createPod(name, service.toLowerCase());
     this.#tell('ADDED', created);
     this.#operate(name);
     answer(response, 201, created);

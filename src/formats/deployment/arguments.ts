@@ -10,18 +10,30 @@ export function tokenize(args: unknown): Arguments {
   return items.flatMap((item) => (/^\s*[{[]/.test(item) || !/\s/.test(item) ? [item] : shellSplit(item)));
 }
 
-/** Sets `--flag value` or `--flag=value`, in place when the flag is there, else at the end of the command. */
-export function setArgument(args: Arguments, flag: string, value: string): Arguments {
+/**
+ * Sets `--flag value` or `--flag=value`, in place when the flag or another name of it is there, else at the end of the
+ * command.
+ */
+export function setArgument(
+  given: Arguments,
+  flag: string,
+  value: string,
+  aliases: readonly string[] = [],
+): Arguments {
+  const args = given.map((token) => {
+    const [name = '', ...rest] = token.split('=');
+    return aliases.includes(name) ? [flag, ...rest].join('=') : token;
+  });
   const joined = args.findIndex((token) => token.startsWith(`${flag}=`));
   if (joined >= 0) return args.with(joined, `${flag}=${value}`);
   const at = args.indexOf(flag);
-  if (at < 0) return append(args, [flag, value]);
+  if (at < 0) return appendArguments(args, [flag, value]);
   return [...args.slice(0, at + 1), value, ...args.slice(at + 2)];
 }
 
 /** Adds a flag without a value unless it is there already. */
 export function addFlag(args: Arguments, flag: string): Arguments {
-  return args.includes(flag) ? args : append(args, [flag]);
+  return args.includes(flag) ? args : appendArguments(args, [flag]);
 }
 
 /** Removes every occurrence of a flag that has no value. */
@@ -50,8 +62,8 @@ export function argumentValue(args: Arguments, flag: string): string | undefined
 }
 
 /** New arguments belong to the command, so they go before a pipe or redirection that follows it. */
-function append(args: Arguments, added: Arguments): Arguments {
-  const end = args.findIndex((token) => token === '|' || token === '2>&1');
+export function appendArguments(args: Arguments, added: Arguments): Arguments {
+  const end = args.findIndex((token) => SHELL_OPERATOR.test(token));
   return end < 0 ? [...args, ...added] : [...args.slice(0, end), ...added, ...args.slice(end)];
 }
 

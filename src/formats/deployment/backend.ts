@@ -1,5 +1,5 @@
 import type { Arguments } from './arguments.ts';
-import { argumentValue, tokenize } from './arguments.ts';
+import { argumentValue } from './arguments.ts';
 import type { Deployment, WorkerRole } from './deployment.ts';
 import { SGLANG } from './sglang.ts';
 import { TRTLLM } from './trtllm.ts';
@@ -47,12 +47,12 @@ export function backendOf(name: BackendName): Backend {
 export function convertToRole(base: Deployment, backend: Backend, role: WorkerRole, moe = false): Deployment {
   const converted = base.clone();
   converted.setName(`${backend.name}-agg`);
-  converted.removeService('Planner');
+  converted.removeService(converted.serviceOfType('planner') ?? 'Planner');
   const decode = converted.workerService('decode', backend.defaultServices.decode);
   const prefill = converted.workerService('prefill', backend.defaultServices.prefill);
   if (role === 'prefill') converted.moveService(prefill, decode);
   else converted.removeService(prefill);
-  converted.set(decode, ['subComponentType'], 'decode');
+  converted.setRole(decode, 'decode');
   converted.set(decode, ['replicas'], 1);
   converted.setArguments(decode, backend.toAggregated(converted.arguments(decode), role, moe));
   return converted;
@@ -82,9 +82,6 @@ export function servedModel(deployment: Deployment, backend: Backend): string | 
 
 export function frontendPort(deployment: Deployment, backend: Backend): number {
   if (backend.fixedPort) return DEFAULT_PORT;
-  const frontend =
-    deployment.serviceNames.find((service) => deployment.get(service, 'componentType') === 'frontend') ??
-    'Frontend';
-  const args = tokenize(deployment.get(frontend, 'extraPodSpec', 'mainContainer', 'args'));
-  return Number(argumentValue(args, '--http-port') ?? DEFAULT_PORT);
+  const frontend = deployment.serviceOfType('frontend') ?? 'Frontend';
+  return Number(argumentValue(deployment.arguments(frontend), '--http-port') ?? DEFAULT_PORT);
 }

@@ -99,6 +99,25 @@ describe('the config modifiers', () => {
     ]);
   });
 
+  test('take the other names of a width as its own', () => {
+    const sglang = backendOf('sglang');
+    const wide = ['--tp-size', '8', '--dp-size=8', '--enable-dp-attention', '--ep', '8'];
+    expect(sglang.withMapping(wide, { kind: 'tep', gpus: 4 })).toEqual(['--tp', '4', '--ep-size', '4']);
+    expect(sglang.withMapping(wide, { kind: 'dep', gpus: 16 })).toEqual([
+      ...['--tp', '16', '--dp=16', '--enable-dp-attention', '--ep-size', '16'],
+    ]);
+    expect(backendOf('vllm').withMapping(['-tp', '8'], { kind: 'tp', gpus: 2 })).toEqual([
+      ...['--tensor-parallel-size', '2'],
+    ]);
+  });
+
+  test('leave no role behind', () => {
+    const args = ['--model', 'm', '--is-decode-worker', '--disaggregation-mode', 'decode'];
+    expect(backendOf('vllm').toAggregated(args, 'decode', false)).toEqual([
+      ...['--model', 'm', '--enable-prefix-caching'],
+    ]);
+  });
+
   test('refuse expert parallelism for TensorRT-LLM', () => {
     expect(() => backendOf('trtllm').withMapping([], { kind: 'dep', gpus: 8 })).toThrow(
       '--backend: trtllm has no dep mapping',
@@ -150,7 +169,7 @@ spec:
   test.each([
     ['kind: ConfigMap', 'no document of kind DynamoGraphDeployment'],
     ['kind: [', 'd.yaml'],
-    ['kind: DynamoGraphDeployment\nspec: {services: []}', 'spec.services is not a mapping'],
+    ['kind: DynamoGraphDeployment\nspec: {services: []}', 'spec has neither services'],
   ])('refuses %j', (broken, reason) => {
     expect(() => Deployment.parse(broken, 'd.yaml')).toThrow(reason);
   });
@@ -189,6 +208,15 @@ spec:
     ]);
     expect(converted.toString()).toContain('# with a log');
   });
+
+  test('keeps its log when TensorRT-LLM gets options', () => {
+    const line = 'python3 -m dynamo.trtllm --model-path m --disaggregation-mode decode 2>&1 | tee /tmp/a.log';
+    const deployment = Deployment.parse(text(line).replace('[/bin/sh, -c]', '[bash, -lc]'), 'd.yaml');
+    setMapping(deployment, backendOf('trtllm'), 'VllmDecodeWorker', { kind: 'tp', gpus: 4 });
+    expect(deployment.container('VllmDecodeWorker', 'args')).toEqual([
+      `python3 -m dynamo.trtllm --model-path m --disaggregation-mode decode --override-engine-args '{"tensor_parallel_size": 4}' 2>&1 | tee /tmp/a.log`,
+    ]);
+  });
 });
 
 describe('arguments', () => {
@@ -221,6 +249,8 @@ describe('arguments', () => {
   test('are set in the spelling that is there', () => {
     expect(setArgument(['--tp=1', '--x'], '--tp', '4')).toEqual(['--tp=4', '--x']);
     expect(setArgument(['--tp-size=1'], '--tp', '4')).toEqual(['--tp-size=1', '--tp', '4']);
+    expect(setArgument(['--tp-size=1', '--x'], '--tp', '4', ['--tp-size'])).toEqual(['--tp=4', '--x']);
+    expect(setArgument(['--tp-size', '8', '--x'], '--tp', '4', ['--tp-size'])).toEqual(['--tp', '4', '--x']);
   });
 
   test('are found and removed in both spellings', () => {

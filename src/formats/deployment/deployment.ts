@@ -1,31 +1,24 @@
-import {
-  type Document,
-  isMap,
-  isScalar,
-  isSeq,
-  parseAllDocuments,
-  Scalar,
-  type YAMLMap,
-  YAMLSeq,
-} from 'yaml';
+import { type Document, isMap, isScalar, isSeq, parseAllDocuments, Scalar, YAMLSeq } from 'yaml';
 import { fail } from '../../base/errors.ts';
 import { type Arguments, shellJoin, tokenize } from './arguments.ts';
+import { type Layout, layoutOf, type ServiceFields, type WorkerRole, type YamlPath } from './layout.ts';
 
-export type WorkerRole = 'prefill' | 'decode';
+export type { WorkerRole } from './layout.ts';
 
 const KIND = 'DynamoGraphDeployment';
-const CONTAINER = ['extraPodSpec', 'mainContainer'] as const;
 const MEND = 'Give a DynamoGraphDeployment as in docs/guides/sla-profiler.md.';
 
-/** A DynamoGraphDeployment in its file: edits keep comments, order and whatever is not understood. */
+/** A DynamoGraphDeployment in its file, of either version: edits keep comments, order and what is not understood. */
 export class Deployment {
   readonly #documents: Document[];
   readonly #root: Document;
+  readonly #layout: Layout;
   readonly #path: string;
 
-  private constructor(documents: Document[], root: Document, path: string) {
+  private constructor(documents: Document[], root: Document, layout: Layout, path: string) {
     this.#documents = documents;
     this.#root = root;
+    this.#layout = layout;
     this.#path = path;
   }
 
@@ -38,10 +31,12 @@ export class Deployment {
     const root = documents.find((document) => document.get('kind') === KIND);
     if (root === undefined)
       throw fail('KV_FILE_MALFORMED', { path, reason: `no document of kind ${KIND}`, mend: MEND });
-    if (!isMap(root.getIn(['spec', 'services']))) {
-      throw fail('KV_FILE_MALFORMED', { path, reason: 'spec.services is not a mapping', mend: MEND });
+    const layout = layoutOf(root);
+    if (layout === undefined) {
+      const reason = 'spec has neither services (a mapping) nor components (a list)';
+      throw fail('KV_FILE_MALFORMED', { path, reason, mend: MEND });
     }
-    return new Deployment(documents, root, path);
+    return new Deployment(documents, root, layout, path);
   }
 
   clone(): Deployment {
@@ -57,6 +52,10 @@ export class Deployment {
     return this.#root.toJS() as Record<string, unknown>;
   }
 
+  get version(): Layout['version'] {
+    return this.#layout.version;
+  }
+
   get name(): string {
     return String(this.#root.getIn(['metadata', 'name']) ?? '');
   }
@@ -66,18 +65,22 @@ export class Deployment {
   }
 
   get serviceNames(): string[] {
-    return this.#services().items.map((pair) => String(isScalar(pair.key) ? pair.key.value : pair.key));
+    return this.#layout.serviceNames(this.#root);
   }
 
   /** Reads any value below a service; undefined when it is not there. */
   get(service: string, ...path: readonly string[]): unknown {
-    const found = this.#root.getIn(['spec', 'services', service, ...path]);
-    return isMap(found) || isSeq(found) ? found.toJS(this.#root) : found;
+    return this.serviceNames.includes(service) ? this.#read([...this.#service(service), ...path]) : undefined;
   }
 
   /** Sets any value below a service, making the mappings on the way. */
   set(service: string, path: readonly string[], value: unknown): void {
-    this.#root.setIn(['spec', 'services', service, ...path], this.#root.createNode(value));
+    this.#root.setIn([...this.#service(service), ...path], this.#root.createNode(value));
+  }
+
+  /** Reads a field of the container that runs a service's engine. */
+  container(service: string, field: string): unknown {
+    return this.#read([...this.#layout.containerPath(this.#root, service), field]);
   }
 
   setSpec(path: readonly string[], value: unknown): void {
@@ -85,51 +88,63 @@ export class Deployment {
   }
 
   getSpec(...path: readonly string[]): unknown {
-    const found = this.#root.getIn(['spec', ...path]);
-    return isMap(found) || isSeq(found) ? found.toJS(this.#root) : found;
+    return this.#read(['spec', ...path]);
   }
 
   removeService(service: string): void {
-    this.#services().delete(service);
+    if (this.serviceNames.includes(service)) this.#root.deleteIn(this.#service(service));
   }
 
   delete(service: string, ...path: readonly string[]): void {
-    this.#root.deleteIn(['spec', 'services', service, ...path]);
+    this.#root.deleteIn([...this.#service(service), ...path]);
   }
 
-  /** The service of a role: by its `subComponentType`, else by the backend's default name. */
+  /** The first service of a type: `frontend`, `worker`, `planner`. */
+  serviceOfType(type: string): string | undefined {
+    return this.serviceNames.find((service) => this.#layout.typeOf(this.#fields(service)) === type);
+  }
+
+  /** The service of a role: by what it says it is, else by the backend's default name. */
   workerService(role: WorkerRole, defaultName: string): string {
-    const named = this.serviceNames.find((service) => this.get(service, 'subComponentType') === role);
+    const named = this.serviceNames.find((service) => this.#layout.roleOf(this.#fields(service)) === role);
     if (named !== undefined) return named;
     if (this.serviceNames.includes(defaultName)) return defaultName;
+    const [key] = this.#layout.roleField(role);
     throw fail('KV_FILE_MALFORMED', {
       path: this.#path,
-      reason: `no ${role} worker: no service with subComponentType ${role}, none named ${defaultName} (services: ${this.serviceNames.join(', ')})`,
-      mend: `Add subComponentType: ${role} to the ${role} service.`,
+      reason: `no ${role} worker: no service with ${key} ${role}, none named ${defaultName} (services: ${this.serviceNames.join(', ')})`,
+      mend: `Add ${key}: ${role} to the ${role} service.`,
     });
+  }
+
+  setRole(service: string, role: WorkerRole): void {
+    const [key, value] = this.#layout.roleField(role);
+    this.set(service, [key], value);
   }
 
   /** Puts the body of one service under the name of another, which it replaces; its own name goes. */
   moveService(from: string, to: string): void {
     if (from === to) return;
-    const services = this.#services();
-    const body = services.get(from, true);
-    services.delete(from);
-    services.set(to, body);
+    const [source, target] = [this.#service(from), this.#service(to)];
+    const body = this.#root.getIn(source, true);
+    // A service of a list carries its name in its body.
+    if (this.#layout.collection === 'components' && isMap(body)) body.set('name', to);
+    this.#root.setIn(target, body);
+    this.#root.deleteIn(source);
   }
 
   arguments(service: string): Arguments {
-    return tokenize(this.get(service, ...CONTAINER, 'args'));
+    return tokenize(this.container(service, 'args'));
   }
 
   /**
    * Replaces the arguments; items that stay keep their nodes, and so their comments and quotes. A command that ends in
-   * `-c` is a shell's, which takes them as one line.
+   * `-c` or `-lc` is a shell's, which takes them as one line.
    */
   setArguments(service: string, args: Arguments): void {
-    const path = ['spec', 'services', service, ...CONTAINER, 'args'];
-    const command = this.get(service, ...CONTAINER, 'command');
-    if (Array.isArray(command) && command.at(-1) === '-c') {
+    const path = [...this.#layout.containerPath(this.#root, service), 'args'];
+    const command = this.container(service, 'command');
+    if (Array.isArray(command) && /^-\w*c$/.test(String(command.at(-1)))) {
       this.#root.setIn(path, this.#root.createNode([shellJoin(args)]));
       return;
     }
@@ -147,15 +162,25 @@ export class Deployment {
   setGpus(service: string, gpus: number, gpusPerNode: number): void {
     const text = new Scalar(String(Math.min(gpus, gpusPerNode)));
     text.type = Scalar.QUOTE_DOUBLE;
-    const resources = ['spec', 'services', service, 'resources'];
-    this.#root.setIn([...resources, 'requests', 'gpu'], text);
-    if (this.#root.hasIn([...resources, 'limits']))
-      this.#root.setIn([...resources, 'limits', 'gpu'], text.clone());
+    const { gpuKey, limitsGpus } = this.#layout;
+    const resources = this.#layout.resourcesPath(this.#root, service);
+    this.#root.setIn([...resources, 'requests', gpuKey], text);
+    if (limitsGpus || this.#root.hasIn([...resources, 'limits']))
+      this.#root.setIn([...resources, 'limits', gpuKey], text.clone());
     if (gpus > gpusPerNode) this.set(service, ['multinode'], { nodeCount: Math.ceil(gpus / gpusPerNode) });
     else this.delete(service, 'multinode');
   }
 
-  #services(): YAMLMap {
-    return this.#root.getIn(['spec', 'services']) as YAMLMap;
+  #service(name: string): YamlPath {
+    return this.#layout.servicePath(this.#root, name);
+  }
+
+  #fields(service: string): ServiceFields {
+    return (this.get(service) ?? {}) as ServiceFields;
+  }
+
+  #read(path: YamlPath): unknown {
+    const found = this.#root.getIn(path);
+    return isMap(found) || isSeq(found) ? found.toJS(this.#root) : found;
   }
 }

@@ -4,6 +4,7 @@ import type { Deployment } from './deployment.ts';
 
 const PVC = 'dynamo-pvc';
 const PLANNER = 'Planner';
+const MOUNT = '/data';
 const DEFAULT_IMAGE = 'my-registry/dynamo-runtime:my-tag';
 
 export interface PlannerOrder {
@@ -37,16 +38,25 @@ export function withPlanner(base: Deployment, order: PlannerOrder): Deployment {
     decode,
     gpusPerNode,
   );
-  const frontend =
-    final.serviceNames.find((service) => final.get(service, 'componentType') === 'frontend') ?? 'Frontend';
-  const namespace = String(final.get(frontend, 'dynamoNamespace') ?? 'dynamo');
-  const image = String(final.get(frontend, 'extraPodSpec', 'mainContainer', 'image') ?? DEFAULT_IMAGE);
-  if (final.getSpec('pvcs') === undefined) final.setSpec(['pvcs'], [{ create: false, name: PVC }]);
-  final.set(PLANNER, [], {
+  const frontend = final.serviceOfType('frontend') ?? 'Frontend';
+  final.removeService(final.serviceOfType('planner') ?? PLANNER);
+  const image = String(final.container(frontend, 'image') ?? DEFAULT_IMAGE);
+  if (final.version === 'v1beta1') final.set(PLANNER, [], component(order, image));
+  else {
+    const namespace = String(final.get(frontend, 'dynamoNamespace') ?? 'dynamo');
+    if (final.getSpec('pvcs') === undefined) final.setSpec(['pvcs'], [{ create: false, name: PVC }]);
+    final.set(PLANNER, [], service(order, image, namespace));
+  }
+  return final;
+}
+
+/** The planner of v1alpha1, told by flags. */
+function service(order: PlannerOrder, image: string, namespace: string): object {
+  return {
     componentType: 'planner',
     dynamoNamespace: namespace,
     replicas: 1,
-    volumeMounts: [{ mountPoint: '/data', name: PVC }],
+    volumeMounts: [{ mountPoint: MOUNT, name: PVC }],
     extraPodSpec: {
       mainContainer: {
         image,
@@ -55,8 +65,54 @@ export function withPlanner(base: Deployment, order: PlannerOrder): Deployment {
         args: plannerArguments(order, namespace),
       },
     },
-  });
-  return final;
+  };
+}
+
+/** The planner of v1beta1: told by one JSON text, from an image of its own, its namespace set by the operator. */
+function component(order: PlannerOrder, image: string): object {
+  const main = {
+    name: 'main',
+    image: image.replace(/[^/]+-runtime(?=[:@]|$)/, 'dynamo-planner'),
+    command: ['python3', '-m', 'dynamo.planner'],
+    args: ['--config', JSON.stringify(plannerConfig(order))],
+    volumeMounts: [{ name: PVC, mountPath: MOUNT }],
+  };
+  const volumes = [{ name: PVC, persistentVolumeClaim: { claimName: PVC } }];
+  return {
+    name: PLANNER,
+    type: 'planner',
+    replicas: 1,
+    podTemplate: { spec: { volumes, containers: [main] } },
+  };
+}
+
+/** Fields of the planner's `PlannerConfig`, which replaced its flags in 2026, by those flags. */
+const CONFIG_FIELDS: Readonly<Record<string, string>> = {
+  environment: 'environment',
+  'no-operation': 'no_operation',
+  'log-dir': 'log_dir',
+  'adjustment-interval': 'throughput_adjustment_interval_seconds',
+  'max-gpu-budget': 'max_gpu_budget',
+  'min-endpoint': 'min_endpoint',
+  'load-predictor': 'load_predictor',
+  'prometheus-port': 'metric_reporting_prometheus_port',
+  'model-name': 'model_name',
+};
+
+/** What has no field there any more is left out. */
+function plannerConfig(order: PlannerOrder): object {
+  const own = Object.entries(CONFIG_FIELDS).map(([flag, field]) => [field, order.options[flag]]);
+  return {
+    backend: order.backend.name,
+    mode: 'disagg',
+    optimization_target: 'sla',
+    ttft: order.ttftMs,
+    itl: order.itlMs,
+    ...Object.fromEntries(own),
+    prefill_engine_num_gpu: order.prefill.gpus,
+    decode_engine_num_gpu: order.decode.gpus,
+    profile_results_dir: order.profileDir,
+  };
 }
 
 /** Shared options first, then the planner's own by name, then what the profile decided. */

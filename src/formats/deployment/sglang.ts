@@ -8,6 +8,10 @@ const DISAGGREGATION = [
   '--disaggregation-bootstrap-port',
 ];
 const CACHE_OFF = '--disable-radix-cache';
+/** Further names that SGLang has for its widths. */
+const TENSOR_ALIASES = ['--tp-size', '--tensor-parallel-size'];
+const DATA_ALIASES = ['--dp-size', '--data-parallel-size'];
+const EXPERT_ALIASES = ['--ep', '--expert-parallel-size'];
 
 export const SGLANG: Backend = {
   name: 'sglang',
@@ -25,18 +29,12 @@ export const SGLANG: Backend = {
 
   withMapping(args: Arguments, { kind, gpus }: ParallelMapping): Arguments {
     const width = String(gpus);
-    const tensor = setArgument(args, '--tp', width);
+    const tensor = setArgument(args, '--tp', width, TENSOR_ALIASES);
     if (kind === 'tp') return tensor;
-    if (kind === 'tep')
-      return setArgument(
-        removeFlag(removeArgument(tensor, '--dp'), '--enable-dp-attention'),
-        '--ep-size',
-        width,
-      );
-    return setArgument(
-      addFlag(setArgument(tensor, '--dp', width), '--enable-dp-attention'),
-      '--ep-size',
-      width,
-    );
+    const data =
+      kind === 'dep'
+        ? addFlag(setArgument(tensor, '--dp', width, DATA_ALIASES), '--enable-dp-attention')
+        : removeFlag(['--dp', ...DATA_ALIASES].reduce(removeArgument, tensor), '--enable-dp-attention');
+    return setArgument(data, '--ep-size', width, EXPERT_ALIASES);
   },
 };

@@ -1,5 +1,5 @@
 import { fail, toError } from '../../base/errors.ts';
-import { type Arguments, argumentValue, removeArgument } from './arguments.ts';
+import { type Arguments, appendArguments, argumentValue, removeArgument } from './arguments.ts';
 import type { Backend, ParallelMapping } from './backend.ts';
 import type { WorkerRole } from './deployment.ts';
 
@@ -37,7 +37,7 @@ export const TRTLLM: Backend = {
 
 type Options = { readonly [key: string]: unknown };
 
-/** Merges into the JSON of the override argument, which moves to the end. */
+/** Merges into the JSON of the override argument, which moves to the end of the command. */
 function override(args: Arguments, added: Options): Arguments {
   const given = argumentValue(args, OVERRIDE);
   let before: Options;
@@ -51,7 +51,7 @@ function override(args: Arguments, added: Options): Arguments {
       cause,
     );
   }
-  return [...removeArgument(args, OVERRIDE), OVERRIDE, pythonJson(merge(before, added))];
+  return appendArguments(removeArgument(args, OVERRIDE), [OVERRIDE, pythonJson(merge(before, added))]);
 }
 
 function merge(before: Options, added: Options): Options {

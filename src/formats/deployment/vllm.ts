@@ -2,6 +2,9 @@ import { type Arguments, addFlag, removeArgument, removeFlag, setArgument } from
 import type { Backend, ParallelMapping } from './backend.ts';
 import type { WorkerRole } from './deployment.ts';
 
+const ROLES = ['--is-prefill-worker', '--is-decode-worker'];
+const TENSOR_ALIASES = ['-tp'];
+const DATA_ALIASES = ['-dp'];
 const CACHE_ON = '--enable-prefix-caching';
 const CACHE_OFF = '--no-enable-prefix-caching';
 
@@ -12,16 +15,20 @@ export const VLLM: Backend = {
   fixedPort: false,
 
   toAggregated(args: Arguments, role: WorkerRole): Arguments {
-    const plain = removeArgument(removeFlag(args, '--is-prefill-worker'), '--disaggregation-mode');
+    const plain = removeArgument(ROLES.reduce(removeFlag, args), '--disaggregation-mode');
     return role === 'prefill'
       ? addFlag(removeFlag(plain, CACHE_ON), CACHE_OFF)
       : addFlag(removeFlag(plain, CACHE_OFF), CACHE_ON);
   },
 
   withMapping(args: Arguments, { kind, gpus }: ParallelMapping): Arguments {
-    if (kind === 'tp') return setArgument(args, '--tensor-parallel-size', String(gpus));
-    const tensor = setArgument(args, '--tensor-parallel-size', String(kind === 'tep' ? gpus : 1));
-    const data = setArgument(tensor, '--data-parallel-size', String(kind === 'dep' ? gpus : 1));
-    return addFlag(data, '--enable-expert-parallel');
+    const width = String(kind === 'dep' ? 1 : gpus);
+    const tensor = setArgument(args, '--tensor-parallel-size', width, TENSOR_ALIASES);
+    if (kind === 'tp') return tensor;
+    const copies = String(kind === 'dep' ? gpus : 1);
+    return addFlag(
+      setArgument(tensor, '--data-parallel-size', copies, DATA_ALIASES),
+      '--enable-expert-parallel',
+    );
   },
 };

@@ -108,7 +108,7 @@ async function awaitModels(
     }
     if (clock.nowMs() + POLL_EVERY_MS > deadlineMs) throw problem;
     if (attempt === 1) {
-      log.info(`waiting up to ${settings.readyCheckTimeoutSec} s for the server: ${problem.message}`);
+      log.info({ upToSec: settings.readyCheckTimeoutSec }, `waiting for the server: ${problem.message}`);
     }
     await sleepUntil(clock, clock.nowMs() + POLL_EVERY_MS, signal);
   }
