@@ -82,6 +82,8 @@ function parseFlags(
     .description(command.summary)
     .allowExcessArguments(false)
     .exitOverride()
+    // Long flag names leave little room; what is in it is wrapped all the same.
+    .configureHelp({ minWidthToWrap: 25 })
     .configureOutput({ writeErr: () => {} });
   if (command.details !== undefined) parser.addHelpText('after', `\n${command.details}`);
   const names = new Map<string, string>();
