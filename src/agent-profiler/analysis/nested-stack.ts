@@ -176,30 +176,24 @@ export class NestedStack {
 
   /** The nodes under unique keys: the UUID, and for one seen before the later (stack) or UUID#request. */
   *keyed(): Generator<readonly [key: string, node: PlacedNode]> {
-    const last = new Map<string, number>();
-    for (const [i, uuid] of this.#uuids.entries()) last.set(uuid, i);
-    const repeats = last.size < this.#uuids.length;
+    if (this.#rule === 'stack') {
+      for (const [uuid, i] of this.#lastByUuid()) yield [uuid, this.node(i)];
+      return;
+    }
     const seen = new Set<string>();
     for (const [i, uuid] of this.#uuids.entries()) {
-      if (!repeats) yield [uuid, this.node(i)];
-      else if (this.#rule === 'stack') {
-        if (!seen.has(uuid)) yield [uuid, this.node(last.get(uuid)!)];
-        seen.add(uuid);
-      } else {
-        let key = seen.has(uuid) ? `${uuid}#${this.#columns.request.at(i)}` : uuid;
-        while (seen.has(key)) key += '+';
-        seen.add(key);
-        yield [key, this.node(i)];
-      }
+      let key = seen.has(uuid) ? `${uuid}#${this.#columns.request.at(i)}` : uuid;
+      while (seen.has(key)) key += '+';
+      seen.add(key);
+      yield [key, this.node(i)];
     }
   }
 
   /** The nodes of the highest scores, first come first among equals. */
   top(limit = TOP): readonly PlacedNode[] {
     const best: { readonly i: number; readonly score: number }[] = [];
-    const wanted = this.#rule === 'stack' ? this.#distinct() : undefined;
-    for (let i = 0; i < this.size; i++) {
-      if (wanted !== undefined && !wanted.has(i)) continue;
+    const candidates = this.#rule === 'stack' ? this.#lastByUuid().values() : this.#uuids.keys();
+    for (const i of candidates) {
       const score = this.#columns.subtree.at(i);
       if (best.length === limit && score <= best.at(-1)!.score) continue;
       const place = best.findIndex((other) => other.score < score);
@@ -209,10 +203,11 @@ export class NestedStack {
     return best.map(({ i }) => this.node(i));
   }
 
-  #distinct(): ReadonlySet<number> | undefined {
+  /** A UUID seen again keeps its first place, with the later node. */
+  #lastByUuid(): ReadonlyMap<string, number> {
     const last = new Map<string, number>();
     for (const [i, uuid] of this.#uuids.entries()) last.set(uuid, i);
-    return last.size === this.#uuids.length ? undefined : new Set(last.values());
+    return last;
   }
 }
 

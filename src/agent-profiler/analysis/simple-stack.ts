@@ -23,9 +23,12 @@ export type CallKey = 'request' | 'file';
 
 interface OpenCall {
   rows: number;
-  readonly type: 'LLM' | 'TOOL';
-  name: string;
+  /** Of the earliest row. */
+  type: 'LLM' | 'TOOL';
   firstS: number;
+  /** Of the earliest row that has one. */
+  name: string;
+  namedS: number;
   startS: number;
   endS: number;
 }
@@ -94,23 +97,30 @@ export class SimpleStackCollector {
     return this.#maxConcurrency(Array.from({ length: this.#types.length }, (_, i) => i));
   }
 
+  /** A file may have the rows of a call out of order, when its requests overlap. */
   #row(event: TraceEvent, type: 'LLM' | 'TOOL'): void {
-    const name = llmName(event) || toolName(event);
-    let call = this.#open.get(event.uuid);
-    if (call === undefined || (this.#key === 'file' && event.timeS < call.firstS)) {
-      const known = call ?? {
-        rows: 0,
-        startS: Number.POSITIVE_INFINITY,
-        endS: Number.NEGATIVE_INFINITY,
-        name: '',
-      };
-      call = { ...known, type, name: name || known.name, firstS: event.timeS };
-      this.#open.set(event.uuid, call);
-    }
+    const { timeS } = event;
+    const call = getOrMake(this.#open, event.uuid, () => ({
+      rows: 0,
+      type,
+      name: '',
+      firstS: timeS,
+      namedS: Number.POSITIVE_INFINITY,
+      startS: Number.POSITIVE_INFINITY,
+      endS: Number.NEGATIVE_INFINITY,
+    }));
     call.rows++;
-    if (call.name === '') call.name = name;
-    if (event.phase === 'start') call.startS = Math.min(call.startS, event.timeS);
-    if (event.phase === 'end') call.endS = Math.max(call.endS, event.timeS);
+    if (timeS < call.firstS) {
+      call.firstS = timeS;
+      call.type = type;
+    }
+    const name = llmName(event) || toolName(event);
+    if (name !== '' && timeS < call.namedS) {
+      call.namedS = timeS;
+      call.name = name;
+    }
+    if (event.phase === 'start') call.startS = Math.min(call.startS, timeS);
+    if (event.phase === 'end') call.endS = Math.max(call.endS, timeS);
   }
 
   #flush(calls: readonly OpenCall[]): void {

@@ -62,7 +62,7 @@ export function traceSpans(trace: Trace, rule: TreeRule, withFunctions: boolean)
   }
   if (rule === 'parent-links') {
     const lastS = events.at(-1)?.timeS ?? 0;
-    for (const at of openByUuid.values()) spans[at]!.endS = Math.max(spans[at]!.startS, lastS);
+    for (const span of spans) if (span.open) span.endS = Math.max(span.startS, lastS);
     linkParents(spans, starts, events);
   }
   return spans;

@@ -62,6 +62,14 @@ describe('the simple stack', () => {
     expect(simple(repeated, 'file')).toMatchObject([{ usage_count: 1, avg_duration: 11 }]);
   });
 
+  test('takes the name of the earliest row, though a later one of another request was read before', () => {
+    const traces = [
+      traceOf(['LLM_START', 2, 'u', { name: 'late' }]),
+      traceOf(['LLM_NEW_TOKEN', 1, 'u', { name: 'early' }], ['LLM_END', 1, 'u', { name: 'early' }]),
+    ];
+    expect(simple(traces, 'file')).toMatchObject([{ operation_name: 'early' }]);
+  });
+
   test('frees a place before the call that starts at the same moment', () => {
     const touching = traceOf(
       ...(['z', 'a'] as const).flatMap((uuid, i) => [
@@ -137,6 +145,29 @@ describe('the nested stack', () => {
       { uuid: 'f', depth: 0, self_time: 2 },
       { uuid: 'l', depth: 1 },
     ]);
+  });
+
+  test('closes a span at the end of the trace even when its UUID starts again', () => {
+    const trace = traceOf(
+      ['LLM_START', 0, 'u', { parentId: 'root' }],
+      ['LLM_START', 1, 'u', { parentId: 'root' }],
+      ['LLM_END', 3, 'u', { parentId: 'root' }],
+    );
+    const stack = nested([trace], 'parent-links');
+    expect([stack.node(0), stack.node(1)]).toMatchObject([
+      { start_time: 0, end_time: 3, unfinished: true },
+      { start_time: 1, end_time: 3, unfinished: false },
+    ]);
+  });
+
+  test('by stack ranks a repeated UUID at its first place with its last values', () => {
+    const tool = (uuid: string, at: number) => [
+      ['TOOL_START', at, uuid] as const,
+      ['TOOL_END', at + 1, uuid] as const,
+    ];
+    const stack = nested([traceOf(...tool('twice', 0), ...tool('once', 2), ...tool('twice', 4))], 'stack');
+    expect(stack.top()).toMatchObject([{ uuid: 'twice', start_time: 4 }, { uuid: 'once' }]);
+    expect([...stack.keyed()].map(([key]) => key)).toEqual(['twice', 'once']);
   });
 
   test('survives parents that form a circle', () => {
