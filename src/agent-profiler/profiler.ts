@@ -198,11 +198,22 @@ export class AgentProfiler {
   #warnings(): readonly string[] {
     const warnings: string[] = [];
     if (this.#events === 0) warnings.push('the input holds no events: all results are empty');
-    const fault = this.#forecast?.fault;
-    if (fault !== undefined)
+    const cut = [
+      this.#prefixes?.isCut || this.#extraPrefixes?.isCut ? 'common prefixes' : '',
+      this.#sequences?.isCut ? 'call sequences' : '',
+      this.#cache?.isCut ? 'the cache what-if' : '',
+    ].filter((name) => name !== '');
+    if (cut.length > 0)
       warnings.push(
-        this.#nat ? `the forecast cannot be trained: ${fault}` : `the forecast left out: ${fault}`,
+        `the prompts differ in more text than is kept: ${cut.join(', ')} know later prompts only by what they share with earlier ones`,
       );
+    const forecast = this.#forecast;
+    if (forecast?.fault !== undefined && (this.#nat || forecast.leftOut.size === 0))
+      warnings.push(`the forecast cannot be trained: ${forecast.fault}`);
+    else if (forecast?.fault !== undefined) {
+      const causes = [...forecast.leftOut].map(([fault, requests]) => `${requests} for ${fault}`);
+      warnings.push(`the forecast leaves out some of ${this.#requests} requests: ${causes.join(', ')}`);
+    }
     return warnings;
   }
 }
@@ -219,6 +230,7 @@ function trieOptions({ prediction_trie: trie }: ProfilerConfig, nat: boolean) {
     wPosition: trie.w_position,
     wParallel: trie.w_parallel,
     absolute: !nat && trie.absolute_scores,
+    resolveTimes: !nat,
     slack: nat ? ('with-own-function' as const) : ('siblings-only' as const),
   };
   return {

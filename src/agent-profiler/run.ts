@@ -43,7 +43,7 @@ const CHART_PITCH = 60;
 
 /** Profiles traces in one pass and writes the output folder; nothing unfinished stays behind when it fails. */
 export async function profileTraces(run: ProfileRun): Promise<ProfileOutcome> {
-  const profiler = new AgentProfiler(run.config, run.compat);
+  let profiler: AgentProfiler | undefined = new AgentProfiler(run.config, run.compat);
   const evaluators = new RuntimeEvaluationCollector(
     run.evaluators ?? {},
     run.compat === 'nat' ? 'span-timestamp' : 'also-invocation',
@@ -58,6 +58,8 @@ export async function profileTraces(run: ProfileRun): Promise<ProfileOutcome> {
       output?.add(trace);
     }
     const profile = profiler.finish();
+    // What only the analyses needed is given back before the files are written.
+    profiler = undefined;
     const evaluations = evaluators.finish();
     const warnings = [...profile.warnings];
     const dynamoMetrics = await collect(run, profile, warnings);

@@ -1,7 +1,8 @@
 import { mix32 } from '../../base/random.ts';
-import { Fenwick } from '../../math/fenwick.ts';
 import { byTime, type Trace } from '../input/event.ts';
+import { BlockChains } from './block-chains.ts';
 import { Column } from './column.ts';
+import { StackDistances } from './stack-distances.ts';
 
 /** Prompt tokens that a prefix cache of a size would have served. */
 interface CacheSaving {
@@ -23,23 +24,38 @@ export interface CacheWhatIf {
 
 const BLOCK_BYTES = 64;
 const BYTES_PER_TOKEN = 4;
+/** Distinct blocks that are told apart: 256 MB of prompts. */
+const MAX_BLOCKS = 2 ** 22;
 
 /**
  * Replays all prompts in order of time through a prefix cache with least-recently-used eviction, for every cache
  * size at once: a block of a prompt is served if fewer other blocks were touched since its last use than fit
  * (Mattson's stack distance, counted with a Fenwick tree; O(blocks log blocks)). A block is 64 bytes of a
- * prompt together with all before it and the model; it stands for its share of the call's prompt tokens.
+ * prompt together with all before it and the model; it stands for its share of the call's prompt tokens. Memory
+ * is 24 bytes a call and some 50 per distinct block.
  */
 export class CacheWhatIfCollector {
-  // Per call: start time, first block, tokens per block. Blocks are numbered by chained hash.
+  // Per call: start time, last block and how many there are, tokens per block.
   readonly #starts = new Column();
-  readonly #firstBlocks = new Column();
+  readonly #lastBlocks = Column.counts();
+  readonly #lengths = Column.counts();
   readonly #tokensPerBlock = new Column();
-  readonly #blocks = new Column();
+  readonly #chains: BlockChains;
+  #blocks = 0;
+  #isCut = false;
   #promptTokens = 0;
   #cachedTokens = 0;
   #estimated = 0;
   #scratch = Buffer.alloc(1 << 16);
+
+  constructor(maxBlocks = MAX_BLOCKS) {
+    this.#chains = new BlockChains(maxBlocks);
+  }
+
+  /** Whether prompts differed in more blocks than are told apart: what else they share is then not counted. */
+  get isCut(): boolean {
+    return this.#isCut;
+  }
 
   add(trace: Trace): void {
     const events = byTime(trace.events);
@@ -57,7 +73,6 @@ export class CacheWhatIfCollector {
       this.#promptTokens += tokens;
       this.#cachedTokens += reported?.cached ?? 0;
       this.#starts.push(event.timeS);
-      this.#firstBlocks.push(this.#blocks.length);
       this.#tokensPerBlock.push(bytes === 0 ? 0 : (tokens * BLOCK_BYTES) / bytes);
       this.#pushBlocks(event.name, bytes);
     }
@@ -66,26 +81,28 @@ export class CacheWhatIfCollector {
   finish(cacheTokens: readonly number[]): CacheWhatIf {
     const order = Uint32Array.from({ length: this.#starts.length }, (_, i) => i);
     order.sort((a, b) => this.#starts.at(a) - this.#starts.at(b));
-    const replay = new StackDistances(this.#blocks.length);
+    const replay = new StackDistances(this.#chains.size + 1);
     const saved = new Float64Array(cacheTokens.length + 1);
     // One size of block in tokens for all, so that a cache holds a number of blocks.
-    const blockTokens = this.#blocks.length === 0 ? 1 : this.#promptTokens / this.#blocks.length;
+    const blockTokens = this.#blocks === 0 ? 1 : this.#promptTokens / this.#blocks;
+    let chain = new Uint32Array(1 << 10);
     for (const call of order) {
-      const from = this.#firstBlocks.at(call);
-      const to = call + 1 < this.#firstBlocks.length ? this.#firstBlocks.at(call + 1) : this.#blocks.length;
+      const length = this.#lengths.at(call);
+      if (length > chain.length) chain = new Uint32Array(2 * length);
+      this.#chains.fill(chain, length, this.#lastBlocks.at(call));
+      const tokens = this.#tokensPerBlock.at(call);
       // A cache serves a head of the prompt: the first block it misses ends it.
       let deepest = 0;
-      for (let i = from; i < to; i++) {
-        const distance = replay.distance(this.#blocks.at(i));
+      for (let i = 0; i < length; i++) {
+        const distance = replay.distance(chain[i]!);
         if (distance === undefined) break;
         deepest = Math.max(deepest, distance);
-        const tokens = this.#tokensPerBlock.at(call);
         for (const [size, capacity] of cacheTokens.entries())
           if (deepest * blockTokens < capacity) saved[size]! += tokens;
         saved[cacheTokens.length]! += tokens;
       }
       // The tail first, so that a prefix is never evicted before what builds on it.
-      for (let i = to - 1; i >= from; i--) replay.touch(this.#blocks.at(i));
+      for (let i = length - 1; i >= 0; i--) replay.touch(chain[i]!);
     }
     const share = (tokens: number): number => (this.#promptTokens === 0 ? 0 : tokens / this.#promptTokens);
     const row = (tokens: number, i: number): CacheSaving => ({
@@ -101,10 +118,12 @@ export class CacheWhatIfCollector {
     };
   }
 
-  /** Two chained 32-bit hashes make a 53-bit number per whole block. */
+  /** Two chained 32-bit hashes make a 53-bit key per whole block. */
   #pushBlocks(model: string, bytes: number): void {
     let low = 0x9e3779b9;
     let high = 0x85ebca6b;
+    let last = 0;
+    let length = 0;
     for (let i = 0; i < model.length; i++) low = mix32(low ^ model.charCodeAt(i));
     for (let at = 0; at + BLOCK_BYTES <= bytes; at += BLOCK_BYTES) {
       for (let i = at; i < at + BLOCK_BYTES; i += 4) {
@@ -115,30 +134,16 @@ export class CacheWhatIfCollector {
       }
       low = mix32(low ^ high);
       high = mix32(high + 0x27d4eb2f);
-      this.#blocks.push((high & 0x1fffff) * 2 ** 32 + low);
+      const block = this.#chains.block((high & 0x1fffff) * 2 ** 32 + low, last);
+      if (block === 0) {
+        this.#isCut = true;
+        break;
+      }
+      last = block;
+      length++;
     }
-  }
-}
-
-/** How many distinct keys were touched since a key's last touch. */
-class StackDistances {
-  readonly #last = new Map<number, number>();
-  readonly #live: Fenwick;
-  #now = 0;
-
-  constructor(touches: number) {
-    this.#live = new Fenwick(touches);
-  }
-
-  distance(key: number): number | undefined {
-    const last = this.#last.get(key);
-    return last === undefined ? undefined : this.#last.size - this.#live.before(last + 1);
-  }
-
-  touch(key: number): void {
-    const last = this.#last.get(key);
-    if (last !== undefined) this.#live.add(last, -1);
-    this.#last.set(key, this.#now);
-    this.#live.add(this.#now++, 1);
+    this.#blocks += Math.floor(bytes / BLOCK_BYTES);
+    this.#lastBlocks.push(last);
+    this.#lengths.push(length);
   }
 }

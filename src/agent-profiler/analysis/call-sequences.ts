@@ -1,6 +1,7 @@
 import { byTime, type Trace } from '../input/event.ts';
 import { llmName, toolName } from '../output/flat-table.ts';
-import { Column, cutCodePoints, Names } from './column.ts';
+import { Column, cutCodePoints } from './column.ts';
+import { RadixTree, TEXT_ROOM_BYTES } from './radix-tree.ts';
 
 export interface TokenRule {
   /** Whether the head of the prompt is part of an LLM call's token; the reference loses it. */
@@ -24,17 +25,24 @@ export interface CallSequences {
 
 const MARK = '<common_prefix>';
 
-/** Finished LLM and tool calls of each request by start time. Prompts are kept once each, by their cut text. */
+/** Finished LLM and tool calls of each request by start time: 12 bytes a call and the distinct bytes of the tokens. */
 export class CallSequenceCollector {
   readonly #rule: TokenRule;
-  readonly #names = new Names();
-  readonly #tokens = new Column();
+  // A token's number is its node, so that prompts that begin alike share their bytes.
+  readonly #names: RadixTree;
+  readonly #tokens = Column.counts();
   readonly #seconds = new Column();
   readonly #starts: number[] = [0];
   readonly #requests: number[] = [];
 
-  constructor(rule: TokenRule) {
+  constructor(rule: TokenRule, maxTextBytes = TEXT_ROOM_BYTES) {
     this.#rule = rule;
+    this.#names = new RadixTree({ bytes: maxTextBytes });
+  }
+
+  /** Whether the tokens of some prompts were shortened to stay within the bound. */
+  get isCut(): boolean {
+    return this.#names.isCut;
   }
 
   add(trace: Trace): void {
@@ -57,7 +65,7 @@ export class CallSequenceCollector {
     }
     for (const { token, startS, endS } of calls) {
       if (endS === undefined) continue;
-      this.#tokens.push(this.#names.id(token));
+      this.#tokens.push(this.#names.insert(token));
       this.#seconds.push(Math.max(0, endS - startS));
     }
     this.#starts.push(this.#tokens.length);
@@ -70,7 +78,7 @@ export class CallSequenceCollector {
       seconds: this.#seconds.view(),
       starts: Int32Array.from(this.#starts),
       requests: Int32Array.from(this.#requests),
-      name: (token) => this.#names.name(token),
+      name: (token) => this.#names.path(token).toString('utf8'),
     };
   }
 
@@ -94,15 +102,15 @@ export function chainPrefixes(text: string, prefixes: readonly string[]): string
 
 /** The same sequences with each token's name rewritten; tokens that become equal become one. */
 export function renameTokens(sequences: CallSequences, rename: (name: string) => string): CallSequences {
-  const names = new Names();
+  const names = new RadixTree();
   const renamed = new Map<number, number>();
   const tokens = sequences.tokens.map((token) => {
     let to = renamed.get(token);
     if (to === undefined) {
-      to = names.id(rename(sequences.name(token)));
+      to = names.insert(rename(sequences.name(token)));
       renamed.set(token, to);
     }
     return to;
   });
-  return { ...sequences, tokens, name: (token) => names.name(token) };
+  return { ...sequences, tokens, name: (token) => names.path(token).toString('utf8') };
 }

@@ -1,18 +1,30 @@
-/** A growing column of doubles, 8 bytes each, outside the JavaScript heap. */
-export class Column {
-  #values = new Float64Array(64);
+type Values = Float64Array | Uint32Array | Uint8Array;
+
+/** A growing column of numbers outside the JavaScript heap: 8 bytes each, or as few as the kind of array given takes. */
+export class Column<T extends Values = Float64Array> {
+  #values: T;
   #length = 0;
+
+  constructor(values: T = new Float64Array(64) as T) {
+    this.#values = values;
+  }
+
+  /** Whole numbers from 0 to 2^32 - 1. */
+  static counts(): Column<Uint32Array> {
+    return new Column(new Uint32Array(64));
+  }
+
+  /** Whole numbers from 0 to 255. */
+  static bytes(): Column<Uint8Array> {
+    return new Column(new Uint8Array(64));
+  }
 
   get length(): number {
     return this.#length;
   }
 
   push(value: number): void {
-    if (this.#length === this.#values.length) {
-      const grown = new Float64Array(this.#length * 2);
-      grown.set(this.#values);
-      this.#values = grown;
-    }
+    if (this.#length === this.#values.length) this.#grow();
     this.#values[this.#length++] = value;
   }
 
@@ -20,17 +32,19 @@ export class Column {
     return this.#values[index]!;
   }
 
-  set(index: number, value: number): void {
-    this.#values[index] = value;
-  }
-
   /** A view of what is there now; stale after the next push. */
-  view(): Float64Array {
-    return this.#values.subarray(0, this.#length);
+  view(): T {
+    return this.#values.subarray(0, this.#length) as T;
   }
 
-  ascending(): Float64Array {
-    return this.view().slice().sort();
+  ascending(): T {
+    return this.view().slice().sort() as T;
+  }
+
+  #grow(): void {
+    const grown = new (this.#values.constructor as new (length: number) => T)(this.#length * 2);
+    grown.set(this.#values);
+    this.#values = grown;
   }
 }
 

@@ -2,6 +2,7 @@ import type { Trace } from '../input/event.ts';
 import { Column } from './column.ts';
 import { firstAfter } from './llm-columns.ts';
 import { type TreeRule, traceSpans } from './span-tree.ts';
+import { TextColumn } from './text-column.ts';
 import { Timeline, timeWeightedPercentile } from './timeline.ts';
 
 /** A segment of the timeline at or above the threshold. */
@@ -26,7 +27,7 @@ export interface SpikeSummary {
 /** Calls of models and tools over all requests: 32 bytes a call and its UUID. */
 export class SpikeCollector {
   readonly #rule: TreeRule;
-  readonly #uuids: string[] = [];
+  readonly #uuids = new TextColumn();
   readonly #starts = new Column();
   readonly #ends = new Column();
   readonly #promptTokens = new Column();
@@ -59,22 +60,19 @@ export class SpikeCollector {
   }
 }
 
+interface Uuids {
+  at(call: number): string | undefined;
+}
+
 /** The spikes of a file. Intervals with their calls are made on demand: together they may outgrow the trace. */
 export class ConcurrencySpikes {
   readonly timeline: Timeline;
   readonly summary: SpikeSummary;
-  readonly #uuids: readonly string[];
+  readonly #uuids: Uuids;
   readonly #starts: Float64Array;
   readonly #ends: Float64Array;
 
-  constructor(
-    uuids: readonly string[],
-    starts: Column,
-    ends: Column,
-    prompt: Column,
-    total: Column,
-    threshold?: number,
-  ) {
+  constructor(uuids: Uuids, starts: Column, ends: Column, prompt: Column, total: Column, threshold?: number) {
     this.#uuids = uuids;
     this.#starts = starts.view();
     this.#ends = ends.view();
@@ -103,17 +101,18 @@ export class ConcurrencySpikes {
     const { times, levels } = this.timeline;
     const byStart = order(this.#starts);
     const byEnd = order(this.#ends);
-    const active = new Set<number>();
+    const active = new Map<number, string>();
     let [s, e] = [0, 0];
     for (let i = 0; i < levels.length; i++) {
       const at = times[i]!;
-      while (s < byStart.length && this.#starts[byStart[s]!]! <= at) active.add(byStart[s++]!);
+      for (; s < byStart.length && this.#starts[byStart[s]!]! <= at; s++)
+        active.set(byStart[s]!, this.#uuids.at(byStart[s]!)!);
       while (e < byEnd.length && this.#ends[byEnd[e]!]! <= at) active.delete(byEnd[e++]!);
       if (levels[i]! < this.summary.spike_threshold) continue;
       const uuids: string[] = [];
-      for (const call of active) {
+      for (const uuid of active.values()) {
         if (uuids.length >= limit) break;
-        uuids.push(this.#uuids[call]!);
+        uuids.push(uuid);
       }
       yield { start_time: at, end_time: times[i + 1]!, concurrency: levels[i]!, active_uuids: uuids };
     }

@@ -39,13 +39,13 @@ export type ForecastFault = 'no requests' | 'a request without LLM call' | 'an L
 /** Rows of LLM calls per request, the first 20 000 calls; their number decides cost, not the trace's. */
 export class ForecastCollector {
   readonly #requests: ForecastRow[][] = [];
+  readonly #leftOut = new Map<ForecastFault, number>();
   #rows = 0;
-  #fault: ForecastFault | undefined;
 
   add(trace: Trace): void {
     const rows = forecastRows(trace);
-    if (rows === undefined) this.#fault ??= 'an LLM_END without LLM_START';
-    else if (rows.length === 0) this.#fault ??= 'a request without LLM call';
+    if (rows === undefined) this.#leaveOut('an LLM_END without LLM_START');
+    else if (rows.length === 0) this.#leaveOut('a request without LLM call');
     else if (this.#rows < MAX_TRAINING_ROWS) {
       this.#requests.push(rows);
       this.#rows += rows.length;
@@ -54,12 +54,22 @@ export class ForecastCollector {
 
   /** What makes training fail in the reference. */
   get fault(): ForecastFault | undefined {
-    return this.#requests.length === 0 ? (this.#fault ?? 'no requests') : this.#fault;
+    const [first] = this.#leftOut.keys();
+    return first ?? (this.#requests.length === 0 ? 'no requests' : undefined);
+  }
+
+  /** Requests that could not be used, by what was wrong with them. */
+  get leftOut(): ReadonlyMap<ForecastFault, number> {
+    return this.#leftOut;
   }
 
   /** Undefined without any usable request. */
   finish(): ForecastModel | undefined {
     return this.#requests.length === 0 ? undefined : fitForecast(this.#requests);
+  }
+
+  #leaveOut(fault: ForecastFault): void {
+    this.#leftOut.set(fault, (this.#leftOut.get(fault) ?? 0) + 1);
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Trace } from '../input/event.ts';
 import { Column, Names } from './column.ts';
 import { childLists, type OperationType, type Span, type TreeRule, traceSpans } from './span-tree.ts';
+import { TextColumn } from './text-column.ts';
 import { Timeline, timeWeightedPercentile } from './timeline.ts';
 
 /** One node of the call trees, as workflow_profiling_metrics.json has it. */
@@ -27,21 +28,21 @@ export interface PlacedNode extends NodeMetrics {
 const TYPES: readonly OperationType[] = ['LLM', 'TOOL', 'FUNCTION'];
 const TOP = 5;
 
-/** Call trees of all requests, kept as columns in depth-first order: some 80 bytes a node and its UUID. */
+/** Call trees of all requests, kept as columns in depth-first order: 46 bytes a node and its UUID. */
 export class NestedStackCollector {
   readonly #rule: TreeRule;
   readonly #names = new Names();
-  readonly #uuids: string[] = [];
+  readonly #uuids = new TextColumn();
   readonly #columns = {
-    request: new Column(),
-    depth: new Column(),
-    type: new Column(),
-    name: new Column(),
+    request: Column.counts(),
+    depth: Column.counts(),
+    type: Column.bytes(),
+    name: Column.counts(),
     start: new Column(),
     end: new Column(),
     self: new Column(),
     subtree: new Column(),
-    open: new Column(),
+    open: Column.bytes(),
   };
 
   constructor(rule: TreeRule) {
@@ -111,19 +112,21 @@ function times(spans: readonly Span[], children: readonly number[][], preorder: 
 }
 
 type NodeColumns = Readonly<
-  Record<'request' | 'depth' | 'type' | 'name' | 'start' | 'end' | 'self' | 'subtree' | 'open', Column>
+  Record<'request' | 'depth' | 'name', Column<Uint32Array>> &
+    Record<'type' | 'open', Column<Uint8Array>> &
+    Record<'start' | 'end' | 'self' | 'subtree', Column>
 >;
 
 /** Call trees with the timeline over all their nodes. Nodes are made on demand. */
 export class NestedStack {
   readonly timeline: Timeline;
   readonly percentiles: Readonly<Record<'p50' | 'p90' | 'p95' | 'p99', number>>;
-  readonly #uuids: readonly string[];
+  readonly #uuids: TextColumn;
   readonly #names: Names;
   readonly #columns: NodeColumns;
   readonly #rule: TreeRule;
 
-  constructor(uuids: readonly string[], names: Names, columns: NodeColumns, rule: TreeRule) {
+  constructor(uuids: TextColumn, names: Names, columns: NodeColumns, rule: TreeRule) {
     this.#uuids = uuids;
     this.#names = names;
     this.#columns = columns;
@@ -158,7 +161,7 @@ export class NestedStack {
     const endS = columns.end.at(i);
     const subtree = columns.subtree.at(i);
     return {
-      uuid: this.#uuids[i]!,
+      uuid: this.#uuids.at(i),
       operation_type: TYPES[columns.type.at(i)]!,
       operation_name: this.#names.name(columns.name.at(i)),
       start_time: startS,
@@ -176,15 +179,13 @@ export class NestedStack {
 
   /** The nodes under unique keys: the UUID, and for one seen before the later (stack) or UUID#request. */
   *keyed(): Generator<readonly [key: string, node: PlacedNode]> {
-    if (this.#rule === 'stack') {
-      for (const [uuid, i] of this.#lastByUuid()) yield [uuid, this.node(i)];
-      return;
-    }
-    const seen = new Set<string>();
-    for (const [i, uuid] of this.#uuids.entries()) {
-      let key = seen.has(uuid) ? `${uuid}#${this.#columns.request.at(i)}` : uuid;
-      while (seen.has(key)) key += '+';
-      seen.add(key);
+    // Only broken traces repeat a UUID, and only for them the keys are remembered.
+    const seen = this.#rule !== 'stack' && this.#uuids.mayRepeat() ? new Set<string>() : undefined;
+    for (const i of this.#distinct()) {
+      const uuid = this.#uuids.at(i);
+      let key = seen?.has(uuid) ? `${uuid}#${this.#columns.request.at(i)}` : uuid;
+      while (seen?.has(key)) key += '+';
+      seen?.add(key);
       yield [key, this.node(i)];
     }
   }
@@ -192,8 +193,7 @@ export class NestedStack {
   /** The nodes of the highest scores, first come first among equals. */
   top(limit = TOP): readonly PlacedNode[] {
     const best: { readonly i: number; readonly score: number }[] = [];
-    const candidates = this.#rule === 'stack' ? this.#lastByUuid().values() : this.#uuids.keys();
-    for (const i of candidates) {
+    for (const i of this.#distinct()) {
       const score = this.#columns.subtree.at(i);
       if (best.length === limit && score <= best.at(-1)!.score) continue;
       const place = best.findIndex((other) => other.score < score);
@@ -203,11 +203,12 @@ export class NestedStack {
     return best.map(({ i }) => this.node(i));
   }
 
-  /** A UUID seen again keeps its first place, with the later node. */
-  #lastByUuid(): ReadonlyMap<string, number> {
+  /** All nodes; by stack, a UUID seen again keeps its first place, with the later node. */
+  #distinct(): Iterable<number> {
+    if (this.#rule !== 'stack' || !this.#uuids.mayRepeat()) return new Array(this.size).keys();
     const last = new Map<string, number>();
-    for (const [i, uuid] of this.#uuids.entries()) last.set(uuid, i);
-    return last;
+    for (let i = 0; i < this.size; i++) last.set(this.#uuids.at(i), i);
+    return last.values();
   }
 }
 

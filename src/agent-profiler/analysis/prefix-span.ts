@@ -1,6 +1,5 @@
 import { Heap } from '../../base/heap.ts';
 import type { CallSequences } from './call-sequences.ts';
-import { getOrMake } from './column.ts';
 
 export interface PrefixSpanOptions {
   /** Requests that must hold the calls of a pattern in order, gaps allowed; 1 or more. */
@@ -54,7 +53,10 @@ export class PrefixSpan {
   readonly #s: CallSequences;
   readonly #options: PrefixSpanOptions;
   readonly #sequenceOf: Int32Array;
-  readonly #positions: ReadonlyMap<number, Int32Array>;
+  readonly #positions: ItemPositions;
+  // Scratch per item, to count supports without an object each.
+  readonly #support: Int32Array;
+  readonly #seenIn: Int32Array;
   // Longest possible duration of a direct pattern that begins at a call.
   readonly #reachS: Float64Array;
   #found: Found[] = [];
@@ -64,7 +66,9 @@ export class PrefixSpan {
     this.#s = sequences;
     this.#options = options;
     this.#sequenceOf = sequenceNumbers(sequences);
-    this.#positions = positionsByItem(sequences.tokens);
+    this.#positions = new ItemPositions(sequences.tokens);
+    this.#support = new Int32Array(this.#positions.items);
+    this.#seenIn = new Int32Array(this.#positions.items);
     this.#reachS = reaches(sequences);
   }
 
@@ -166,21 +170,26 @@ export class PrefixSpan {
   #extensions(node: Node | undefined, minSupport: number, directOnly: boolean): Extension[] {
     const { tokens, starts } = this.#s;
     if (directOnly && node !== undefined) return this.#directExtensions(node, minSupport);
-    const support = new Map<number, { count: number; seen: number }>();
+    const items: number[] = [];
     const sequences = node === undefined ? starts.length - 1 : node.ends.length;
     for (let i = 0; i < sequences; i++) {
       const sequence = node === undefined ? i : this.#sequenceOf[node.ends[i]!]!;
       const from = node === undefined ? starts[i]! : node.ends[i]! + 1;
       for (let at = from; at < starts[sequence + 1]!; at++) {
-        const entry = getOrMake(support, tokens[at]!, () => ({ count: 0, seen: -1 }));
-        if (entry.seen === sequence) continue;
-        entry.seen = sequence;
-        entry.count++;
+        const item = tokens[at]!;
+        if (this.#support[item] === 0) items.push(item);
+        else if (this.#seenIn[item] === sequence) continue;
+        this.#seenIn[item] = sequence;
+        this.#support[item]!++;
       }
     }
-    return [...support].flatMap(([item, { count }]) =>
-      count >= minSupport ? [{ item, support: count }] : [],
-    );
+    const extensions: Extension[] = [];
+    for (const item of items) {
+      const support = this.#support[item]!;
+      if (support >= minSupport) extensions.push({ item, support });
+      this.#support[item] = 0;
+    }
+    return extensions;
   }
 
   #directExtensions(node: Node, minSupport: number): Extension[] {
@@ -198,7 +207,7 @@ export class PrefixSpan {
   /** Earliest ends of the pattern with one more item, by look-up in the item's positions. */
   #nextEnds(node: Node, item: number): Int32Array {
     const { starts } = this.#s;
-    const positions = this.#positions.get(item)!;
+    const positions = this.#positions.of(item);
     const ends = new Int32Array(node.ends.length);
     let found = 0;
     for (const end of node.ends) {
@@ -212,7 +221,7 @@ export class PrefixSpan {
   #extend(parent: Node | undefined, item: number): Node {
     const { tokens, seconds, starts } = this.#s;
     if (parent === undefined) {
-      const direct = this.#positions.get(item)!;
+      const direct = this.#positions.of(item);
       const ends = direct.filter(
         (at, i) => i === 0 || this.#sequenceOf[at] !== this.#sequenceOf[direct[i - 1]!],
       );
@@ -285,10 +294,28 @@ function sequenceNumbers({ starts, tokens }: CallSequences): Int32Array {
   return numbers;
 }
 
-function positionsByItem(tokens: Int32Array): ReadonlyMap<number, Int32Array> {
-  const lists = new Map<number, number[]>();
-  for (const [at, item] of tokens.entries()) getOrMake(lists, item, () => []).push(at);
-  return new Map([...lists].map(([item, list]) => [item, Int32Array.from(list)]));
+/** Where each item stands, ascending: all lists end to end, cut by a counting sort. */
+class ItemPositions {
+  /** One more than the highest item. */
+  readonly items: number;
+  readonly #positions: Int32Array;
+  readonly #starts: Uint32Array;
+
+  constructor(tokens: Int32Array) {
+    let items = 0;
+    for (const item of tokens) items = Math.max(items, item + 1);
+    const starts = new Uint32Array(items + 2);
+    for (const item of tokens) starts[item + 2]!++;
+    for (let item = 2; item < starts.length; item++) starts[item]! += starts[item - 1]!;
+    this.items = items;
+    this.#positions = new Int32Array(tokens.length);
+    for (const [at, item] of tokens.entries()) this.#positions[starts[item + 1]!++] = at;
+    this.#starts = starts;
+  }
+
+  of(item: number): Int32Array {
+    return this.#positions.subarray(this.#starts[item]!, this.#starts[item + 1]!);
+  }
 }
 
 /** For each call, the seconds of it and the calls after it in its request, at most the longest pattern's. */

@@ -2,7 +2,7 @@ import type { Trace } from '../input/event.ts';
 import { llmName } from '../output/flat-table.ts';
 import { byCodePoint, getOrMake } from './column.ts';
 import { containedTexts } from './contained.ts';
-import { type RadixNode, RadixTree, utf8Points } from './radix-tree.ts';
+import { type RadixNode, RadixTree, TEXT_ROOM_BYTES, type TextRoom, utf8Points } from './radix-tree.ts';
 
 interface CommonPrefix {
   readonly prefix: string;
@@ -25,9 +25,16 @@ export class PromptPrefixCollector {
   readonly #rows: CallRows;
   readonly #trees = new Map<string, RadixTree>();
   readonly #totals = new Map<string, number>();
+  readonly #room: TextRoom;
 
-  constructor(rows: CallRows) {
+  constructor(rows: CallRows, maxTextBytes = TEXT_ROOM_BYTES) {
     this.#rows = rows;
+    this.#room = { bytes: maxTextBytes };
+  }
+
+  /** Whether prompts were not kept whole to stay within the bound: prefixes that first came later are missing. */
+  get isCut(): boolean {
+    return [...this.#trees.values()].some((tree) => tree.isCut);
   }
 
   add(trace: Trace): void {
@@ -46,7 +53,7 @@ export class PromptPrefixCollector {
 
   /** The prompts of a model as a tree. */
   tree(name: string): RadixTree {
-    return getOrMake(this.#trees, name, () => new RadixTree());
+    return getOrMake(this.#trees, name, () => new RadixTree(this.#room));
   }
 
   /** Models by code point, each with its prefixes of at least `minFrequency` of its calls, longest first. */

@@ -32,21 +32,28 @@ export interface EvaluatorOutput {
   }[];
 }
 
-/** Scores each request with the evaluators chosen; one that was read from a trajectory, by the trajectory's own rules. */
+/**
+ * Scores each request with the evaluators chosen; one that was read from a trajectory, by the trajectory's own rules.
+ * Keeps the verdicts of each request, of the evaluators chosen only.
+ */
 export class RuntimeEvaluationCollector {
   readonly #choice: EvaluatorChoice;
   readonly #stepStart: StepStart;
-  readonly #items: { readonly id: number; readonly verdicts: RuntimeEvaluations }[] = [];
+  readonly #types: readonly EvaluatorType[];
+  readonly #items: { readonly id: number; readonly verdicts: Partial<RuntimeEvaluations> }[] = [];
 
   constructor(choice: EvaluatorChoice, stepStart: StepStart) {
     this.#choice = choice;
     this.#stepStart = stepStart;
+    this.#types = [...new Set(Object.values(choice))];
   }
 
   add(trace: Trace & { readonly trajectory?: Trajectory | undefined }): void {
+    if (this.#types.length === 0) return;
     const { index, trajectory } = trace;
-    const verdicts =
+    const all =
       trajectory === undefined ? evaluateTrace(trace) : evaluateTrajectory(trajectory, this.#stepStart);
+    const verdicts = Object.fromEntries(this.#types.map((type) => [type, all[type]]));
     this.#items.push({ id: index, verdicts });
   }
 
@@ -54,7 +61,7 @@ export class RuntimeEvaluationCollector {
   finish(): Readonly<Record<string, EvaluatorOutput>> {
     return Object.fromEntries(
       Object.entries(this.#choice).map(([name, type]) => {
-        const items = this.#items.map(({ id, verdicts }) => ({ id, ...verdicts[type] }));
+        const items = this.#items.map(({ id, verdicts }) => ({ id, ...verdicts[type]! }));
         const sum = items.reduce((total, { score }) => total + score, 0);
         return [
           name,

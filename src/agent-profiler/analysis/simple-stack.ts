@@ -38,8 +38,8 @@ export class SimpleStackCollector {
   readonly #open = new Map<string, OpenCall>();
   readonly #names = new Names();
   // Finished calls: type (0 LLM, 1 TOOL), name, start, end.
-  readonly #types = new Column();
-  readonly #nameIds = new Column();
+  readonly #types = Column.bytes();
+  readonly #nameIds = Column.counts();
   readonly #starts = new Column();
   readonly #ends = new Column();
 

@@ -38,7 +38,7 @@ export class ProfileOutput {
     this.#folder = folder;
     this.#config = config;
     this.#compat = compat;
-    this.#facts = readCsvFacts(compat === 'nat');
+    this.#facts = readCsvFacts(compat === 'nat' && config.compute_llm_metrics);
     this.#traces = new StreamedFile(join(folder, 'all_requests_profiler_traces.json'));
     this.#csv = new StreamedFile(join(folder, CSV));
   }

@@ -8,6 +8,8 @@ export class StreamedFile {
   readonly path: string;
   readonly #beside: string;
   #descriptor: number | undefined;
+  // Encoded into one buffer again and again: a new one per flush waits long for the garbage collector.
+  #encoded = Buffer.allocUnsafe(0);
   #pieces: string[] = [];
   #units = 0;
 
@@ -51,7 +53,9 @@ export class StreamedFile {
   }
 
   #flush(): void {
-    this.#put(Buffer.from(this.#pieces.join(''), 'utf8'));
+    const text = this.#pieces.join('');
+    if (this.#encoded.length < text.length * 3) this.#encoded = Buffer.allocUnsafe(text.length * 3);
+    this.#put(this.#encoded.subarray(0, this.#encoded.write(text, 'utf8')));
     this.#pieces = [];
     this.#units = 0;
   }

@@ -12,6 +12,8 @@ export interface SensitivityOptions {
   readonly wParallel: number;
   /** Scores as they are instead of stretched over each request; comparable between requests. */
   readonly absolute: boolean;
+  /** Whether differences that times of this size cannot express count as none; the reference stretches them too. */
+  readonly resolveTimes?: boolean;
   readonly slack: SlackRule;
 }
 
@@ -58,12 +60,20 @@ export function sensitivityScores(
       options.wParallel * penalty;
     return { logicalPosition: q, groupSize: size, critical, fanout, position, slack, penalty, raw };
   });
-  return options.absolute ? absoluteScores(parts, options) : relativeScores(parts);
+  if (options.absolute) return absoluteScores(parts, options);
+  return relativeScores(parts, options.resolveTimes === true ? rounding(lastS, wholeS, options) : 0);
+}
+
+/** How far the raw scores of equal calls may lie apart: each duration is off by up to a step of doubles at that time. */
+function rounding(lastS: number, wholeS: number, { wCritical, wParallel }: SensitivityOptions): number {
+  const stepS = 2 * Number.EPSILON * Math.abs(lastS);
+  const share = wholeS > 0 ? stepS / wholeS : 0;
+  return 4 * (Math.abs(wCritical) + Math.abs(wParallel)) * share + 1e-12;
 }
 
 type Parts = Omit<SensitivityScore, 'score'>;
 
-function relativeScores(parts: readonly Parts[]): readonly SensitivityScore[] {
+function relativeScores(parts: readonly Parts[], tolerance: number): readonly SensitivityScore[] {
   let least = Number.POSITIVE_INFINITY;
   let most = Number.NEGATIVE_INFINITY;
   for (const { raw } of parts) {
@@ -72,7 +82,7 @@ function relativeScores(parts: readonly Parts[]): readonly SensitivityScore[] {
   }
   return parts.map((part) => ({
     ...part,
-    score: most === least ? 0.5 : (part.raw - least) / (most - least),
+    score: most - least <= tolerance ? 0.5 : (part.raw - least) / (most - least),
   }));
 }
 
