@@ -3,7 +3,6 @@ import { flag } from '../base/settings.ts';
 import { FRONTEND_SETTINGS } from '../frontend/settings.ts';
 import { BlockHasher } from '../kv/hash.ts';
 import { defineCommand } from './command.ts';
-import { routerConfigs } from './router-configs.ts';
 import { FLEET_SETTINGS, serveFrontend } from './serve-frontend.ts';
 
 const DEFAULT_PORT = 8082;
@@ -44,7 +43,6 @@ The OpenAI API of kvasir frontend is served too. docs/guides/router-services.md 
         mend: 'Give --router-replica-sync and --router-id NAME too.',
       });
     const { addRouterRoutes, ROUTER_PATHS } = await import('../router/router-routes.ts');
-    const { weights } = routerConfigs(settings)('default', 'decode');
     const hasher = new BlockHasher();
     return serveFrontend(settings, context, {
       role: 'router',
@@ -53,7 +51,6 @@ The OpenAI API of kvasir frontend is served too. docs/guides/router-services.md 
       addRoutes: (app, frontend) =>
         addRouterRoutes(app, {
           hasher,
-          weights,
           complete: (request, reply) => frontend.serve('completions', request, reply),
           routers: () => frontend.directory.pools().flatMap((pool) => [...pool.routers.values()]),
           routerOf: (model) => {

@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { fail, KvasirError } from '../base/errors.ts';
+import { wholeInstanceIds } from '../formats/openai/instance-ids.ts';
 import {
   type ChatRequest,
   type CompletionRequest,
@@ -77,7 +78,7 @@ export async function serveRequest(
 async function prepare(
   parts: ServeParts,
   endpoint: Endpoint,
-  { body, rawBody, headers }: FastifyRequest,
+  { body: parsed, rawBody, headers }: FastifyRequest,
   reply: FastifyReply,
   begun: Pick<Exchange, 'client' | 'guard' | 'stream'>,
 ): Promise<Exchange> {
@@ -85,6 +86,7 @@ async function prepare(
   const id = requestId(headers);
   const stage = parts.metrics.stages.enter('preprocess');
   try {
+    const body = wholeInstanceIds(parsed, rawBody);
     const request = endpoint === 'chat_completions' ? parseChatRequest(body) : parseCompletionRequest(body);
     const model = parts.directory.find(request.model);
     const encoder = requireReady(model.pool);

@@ -10,7 +10,7 @@ import type { Policy } from './policies/policy.ts';
 import type { PromptLookup } from './prompt-lookup.ts';
 import type { Pressure } from './queue/admission-queue.ts';
 import type { RouteRequest } from './route-request.ts';
-import { eligibleRanks, preferredTaintWeight, type Refusal, refuse } from './select.ts';
+import { eligibleRanks, LeftOutCounts, preferredTaintWeight, type Refusal, refuse } from './select.ts';
 import type { TierBlocks } from './selection.ts';
 import type { ActiveSequences } from './sequences/active-sequences.ts';
 
@@ -48,6 +48,7 @@ export class Chooser {
   readonly #parts: ChooserParts;
   // Scratch of the decision under way: choosing is synchronous, so one set suffices.
   readonly #eligible: FleetRank[] = [];
+  readonly #leftOut = new LeftOutCounts();
   readonly #table = new CandidateTable();
   #costs = new Float64Array(16);
   #probabilities = new Float64Array(16);
@@ -113,7 +114,7 @@ export class Chooser {
 
   #findEligible({ controls = {}, namespace }: RouteRequest): Refusal | undefined {
     const { busy, fleet } = this.#parts;
-    return eligibleRanks(fleet, busy, controls, namespace?.loraName, this.#eligible);
+    return eligibleRanks(fleet, busy, controls, namespace?.loraName, this.#eligible, this.#leftOut);
   }
 
   /** Leaves one eligible rank when the caller or the session determines it. */
@@ -184,6 +185,8 @@ export class Chooser {
       atWallMs: clock.wallMs(),
       policy: policy.name,
       pinnedBy,
+      leftOut: this.#leftOut.told(),
+      weights: policy.reads === 'overlap' ? weights : undefined,
       isl,
       worker: chosen.key,
       rank: chosen.id,

@@ -6,6 +6,8 @@ const facts = {
   atWallMs: 0,
   policy: 'kv',
   pinnedBy: undefined,
+  leftOut: undefined,
+  weights: undefined,
   isl: 16,
   rank: 0,
   predicts: true,

@@ -1,5 +1,7 @@
 import type { WorkerKey } from './event.ts';
 import type { CandidateTable } from './policies/candidate-table.ts';
+import type { KvWeights } from './policies/kv-cost.ts';
+import type { LeftOut } from './select.ts';
 
 /** One candidate of a decision, for people and programs; holds no text of the prompt. */
 export interface CandidateExplanation {
@@ -14,10 +16,14 @@ export interface CandidateExplanation {
   readonly diskBlocks: number;
   readonly externalBlocks: number;
   readonly cachedTokens: number;
+  /** What the KV cost takes off for cached blocks: tiers, decay and overrides weighed in. Undefined for policies without it. */
+  readonly creditBlocks: number | undefined;
   readonly prefillTokens: number;
   readonly activeBlocks: number;
   readonly additionalBlocks: number;
   readonly activeRequests: number;
+  /** Factor on the cost for the preferred taints it carries; 1 without any. */
+  readonly taintFactor: number;
 }
 
 /** A decision as kept in the log; candidates are spelled out by {@link explain} only when somebody looks. */
@@ -29,6 +35,10 @@ export interface Decision {
   readonly policy: string;
   /** What narrowed the choice to one rank. */
   readonly pinnedBy: 'caller' | 'session' | undefined;
+  /** Workers that were no candidates, by the rule that left them out; undefined when all were. */
+  readonly leftOut: LeftOut | undefined;
+  /** Those of the KV cost, with the request's own overrides; undefined for policies that read none. */
+  readonly weights: KvWeights | undefined;
   readonly isl: number;
   readonly worker: WorkerKey;
   readonly rank: number;
@@ -40,8 +50,16 @@ export interface Decision {
   readonly probability: number;
   readonly expectedOutputTokens: number | undefined;
   readonly candidates: CandidateRecord;
+  /** Of a request that had to wait for a free rank. */
+  waited: QueueWait | undefined;
   /** Told by the engine afterwards. */
   actualCachedTokens: number | undefined;
+}
+
+/** A request's time in the queue. */
+export interface QueueWait {
+  readonly policyClass: string;
+  readonly waitMs: number;
 }
 
 /** Copy of a candidate table, one column after the other. Its room is that of the log: a later decision takes it over. */
@@ -54,7 +72,7 @@ interface CandidateRecord {
   values: Float64Array;
 }
 
-const COLUMNS = 11;
+const COLUMNS = 13;
 
 /** The candidates of a decision, cheapest first where they have costs; none when the log has dropped them. */
 export function explain({ number, candidates }: Decision): readonly CandidateExplanation[] {
@@ -90,6 +108,8 @@ function spellOut(candidates: CandidateRecord): readonly CandidateExplanation[] 
       additionalBlocks: value(8),
       activeRequests: value(9),
       probability: known(value(10)),
+      creditBlocks: known(value(11)),
+      taintFactor: value(12),
     };
   });
   return rows.sort((a, b) => (a.cost ?? 0) - (b.cost ?? 0));
@@ -118,7 +138,7 @@ export class DecisionLog {
 
   /** Keeps a decision with the candidates it was made from; `chosen` is the row taken. */
   add(
-    facts: Omit<Decision, 'number' | 'candidates' | 'actualCachedTokens'>,
+    facts: Omit<Decision, 'number' | 'candidates' | 'waited' | 'actualCachedTokens'>,
     table: CandidateTable,
     costs: Float64Array,
     probabilities: Float64Array,
@@ -137,6 +157,8 @@ export class DecisionLog {
       atWallMs: facts.atWallMs,
       policy: facts.policy,
       pinnedBy: facts.pinnedBy,
+      leftOut: facts.leftOut,
+      weights: facts.weights,
       isl: facts.isl,
       worker: facts.worker,
       rank: facts.rank,
@@ -146,6 +168,7 @@ export class DecisionLog {
       probability: facts.probability,
       expectedOutputTokens: facts.expectedOutputTokens,
       candidates,
+      waited: undefined,
       actualCachedTokens: undefined,
     };
     if (this.#decisions.length > 0) this.#decisions[number % this.#decisions.length] = decision;
@@ -195,4 +218,6 @@ function copyCandidates(
   values.set(table.additionalBlocks.subarray(0, count), 8 * count);
   values.set(table.activeRequests.subarray(0, count), 9 * count);
   values.set(probabilities.subarray(0, count), 10 * count);
+  values.set(table.creditBlocks.subarray(0, count), 11 * count);
+  values.set(table.taintFactor.subarray(0, count), 12 * count);
 }

@@ -8,6 +8,8 @@ import type { Conversation } from './policies/policy.ts';
 export interface RequestControls {
   /** Pin: this worker or none. Stronger than session affinity. */
   readonly workerId?: string | undefined;
+  /** Of a pin without a rank: all ranks of the worker will do. Else a worker of several needs one to be named. */
+  readonly anyRank?: boolean | undefined;
   readonly dpRank?: number | undefined;
   readonly allowedWorkers?: ReadonlySet<string> | undefined;
   /** Workers that failed this request already. */

@@ -5,7 +5,7 @@ import { SessionAffinity } from './affinity.ts';
 import { BusyMonitor, type BusyThresholds, type LoadReport } from './busy.ts';
 import { Fleet, type FleetRank, type WorkerInfo } from './fleet.ts';
 import type { RequestControls } from './route-request.ts';
-import { eligibleRanks, preferredTaintWeight } from './select.ts';
+import { eligibleRanks, LeftOutCounts, preferredTaintWeight } from './select.ts';
 
 function makeFleet(...infos: WorkerInfo[]): Fleet {
   const fleet = new Fleet();
@@ -15,7 +15,7 @@ function makeFleet(...infos: WorkerInfo[]): Fleet {
 
 function eligible(fleet: Fleet, controls: RequestControls = {}, busy = new BusyMonitor({}), lora?: string) {
   const ranks: FleetRank[] = [];
-  const refusal = eligibleRanks(fleet, busy, controls, lora, ranks);
+  const refusal = eligibleRanks(fleet, busy, controls, lora, ranks, new LeftOutCounts());
   return refusal ?? ranks.map(({ key }) => `${key.workerId}.${key.dpRank}`);
 }
 
@@ -46,6 +46,8 @@ describe('eligible ranks', () => {
     [{ requiredTaints: ['eu'] }, ['b.0', 'b.1', 'd.2']],
     [{ requiredTaints: ['eu', 'gold'] }, ['b.0', 'b.1']],
     [{ workerId: 'd' }, ['d.2']],
+    [{ workerId: 'b', anyRank: true }, ['b.0', 'b.1']],
+    [{ workerId: 'b', dpRank: 1, anyRank: true }, ['b.1']],
   ])('for %j are %j', (controls, expected) => {
     expect(eligible(fleet, controls)).toEqual(expected);
   });
@@ -73,9 +75,27 @@ describe('eligible ranks', () => {
     [{}, ['a', 'b', 'd'], 'all_overloaded', /all 3/],
     [{ workerId: 'a' }, ['a'], 'pinned_overloaded', /worker a/],
     [{ workerId: 'x' }, [], 'pin_not_allowed', /not known/],
+    [{ workerId: 'b' }, [], 'pin_not_allowed', /2 data-parallel ranks: name the one/],
   ])('of %j with %j overloaded are none: %s', (controls, overloaded, outcome, reason) => {
     const refusal = eligible(fleet, controls, overload(fleet, ...overloaded));
     expect(refusal).toMatchObject({ kind: 'refused', outcome, reason: expect.stringMatching(reason) });
+  });
+
+  test('leave a count of those who are none, by the rule', () => {
+    const leftOut = new LeftOutCounts();
+    const told = (controls: RequestControls, ...overloaded: string[]) => {
+      eligibleRanks(fleet, overload(fleet, ...overloaded), controls, undefined, [], leftOut);
+      return leftOut.told();
+    };
+    const nobody = { notAllowed: 0, inhibited: 0, withoutRank: 0, withoutTaints: 0, overloaded: 0 };
+    expect(told({}, 'd')).toEqual({ ...nobody, inhibited: 1, overloaded: 1 });
+    expect(told({ excludedWorkers: new Set(['c']), requiredTaints: ['eu'] })).toEqual({
+      ...nobody,
+      notAllowed: 1,
+      withoutTaints: 1,
+    });
+    expect(told({ dpRank: 1 })).toEqual({ ...nobody, inhibited: 1, withoutRank: 2 });
+    expect(told({ workerId: 'a' })).toBeUndefined();
   });
 
   test('of an empty fleet are none', () => {

@@ -25,17 +25,40 @@ export function refuse(outcome: RefusalOutcome, reason: string): Refusal {
   return { kind: 'refused', outcome, reason };
 }
 
-/** How many workers each rule let through, to say what emptied the list. */
-interface Passed {
-  allowed: number;
-  active: number;
-  inRange: number;
-  tainted: number;
+/** How many workers each rule left out, in the order of the rules. */
+export interface LeftOut {
+  /** By the allow-list, as no replica of the adapter, or because they failed the request already. */
+  readonly notAllowed: number;
+  readonly inhibited: number;
+  readonly withoutRank: number;
+  readonly withoutTaints: number;
+  readonly overloaded: number;
+}
+
+/** Counts for {@link LeftOut}; one is used for decision after decision. */
+export class LeftOutCounts implements LeftOut {
+  notAllowed = 0;
+  inhibited = 0;
+  withoutRank = 0;
+  withoutTaints = 0;
+  overloaded = 0;
+
+  clear(): void {
+    this.notAllowed = this.inhibited = this.withoutRank = this.withoutTaints = this.overloaded = 0;
+  }
+
+  /** Copied; undefined if nobody was left out. */
+  told(): LeftOut | undefined {
+    const { notAllowed, inhibited, withoutRank, withoutTaints, overloaded } = this;
+    if (notAllowed + inhibited + withoutRank + withoutTaints + overloaded === 0) return undefined;
+    return { notAllowed, inhibited, withoutRank, withoutTaints, overloaded };
+  }
 }
 
 /**
  * Writes the ranks that may serve a request into `out`. Rules in order: allow-list (with LoRA replicas and
- * exclusions), not inhibited, rank in range, required taints, not overloaded. The same for every policy.
+ * exclusions), not inhibited, rank in range, required taints, not overloaded. The same for every policy. Whom each
+ * rule left out is counted in `leftOut`; a pin leaves out nobody but says why it fails.
  */
 export function eligibleRanks(
   fleet: Fleet,
@@ -43,29 +66,27 @@ export function eligibleRanks(
   controls: RequestControls,
   loraName: string | undefined,
   out: FleetRank[],
+  leftOut: LeftOutCounts,
 ): Refusal | undefined {
   out.length = 0;
+  leftOut.clear();
   if (controls.workerId !== undefined)
     return pinnedRank(fleet, busy, controls, controls.workerId, loraName, out);
   const lora = loraName !== undefined && fleet.hasReplicas(loraName) ? loraName : undefined;
-  const passed: Passed = { allowed: 0, active: 0, inRange: 0, tainted: 0 };
   for (const worker of fleet.workers()) {
-    if (!isAllowed(worker, controls, lora)) continue;
-    passed.allowed++;
-    if (worker.info.inhibited === true) continue;
-    passed.active++;
     const ranks = ranksInRange(worker, controls.dpRank);
-    if (ranks.length === 0) continue;
-    passed.inRange++;
-    if (!hasTaints(worker, controls.requiredTaints)) continue;
-    passed.tainted++;
-    if (busy.isWorkerBusy(worker)) continue;
-    for (const rank of ranks) out.push(rank);
+    if (!isAllowed(worker, controls, lora)) leftOut.notAllowed++;
+    else if (worker.info.inhibited === true) leftOut.inhibited++;
+    else if (ranks.length === 0) leftOut.withoutRank++;
+    else if (!hasTaints(worker, controls.requiredTaints)) leftOut.withoutTaints++;
+    else if (busy.isWorkerBusy(worker)) leftOut.overloaded++;
+    else for (const rank of ranks) out.push(rank);
   }
   if (out.length > 0) return undefined;
-  if (passed.tainted > 0)
-    return refuse('all_overloaded', `all ${passed.tainted} eligible workers are over their busy thresholds`);
-  return refuse('no_workers', whatEmptied(fleet, controls, passed));
+  const { overloaded } = leftOut;
+  if (overloaded > 0)
+    return refuse('all_overloaded', `all ${overloaded} eligible workers are over their busy thresholds`);
+  return refuse('no_workers', whatEmptied(fleet, controls, leftOut));
 }
 
 function pinnedRank(
@@ -82,14 +103,14 @@ function pinnedRank(
   const lora = loraName !== undefined && fleet.hasReplicas(loraName) ? loraName : undefined;
   if (!isAllowed(worker, controls, lora)) return notAllowed('is not among those allowed for this request');
   if (worker.info.inhibited === true) return notAllowed('takes no new requests');
-  if (controls.dpRank === undefined && worker.ranks.length > 1)
+  if (controls.dpRank === undefined && worker.ranks.length > 1 && controls.anyRank !== true)
     return notAllowed(`has ${worker.ranks.length} data-parallel ranks: name the one`);
-  const [rank] = ranksInRange(worker, controls.dpRank);
-  if (rank === undefined) return notAllowed(`has no data-parallel rank ${controls.dpRank}`);
+  const ranks = ranksInRange(worker, controls.dpRank);
+  if (ranks.length === 0) return notAllowed(`has no data-parallel rank ${controls.dpRank}`);
   if (!hasTaints(worker, controls.requiredTaints)) return notAllowed('lacks a required taint');
   if (busy.isWorkerBusy(worker))
     return refuse('pinned_overloaded', `worker ${workerId} is over its busy thresholds`);
-  out.push(rank);
+  out.push(...ranks);
   return undefined;
 }
 
@@ -115,10 +136,13 @@ export function preferredTaintWeight({ info }: FleetWorker, preferred: ReadonlyM
   return sum;
 }
 
-function whatEmptied(fleet: Fleet, controls: RequestControls, passed: Passed): string {
+/** Names the last rule that any worker came to. */
+function whatEmptied(fleet: Fleet, controls: RequestControls, leftOut: LeftOut): string {
   if (fleet.size === 0) return 'none is registered';
-  if (passed.allowed === 0) return `none of ${fleet.size} is allowed for this request`;
-  if (passed.active === 0) return 'none takes new requests';
-  if (passed.inRange === 0) return `none has data-parallel rank ${controls.dpRank}`;
+  const { inhibited, withoutRank, withoutTaints } = leftOut;
+  if (inhibited + withoutRank + withoutTaints === 0)
+    return `none of ${fleet.size} is allowed for this request`;
+  if (withoutRank + withoutTaints === 0) return 'none takes new requests';
+  if (withoutTaints === 0) return `none has data-parallel rank ${controls.dpRank}`;
   return `none carries the taints ${controls.requiredTaints?.join(', ')}`;
 }

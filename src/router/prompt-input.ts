@@ -85,7 +85,7 @@ export const constraints = {
   session_context: z
     .looseObject({ session_id: z.string().max(256), session_final: z.boolean().nullish() })
     .nullish(),
-  pinned_worker: z.looseObject({ worker_id: workerId, dp_rank: z.int().min(0).default(0) }).nullish(),
+  pinned_worker: z.looseObject({ worker_id: workerId, dp_rank: z.int().min(0).nullish() }).nullish(),
   allowed_worker_ids: z.array(workerId).nullish(),
   routing_constraints: z
     .looseObject({
@@ -105,7 +105,8 @@ export function constraintsOf(
     expectedOutputTokens: input.expected_output_tokens ?? undefined,
     controls: {
       workerId: pinned?.worker_id,
-      dpRank: pinned?.dp_rank,
+      dpRank: pinned?.dp_rank ?? undefined,
+      anyRank: true,
       allowedWorkers: input.allowed_worker_ids == null ? undefined : new Set(input.allowed_worker_ids),
       requiredTaints: wanted?.required_taints ?? undefined,
       preferredTaints:

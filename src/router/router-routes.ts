@@ -4,7 +4,6 @@ import { z } from 'zod';
 import { fail } from '../base/errors.ts';
 import type { BlockHasher } from '../kv/hash.ts';
 import type { KvRouter } from '../kv/kv-router.ts';
-import type { KvWeights } from '../kv/policies/kv-cost.ts';
 import { BIG_JSON } from './big-json.ts';
 import { constraints, constraintsOf, type PromptInput, prompt, promptOf } from './prompt-input.ts';
 import { refusalError } from './refusal.ts';
@@ -19,7 +18,6 @@ export interface RouterRoutesParts {
   /** Routes a completion to a worker and passes its answer on. */
   complete(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply>;
   readonly hasher: BlockHasher;
-  readonly weights: KvWeights;
 }
 
 /** Beginnings of the paths below. */
@@ -44,7 +42,7 @@ const method = z.discriminatedUnion('method', [
 
 /** The standalone router's methods: it chooses, and keeps account, for those who send requests themselves. */
 export function addRouterRoutes(app: FastifyInstance, parts: RouterRoutesParts): void {
-  const { hasher, weights } = parts;
+  const { hasher } = parts;
   app.post('/generate', async (request, reply) => {
     request.body = completionOf(check(generation, request.body), (model) => parts.routerOf(model).model);
     request.rawBody = Buffer.from(JSON.stringify(request.body));
@@ -64,7 +62,7 @@ export function addRouterRoutes(app: FastifyInstance, parts: RouterRoutesParts):
     return {
       block_size: router.blockSize,
       num_blocks: Math.floor((isl ?? tokens?.length ?? 0) / router.blockSize),
-      workers: rows.map((row) => overlapRow(row, weights)),
+      workers: rows.map(overlapRow),
       shared_cache: { enabled: false, total_hit_blocks: 0, ranges: [], error: null },
     };
   });

@@ -9,8 +9,15 @@ const message = z.looseObject({
   role: z.string().min(1),
   content: z.union([z.string(), z.array(part), z.null()]).optional(),
 });
-/** A u64 as a JSON integer, or as decimal text where it exceeds 2^53. */
-const instanceId = z.union([z.int().min(0).transform(String), z.string().regex(/^\d{1,20}$/)]);
+/** A u64 as a JSON integer, or as decimal text; a number beyond 2^53 is rounded unless `wholeInstanceIds` saw the body. */
+const instanceId = z.union([
+  z
+    .number()
+    .min(0)
+    .refine(Number.isInteger)
+    .transform((id) => BigInt(id).toString()),
+  z.string().regex(/^\d{1,20}$/),
+]);
 
 /** Dynamo's own, and no others. */
 export const STANDARD_AGENT_HINTS = [

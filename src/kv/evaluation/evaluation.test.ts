@@ -31,6 +31,8 @@ function runFleet(policyName: PolicyName, requests: number, random: Random) {
       atWallMs: number,
       policy: policyName,
       pinnedBy: undefined,
+      leftOut: undefined,
+      weights: undefined,
       isl: 160,
       worker,
       rank: row,

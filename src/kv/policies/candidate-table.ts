@@ -19,6 +19,8 @@ export class CandidateTable {
   sharedBeyond = new Float64Array(0);
   /** Prompt tokens taken as cached, weighted by tier. */
   cachedTokens = new Float64Array(0);
+  /** What the KV cost takes off for cached blocks; not a number where it was not reckoned. */
+  creditBlocks = new Float64Array(0);
   /** 0: nothing is known of its load, and its prompt counts undiminished. */
   hasLoad = new Uint8Array(0);
   prefillTokens = new Float64Array(0);
@@ -43,6 +45,7 @@ export class CandidateTable {
     this.#count = count;
     this.hasLoad.fill(1, 0, count);
     this.taintFactor.fill(1, 0, count);
+    this.creditBlocks.fill(Number.NaN, 0, count);
     for (const column of this.#zeroed) column.fill(0, 0, count);
   }
 
@@ -83,6 +86,7 @@ export class CandidateTable {
     this.external = new Uint32Array(capacity);
     this.sharedBeyond = new Float64Array(capacity);
     this.cachedTokens = new Float64Array(capacity);
+    this.creditBlocks = new Float64Array(capacity);
     this.hasLoad = new Uint8Array(capacity);
     this.prefillTokens = new Float64Array(capacity);
     this.activeBlocks = new Float64Array(capacity);

@@ -59,7 +59,7 @@ export function weighOverlaps(
   }
 }
 
-/** The cost of every candidate, in blocks; division by the block size is exact, not floored. */
+/** The cost of every candidate, in blocks, and what it owes to caches; division by the block size is exact, not floored. */
 export function kvCosts(
   isl: number,
   blockSize: number,
@@ -96,6 +96,7 @@ function costOf(
     weights.hostCacheHitWeight * candidates.hostPinned[row]! +
     weights.diskCacheHitWeight * (candidates.disk[row]! + candidates.external[row]!) +
     weights.sharedCacheMultiplier * candidates.sharedBeyond[row]!;
+  candidates.creditBlocks[row] = saved;
   if (weights.decodeOnly && !track && credit > 0) return Math.max(0, decodeBlocks - saved) + requests;
   const cached = candidates.cachedTokens[row]!;
   const loaded = candidates.hasLoad[row] === 1;

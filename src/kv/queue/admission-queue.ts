@@ -158,8 +158,11 @@ export class AdmissionQueue {
     const entry = queue.pop()!;
     this.#turns.paid(index, entry.cost, queue.size === 0);
     this.#left(index);
-    this.#tellWait(index, entry.arrivalMs, 'placed');
-    entry.settle(this.#options.select(entry.request));
+    const waitMs = this.#tellWait(index, entry.arrivalMs, 'placed');
+    const outcome = this.#options.select(entry.request);
+    if (outcome.kind === 'selected')
+      outcome.decision.waited = { policyClass: this.#options.config.classes[index]!.name, waitMs };
+    entry.settle(outcome);
   }
 
   /** The class whose turn it is, of those whose head may go. One that nobody can serve any more goes too, to be refused. */
@@ -196,9 +199,11 @@ export class AdmissionQueue {
     return undefined;
   }
 
-  #tellWait(index: number, arrivalMs: number, end: 'placed' | 'left'): void {
+  #tellWait(index: number, arrivalMs: number, end: 'placed' | 'left'): number {
     const { clock, config, observer } = this.#options;
-    observer.waited?.(config.classes[index]!.name, clock.nowMs() - arrivalMs, end);
+    const waitMs = clock.nowMs() - arrivalMs;
+    observer.waited?.(config.classes[index]!.name, waitMs, end);
+    return waitMs;
   }
 
   #report(index: number): void {

@@ -1,5 +1,4 @@
 import type { CandidateExplanation } from '../../kv/decision-log.ts';
-import type { KvWeights } from '../../kv/policies/kv-cost.ts';
 
 /** What one rank holds of a prompt, in blocks; lower tiers count what lies above them, extensions do not. */
 export interface OverlapRow {
@@ -11,14 +10,13 @@ export interface OverlapRow {
   readonly host_pinned_extension_blocks: number;
   readonly disk_extension_blocks: number;
   readonly shared_beyond_device_blocks: null;
-  /** What the router's cost takes off for it. */
+  /** What the router's cost takes off for it: tiers, backlog decay and the request's overrides weighed in. */
   readonly router_credit_blocks: number;
 }
 
-export function overlapRow(row: CandidateExplanation, weights: KvWeights): OverlapRow {
-  const { deviceBlocks, hostPinnedBlocks } = row;
+export function overlapRow(row: CandidateExplanation): OverlapRow {
+  const { deviceBlocks, hostPinnedBlocks, creditBlocks = 0 } = row;
   const disk = row.diskBlocks + row.externalBlocks;
-  const { overlapScoreCredit, hostCacheHitWeight, diskCacheHitWeight } = weights;
   return {
     worker_id: BigInt(row.worker.workerId),
     dp_rank: row.worker.dpRank,
@@ -28,7 +26,6 @@ export function overlapRow(row: CandidateExplanation, weights: KvWeights): Overl
     host_pinned_extension_blocks: hostPinnedBlocks,
     disk_extension_blocks: disk,
     shared_beyond_device_blocks: null,
-    router_credit_blocks:
-      overlapScoreCredit * deviceBlocks + hostCacheHitWeight * hostPinnedBlocks + diskCacheHitWeight * disk,
+    router_credit_blocks: creditBlocks,
   };
 }

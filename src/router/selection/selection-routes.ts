@@ -78,7 +78,7 @@ export function addSelectionRoutes(
             ...reservedPrompt(told, hasher),
             ...constraintsOf(told),
             workerId: told.worker_id,
-            dpRank: told.dp_rank ?? 0,
+            dpRank: told.dp_rank ?? undefined,
             effectivePrefillTokens: told.effective_prefill_tokens ?? undefined,
             trackPrefillTokens: told.track_prefill_tokens ?? undefined,
           });

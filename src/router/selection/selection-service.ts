@@ -3,7 +3,9 @@ import type { Clock } from '../../base/clock.ts';
 import { fail } from '../../base/errors.ts';
 import type { Booking } from '../../kv/booking.ts';
 import type { BlockHasher } from '../../kv/hash.ts';
+import type { KvRouter } from '../../kv/kv-router.ts';
 import type { KvWeights } from '../../kv/policies/kv-cost.ts';
+import type { RankLoad } from '../../kv/rank-load.ts';
 import type { RouteRequest } from '../../kv/route-request.ts';
 import type { Selection } from '../../kv/selection.ts';
 import { dumpOf, type PartitionDump } from '../index-dump.ts';
@@ -11,7 +13,7 @@ import { type IndexPartition, tierTokens } from '../index-partition.ts';
 import { nameOf, type PartitionEntry, type PartitionFilter, type PartitionKey } from '../partitions.ts';
 import type { PromptRequest } from '../prompt-input.ts';
 import { refusalError } from '../refusal.ts';
-import { type OverlapRow, overlapRow } from './overlap-row.ts';
+import { overlapRow } from './overlap-row.ts';
 import { SelectionCache } from './selection-cache.ts';
 import type { WorkerCatalog } from './worker-catalog.ts';
 import { lacks, listedWorker } from './worker-record.ts';
@@ -28,7 +30,8 @@ type Asked = PromptRequest & Pick<RouteRequest, 'controls' | 'overrides' | 'expe
 /** A booking that its caller describes in full. */
 export interface ExplicitReservation extends Asked {
   readonly workerId: string;
-  readonly dpRank: number;
+  /** The worker's least loaded one unless given. */
+  readonly dpRank: number | undefined;
   readonly effectivePrefillTokens: number | undefined;
   readonly trackPrefillTokens: boolean | undefined;
 }
@@ -103,7 +106,8 @@ export class SelectionService {
   reserve(key: PartitionKey, selectionId: string, asked: ExplicitReservation): object {
     const partition = this.#ready(key);
     const isl = asked.isl ?? asked.tokens?.length ?? 0;
-    const { workerId, dpRank, effectivePrefillTokens: effective, expectedOutputTokens } = asked;
+    const { workerId, effectivePrefillTokens: effective, expectedOutputTokens } = asked;
+    const dpRank = asked.dpRank ?? leastLoadedRank(partition.value.router, workerId);
     if (effective !== undefined && effective > isl)
       throw fail('KV_REQUEST_INVALID', {
         param: 'effective_prefill_tokens',
@@ -168,12 +172,10 @@ export class SelectionService {
     const rows = this.#rows(key, asked);
     const { blockSize } = this.#ready(key);
     const isl = asked.isl ?? asked.tokens?.length ?? 0;
-    const credit = asked.overrides?.overlapScoreCredit ?? this.#parts.weights.overlapScoreCredit;
-    const weights = { ...this.#parts.weights, overlapScoreCredit: credit };
     return {
       block_size: blockSize,
       num_blocks: Math.floor(isl / blockSize),
-      workers: rows.map((row): OverlapRow => overlapRow(row, weights)),
+      workers: rows.map(overlapRow),
       shared_cache: { enabled: false, total_hit_blocks: 0, ranges: [], error: null },
     };
   }
@@ -302,6 +304,14 @@ export class SelectionService {
       mend: 'Give every request an id of its own.',
     });
   }
+}
+
+/** 0 for a worker that is not known. */
+function leastLoadedRank(router: KvRouter, workerId: string): number {
+  const ranks = router.loads().filter(({ worker }) => worker.workerId === workerId);
+  const work = (rank: RankLoad): number =>
+    rank.activeDecodeBlocks + rank.activePrefillTokens / router.blockSize;
+  return ranks.sort((a, b) => work(a) - work(b))[0]?.worker.dpRank ?? 0;
 }
 
 function newTokensOf({ isl, predictedCachedTokens }: Selection): number {
