@@ -48,14 +48,14 @@ export function addRouterRoutes(app: FastifyInstance, parts: RouterRoutesParts):
     request.rawBody = Buffer.from(JSON.stringify(request.body));
     return parts.complete(request, reply);
   });
-  app.post('/best_worker_id', async ({ body }, reply) => {
+  app.post('/best_worker_id', async (request, reply) => {
     wholeIds(reply);
-    const told = check(best, body);
+    const told = check(best, wholeBody(request));
     return chosen(parts.routerOf(told.model).router, told, told.request_id ?? undefined, hasher);
   });
-  app.post('/get_overlap_scores', async ({ body }, reply) => {
+  app.post('/get_overlap_scores', async (request, reply) => {
     wholeIds(reply);
-    const told = check(question, body);
+    const told = check(question, wholeBody(request));
     const { router } = parts.routerOf(told.model);
     const rows = inspected(router, told, hasher);
     const { tokens, isl } = promptOf(told, hasher);
@@ -66,9 +66,9 @@ export function addRouterRoutes(app: FastifyInstance, parts: RouterRoutesParts):
       shared_cache: { enabled: false, total_hit_blocks: 0, ranges: [], error: null },
     };
   });
-  app.post('/router', async ({ body }, reply) => {
+  app.post('/router', async (request, reply) => {
     wholeIds(reply);
-    const told = check(method, body);
+    const told = check(method, wholeBody(request));
     switch (told.method) {
       case 'new': {
         const { router } = parts.routerOf(told.model);
@@ -88,6 +88,11 @@ export function addRouterRoutes(app: FastifyInstance, parts: RouterRoutesParts):
         return { method: 'free_marked', success: true };
     }
   });
+}
+
+/** Worker ids and hashes exceed what the server's own parser keeps. */
+function wholeBody({ rawBody }: FastifyRequest): unknown {
+  return BIG_JSON.parse(rawBody?.toString('utf8') ?? 'null');
 }
 
 /** Worker ids exceed 2^53, which the server's own JSON does not write. */
