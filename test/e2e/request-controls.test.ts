@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { KvasirProcess } from '../support/kvasir-process.ts';
+import { eventually } from '../support/until.ts';
 
 /** A rank as `worker/rank`, the workers counted from 0. */
 type Place = string;
@@ -164,7 +165,7 @@ describe('a request to a live fleet of 3 workers with 2 ranks each', () => {
     };
     const header = { 'x-tenant-id': 'a' };
     expect(await salted({ headers: header })).toBe(false);
-    await expect.poll(() => salted({ headers: header })).toBe(true);
+    await eventually('its prompt is cached', () => salted({ headers: header }));
     expect(await salted({ headers: header, body: '"nvext":{"cache_salt":"b"},"cache_salt":"c"' })).toBe(true);
     expect(await salted({ body: '"nvext":{"cache_salt":"a"},"cache_salt":"c"' })).toBe(true);
     expect(await salted({ body: '"cache_salt":"a"' })).toBe(true);
@@ -191,6 +192,8 @@ describe('a request to a live fleet of 3 workers with 2 ranks each', () => {
       active_decode_blocks_threshold: 0,
       active_prefill_tokens_threshold: null,
     });
+    const busyRanks = (count: number) =>
+      eventually(`${count} ranks are busy`, async () => (await ranks()) === count);
     const leave = new AbortController();
     const busy: Promise<unknown>[] = [];
     const occupy = (worker: number, rank: number) =>
@@ -224,7 +227,7 @@ describe('a request to a live fleet of 3 workers with 2 ranks each', () => {
       [1, 0],
     ] as const)
       occupy(worker, rank);
-    await expect.poll(ranks).toBe(3);
+    await busyRanks(3);
     // A worker is busy when all of its ranks are.
     for (let i = 0; i < 6; i++) expect((await send({})).place).toMatch(/^[12]/);
     expect(await lastDecision()).toMatchObject({ leftOut: { ...NOBODY, overloaded: 1 } });
@@ -236,13 +239,13 @@ describe('a request to a live fleet of 3 workers with 2 ranks each', () => {
       [2, 1],
     ] as const)
       occupy(worker, rank);
-    await expect.poll(ranks).toBe(6);
+    await busyRanks(6);
     expect((await send({})).status).toBe(529);
     // Raised, it takes effect with the next load that is told.
     expect((await set({ active_decode_blocks_threshold: 1 })).status).toBe(200);
     leave.abort();
     await Promise.allSettled(busy);
-    await expect.poll(ranks).toBe(0);
+    await busyRanks(0);
     expect((await send({})).status).toBe(200);
   });
 });
