@@ -1,6 +1,7 @@
 import type { ChatRequest, CompletionRequest } from '../formats/openai/request.ts';
 import type { Endpoint, Exchange } from './exchange.ts';
 import { encodeChatPrompt, encodeCompletionPrompt, type Prompt, type PromptEncoder } from './prompt.ts';
+import { pinsDecode } from './request-controls.ts';
 
 /** An answer as far as the client has it, to be gone on with by another engine. */
 export interface Generated {
@@ -30,7 +31,7 @@ const GUIDED = /^guided_/;
 
 /** Whether another engine could go on with an answer: one plain text, streamed, and no worker was asked for by name. */
 export function canContinue({ request, body, stream, controls, prompt }: Exchange): boolean {
-  if (!stream || (request.n ?? 1) > 1 || controls.workerId !== undefined) return false;
+  if (!stream || (request.n ?? 1) > 1 || pinsDecode(controls)) return false;
   if (prompt.length !== prompt.tokens.length) return false;
   return !Object.entries(body).some(
     ([name, value]) => value != null && value !== false && (BOUND.includes(name) || GUIDED.test(name)),

@@ -16,6 +16,7 @@ import type { Exchange } from './exchange.ts';
 import type { ServedModel } from './model-directory.ts';
 import type { PrefillBypass } from './prefill-bypass.ts';
 import { type Handoff, prefillElsewhere } from './prefill-hop.ts';
+import { pinsDecode } from './request-controls.ts';
 import { place, refusalError } from './route.ts';
 import type { Hop } from './worker-pool.ts';
 
@@ -84,7 +85,7 @@ class Dispatch {
   #lost: KvasirError | undefined;
 
   constructor(parts: DispatchParts, exchange: Exchange, handoff: Handoff | undefined) {
-    const pinned = exchange.controls.workerId !== undefined;
+    const pinned = pinsDecode(exchange.controls);
     this.#parts = parts;
     this.#exchange = exchange;
     this.#handoff = handoff;

@@ -5,11 +5,13 @@ import { readSession } from './session.ts';
 
 /** What a client asks of the router, besides the prompt. */
 export interface ClientControls extends RequestHints {
-  /** Pin of the only hop, or of the decode hop. */
-  readonly workerId: string | undefined;
-  readonly dpRank: number | undefined;
-  /** Pin of the prefill hop. */
+  /** Pin of either hop, for what the two below leave open; `hop-pin.ts` says for which. */
+  readonly backendWorkerId: string | undefined;
+  /** Pin of the decode hop, or of the only one. */
+  readonly decodeWorkerId: string | undefined;
   readonly prefillWorkerId: string | undefined;
+  /** Of the prefill hop too, unless that has its own. */
+  readonly dpRank: number | undefined;
   readonly prefillDpRank: number | undefined;
   readonly strictPriority: number | undefined;
   readonly policyClass: string | undefined;
@@ -40,14 +42,13 @@ export function readControls(
   const prefill = instanceId(header('x-dynamo-prefill-instance-id', 'x-prefill-instance-id'));
   const dpRank = integer(header('x-dynamo-dp-rank', 'x-dp-rank', 'x-data-parallel-rank'), 0, MAX_U32);
   const prefillDpRank = integer(header('x-dynamo-prefill-dp-rank', 'x-prefill-dp-rank'), 0, MAX_U32);
-  const rank = dpRank ?? nvext?.dp_rank ?? undefined;
   const prefillRank = prefillDpRank ?? nvext?.prefill_dp_rank ?? undefined;
   return {
-    workerId: backend ?? nvext?.decode_worker_id ?? nvext?.backend_instance_id ?? undefined,
-    dpRank: rank,
-    prefillWorkerId:
-      prefill ?? nvext?.prefill_worker_id ?? backend ?? nvext?.backend_instance_id ?? undefined,
-    prefillDpRank: prefillRank === undefined || prefillRank === MAX_U32 ? rank : prefillRank,
+    backendWorkerId: backend ?? nvext?.backend_instance_id ?? undefined,
+    decodeWorkerId: backend ?? nvext?.decode_worker_id ?? undefined,
+    prefillWorkerId: prefill ?? nvext?.prefill_worker_id ?? undefined,
+    dpRank: dpRank ?? nvext?.dp_rank ?? undefined,
+    prefillDpRank: prefillRank === MAX_U32 ? undefined : prefillRank,
     ...hints,
     priority: integer(header('x-dynamo-request-priority'), -MAX_I32 - 1, MAX_I32) ?? hints.priority,
     strictPriority:
@@ -58,6 +59,11 @@ export function readControls(
     sessionId: session.id,
     sessionFinal: session.final,
   };
+}
+
+/** Whether the client names the worker that is to answer. */
+export function pinsDecode({ backendWorkerId, decodeWorkerId }: ClientControls): boolean {
+  return backendWorkerId !== undefined || decodeWorkerId !== undefined;
 }
 
 function firstHeader(headers: IncomingHttpHeaders, names: readonly string[]): string | undefined {

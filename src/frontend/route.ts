@@ -7,6 +7,7 @@ import type { Refusal } from '../kv/select.ts';
 import type { Selection } from '../kv/selection.ts';
 import type { StageMetrics } from '../metrics/stage-metrics.ts';
 import type { Exchange } from './exchange.ts';
+import { type HopPin, pinOf } from './hop-pin.ts';
 import type { Prompt } from './prompt.ts';
 import type { Hop } from './worker-pool.ts';
 
@@ -40,8 +41,8 @@ export async function place(
   const stage = stages.enter('route', hop.phase);
   try {
     const { signal } = exchange.client;
-    const request = await routeRequest(exchange, hop);
-    const doubtful = leftOut(exchange, hop);
+    const request = await routeRequest(exchange, router, hop);
+    const doubtful = request.controls?.workerId === undefined ? exchange.model.pool.circuits.leftOut() : [];
     if (doubtful.length > 0) {
       const excludedWorkers = new Set([...hop.excluded, ...doubtful]);
       const controls = { ...request.controls, excludedWorkers };
@@ -61,25 +62,22 @@ export async function foresee(
   router: KvRouter,
   phase: HopRequest['phase'],
 ): Promise<CandidateExplanation | undefined> {
-  const candidates = router.inspect(await routeRequest(exchange, { phase, excluded: new Set() }));
+  const candidates = router.inspect(await routeRequest(exchange, router, { phase, excluded: new Set() }));
   return 'kind' in candidates ? undefined : candidates[0];
 }
 
-/** Workers whose circuit is open; a client that names a worker gets it nevertheless. */
-function leftOut({ model, controls }: Exchange, { phase }: HopRequest): readonly string[] {
-  const pinned = phase === 'prefill' ? controls.prefillWorkerId : controls.workerId;
-  return pinned === undefined ? model.pool.circuits.leftOut() : [];
+function pinFor({ model, controls }: Exchange, router: KvRouter, phase: HopRequest['phase']): HopPin {
+  const other = model.pool.router(phase === 'prefill' ? 'decode' : 'prefill');
+  return pinOf(phase, controls, router.fleet, other?.fleet);
 }
 
-async function routeRequest(exchange: Exchange, hop: HopRequest): Promise<RouteRequest> {
+async function routeRequest(exchange: Exchange, router: KvRouter, hop: HopRequest): Promise<RouteRequest> {
   const { phase, excluded } = hop;
   const { model, controls, request } = exchange;
   const prompt = hop.prompt ?? exchange.prompt;
   const { priority, strictPriority, policyClass, sessionId, sessionFinal } = controls;
-  const pin =
-    phase === 'prefill'
-      ? { workerId: controls.prefillWorkerId, dpRank: controls.prefillDpRank }
-      : { workerId: controls.workerId, dpRank: controls.dpRank, sessionId, sessionFinal };
+  const pin = pinFor(exchange, router, phase);
+  const session = phase === 'prefill' ? {} : { sessionId, sessionFinal };
   const namespace = { loraName: model.loraName, cacheSalt: controls.cacheSalt };
   const { askHeld } = model.pool;
   const heldByRank =
@@ -95,7 +93,7 @@ async function routeRequest(exchange: Exchange, hop: HopRequest): Promise<RouteR
     expectedOutputTokens:
       phase === 'prefill' ? 1 : (controls.expectedOutputTokens ?? requestedMaxTokens(request)),
     conversation: controls.conversation,
-    controls: { ...pin, excludedWorkers: excluded, priority, strictPriority, policyClass },
+    controls: { ...pin, ...session, excludedWorkers: excluded, priority, strictPriority, policyClass },
     ...(phase === 'decode' && { overrides: hop.keepsCredit === true ? AFTER_HANDOFF_WARM : AFTER_HANDOFF }),
   };
 }
@@ -115,8 +113,9 @@ export function refusalError(
       return fail('KV_OVERLOADED', { reason });
     case 'pin_not_allowed':
     case 'worker_required': {
-      const worker = hop === 'prefill' ? controls.prefillWorkerId : controls.workerId;
-      return fail('KV_WORKER_REFUSED', { worker: worker ?? '(none)', reason });
+      const { backendWorkerId, decodeWorkerId, prefillWorkerId } = controls;
+      const worker = (hop === 'prefill' ? prefillWorkerId : decodeWorkerId) ?? backendWorkerId ?? '(none)';
+      return fail('KV_WORKER_REFUSED', { worker, reason });
     }
     case 'duplicate':
       return fail('KV_INTERNAL', { reason });
