@@ -9,7 +9,7 @@ import type { Generated } from './continuation.ts';
 import type { Exchange } from './exchange.ts';
 
 /** One engine's part in an answer. */
-export interface Leg extends SplitterOptions {
+export interface Leg extends Omit<SplitterOptions, 'continues'> {
   readonly meter: AnswerMeter;
   /** For the client; only the first leg's are sent. */
   readonly headers: Readonly<Record<string, string>>;
@@ -25,6 +25,7 @@ export class AnswerStream implements RelayListener {
   #leg: Leg;
   #splitter: RelaySplitter;
   #earlier: Generated = { text: '', tokens: 0 };
+  #promptTokens: number | undefined;
   #stream: EventStream | undefined;
   #resume: () => void = () => {};
 
@@ -46,16 +47,20 @@ export class AnswerStream implements RelayListener {
 
   /** What the client has of the answer, for another engine to go on with; undefined if that is more than text. */
   get generated(): Generated | undefined {
-    const { text, tokens } = this.#splitter;
+    const { text, textTokens } = this.#splitter;
     if (text === undefined) return undefined;
-    return { text: this.#earlier.text + text, tokens: this.#earlier.tokens + tokens };
+    return { text: this.#earlier.text + text, tokens: this.#earlier.tokens + textTokens };
   }
 
   /** Another engine takes its turn. */
   next(leg: Leg): void {
+    // What was generated before is part of the prompt that a later engine tells of.
+    if (this.#earlier.tokens === 0) this.#promptTokens ??= this.#splitter.usage?.promptTokens;
     this.#earlier = this.generated ?? this.#earlier;
     this.#leg = leg;
-    this.#splitter = new RelaySplitter(leg);
+    const { tokens } = this.#earlier;
+    const continues = { promptTokens: this.#promptTokens, tokens };
+    this.#splitter = new RelaySplitter(this.begun ? { ...leg, continues } : leg);
   }
 
   /** What to call when a slow client has read on. */

@@ -229,24 +229,17 @@ class Dispatch {
       nowMs: () => this.#parts.clock.nowMs(),
       onFirstTokens: () => this.#migrated('success'),
     });
-    const { body, stripUsage } = engineBody(
+    const resumable = this.#migrationsLeft > 0;
+    const { body, ...strip } = engineBody(
       exchange,
       instance.kind,
       this.#parts.forwarding,
       this.#continuation,
       handoff,
+      resumable,
     );
     const headers = answerHeaders(exchange, selection, handoff);
-    const resumable = this.#migrationsLeft > 0;
-    const begun = this.#answer?.begun === true;
-    const continues = this.#continuation?.tokens ?? (begun ? 0 : undefined);
-    const leg = {
-      meter,
-      headers,
-      stripUsage,
-      keepText: resumable,
-      ...(continues !== undefined && { continues }),
-    };
+    const leg = { meter, headers, ...strip, keepText: resumable };
     if (this.#answer === undefined) this.#answer = new AnswerStream(exchange, leg);
     else this.#answer.next(leg);
     return attempt(this.#parts, exchange, this.#answer, meter, {

@@ -1,14 +1,12 @@
-import { upstreamBody, usageFields } from '../formats/openai/upstream-body.ts';
+import { type UsageFields, upstreamBody, usageFields } from '../formats/openai/upstream-body.ts';
 import { SALT_PREFIX } from '../kv/intake/block-salts.ts';
 import type { EngineKind } from '../transport/discovery.ts';
 import type { Continuation } from './continuation.ts';
 import type { Exchange } from './exchange.ts';
 import type { Handoff } from './prefill-hop.ts';
 
-export interface EngineBody {
+export interface EngineBody extends Omit<UsageFields, 'fields'> {
   readonly body: Buffer;
-  /** The engine is asked for usage that the client did not ask for. */
-  readonly stripUsage: boolean;
 }
 
 /** What engines are told of the hints that came with a request. */
@@ -19,22 +17,31 @@ export interface HintForwarding {
   readonly priority: boolean;
 }
 
-/** What an engine is sent for a request: the client's body, or that for the rest of an answer, and what we add. */
+/**
+ * What an engine is sent for a request: the client's body, or that for the rest of an answer, and what we add. Of an
+ * answer that another engine may have to go on with, every chunk is to tell how many tokens there are so far: under
+ * load, engines put several into one.
+ */
 export function engineBody(
   exchange: Exchange,
   kind: EngineKind,
   forwarding: HintForwarding,
   continuation: Continuation | undefined,
   handoff: Handoff | undefined,
+  resumable: boolean,
 ): EngineBody {
   const { raw, body, request, stream } = exchange;
-  const usage = usageFields(stream, request.stream_options);
-  const fields = { ...usage.fields, ...engineFields(exchange, kind, forwarding), ...handoff?.fields };
+  const { fields: asked, ...strip } = usageFields(
+    stream,
+    request.stream_options,
+    resumable && KNOWS_CONTINUOUS_USAGE.has(kind),
+  );
+  const fields = { ...asked, ...engineFields(exchange, kind, forwarding), ...handoff?.fields };
   const bytes =
     continuation === undefined
       ? upstreamBody(raw, body, fields)
       : Buffer.from(JSON.stringify({ ...continuation.body, ...fields }));
-  return { body: bytes, stripUsage: usage.stripUsage };
+  return { body: bytes, ...strip };
 }
 
 /** What every engine on a request's way is sent otherwise than the client sent it; an undefined field is cut out. */
@@ -54,6 +61,9 @@ export function engineFields(
     ...(sign !== undefined && priority !== undefined && { priority: sign * priority }),
   };
 }
+
+/** Others may refuse what they do not know. */
+const KNOWS_CONTINUOUS_USAGE: ReadonlySet<EngineKind> = new Set(['vllm', 'sglang', 'trtllm', 'kvasir']);
 
 /** Polarity of `priority`: vLLM serves the lowest number first, SGLang the highest; the others take none. */
 const SIGN: Readonly<Partial<Record<EngineKind, 1 | -1>>> = { vllm: -1, kvasir: -1, sglang: 1 };

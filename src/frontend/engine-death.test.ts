@@ -21,6 +21,7 @@ async function startPair(migrationLimit = 1) {
   const engines = [await startEngine(), await startEngine()];
   const setup = await startFrontend({
     engines,
+    facts: { kind: 'vllm' },
     parts: { migrationLimit },
     router: { mode: 'round-robin' },
   });
@@ -61,6 +62,20 @@ describe('an engine that dies', () => {
     expect(
       await value('dynamo_frontend_model_migration_total{migration_type="ongoing_request",model="m"}'),
     ).toBe(1);
+  });
+
+  test('while it puts several tokens into a chunk has told how many there are, also of what it still held back', async () => {
+    const { url, first, engines } = await startPair();
+    for (const engine of engines) engine.tokensPerChunk = 2;
+    first.lastWords = { data: error({ message: DEAD, ...bad }), afterTokens: 4 };
+    const stream_options = { include_usage: true };
+    const response = await ask(url, first.seen, { ...CHAT, stream: true, max_tokens: 7, stream_options });
+    const events = payloads(await response.text());
+    expect(texts(events)).toEqual(['w0 w1 ', 'w2 w3 ', 'w0 w1 ', 'w2 ']);
+    const usages = events
+      .filter((event) => event.includes('"usage"'))
+      .map((event) => JSON.parse(event).usage);
+    expect(usages).toMatchObject([{ prompt_tokens: 40, completion_tokens: 7, total_tokens: 47 }]);
   });
 
   test('and does not say so is asked for its health', async () => {

@@ -46,6 +46,8 @@ export class OpenAiEngine {
   healthStatus = 200;
   /** Given in the answer to a request that another engine shall go on with. */
   handoff: object | undefined;
+  /** As engines do that cannot keep up; 1 unless said. */
+  tokensPerChunk = 1;
   /** Between tokens. */
   delayMs = 0;
   /** Requests that are being answered. */
@@ -148,7 +150,11 @@ export class OpenAiEngine {
     const opening = chunks.opening(0);
     if (lastWords?.afterTokens === 0) return void response.end(sseFrame(lastWords.data) + SSE_DONE);
     if (opening !== '') response.write(sseFrame(opening));
-    for (let i = 0; i < tokens; i++) {
+    const options = body.stream_options as
+      | { include_usage?: boolean; continuous_usage_stats?: boolean }
+      | undefined;
+    const per = this.tokensPerChunk;
+    for (let i = 0; i < tokens; i += per) {
       if (lastWords?.afterTokens === i) return void response.end(sseFrame(lastWords.data) + SSE_DONE);
       if (behave === 'die in stream' && i === 2) {
         await new Promise((resolve) => response.write(':\n\n', resolve));
@@ -160,12 +166,14 @@ export class OpenAiEngine {
         return;
       }
       if (behave === 'never end' && i === 2) return;
-      const last = i === tokens - 1;
-      response.write(sseFrame(last ? chunks.finish(0, `w${i} `, 'length') : chunks.text(0, `w${i} `)));
-      await this.#pause(1);
+      const end = Math.min(tokens, i + per);
+      const text = Array.from({ length: end - i }, (_, k) => `w${i + k} `).join('');
+      const soFar = options?.continuous_usage_stats ? { ...usage, completionTokens: end } : undefined;
+      const chunk = end === tokens ? chunks.finish(0, text, 'length', soFar) : chunks.text(0, text, soFar);
+      response.write(sseFrame(chunk));
+      await this.#pause(end - i);
       if (response.destroyed) return;
     }
-    const options = body.stream_options as { include_usage?: boolean } | undefined;
     if (options?.include_usage === true) response.write(sseFrame(chunks.usage(usage)));
     response.end(behave === 'end without done' ? '' : SSE_DONE);
   }

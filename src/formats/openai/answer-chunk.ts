@@ -48,19 +48,32 @@ export function readChunk(json: string, begun = false): ChunkFacts | undefined {
   };
 }
 
+/** An answer that another engine had begun: what it was asked, as far as it told, and how much it had generated. */
+export interface AnswerBegun {
+  readonly promptTokens: number | undefined;
+  readonly tokens: number;
+}
+
 /**
- * The JSON of a chunk whose usage counts an answer from where it was taken over: `tokens` of its prompt had been
- * generated before, and belong to the answer.
+ * The JSON of a chunk whose usage counts an answer from where it was taken over: what had been generated before was
+ * part of the prompt, if in other tokens, and belongs to the answer.
  */
-export function shiftUsage(json: string, tokens: number): string {
+export function joinUsage(json: string, { promptTokens, tokens }: AnswerBegun): string {
   const chunk = JSON.parse(json) as { usage: Record<string, unknown> };
-  const { prompt_tokens, completion_tokens } = chunk.usage;
+  const prompt = promptTokens ?? Number(chunk.usage.prompt_tokens) - tokens;
+  const completion = Number(chunk.usage.completion_tokens) + tokens;
   const usage = {
     ...chunk.usage,
-    prompt_tokens: Number(prompt_tokens) - tokens,
-    completion_tokens: Number(completion_tokens) + tokens,
+    prompt_tokens: prompt,
+    total_tokens: prompt + completion,
+    completion_tokens: completion,
   };
   return JSON.stringify({ ...chunk, usage });
+}
+
+/** The JSON of a chunk without its usage. */
+export function withoutUsage(json: string): string {
+  return JSON.stringify({ ...JSON.parse(json), usage: undefined });
 }
 
 function finishOf(part: unknown): unknown {

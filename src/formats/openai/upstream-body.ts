@@ -20,15 +20,26 @@ export function upstreamBody(
   return Buffer.concat([raw.subarray(0, end), added]);
 }
 
-/**
- * Fields that make the engine report usage at the end of a stream. `stripUsage`: the client did not ask for it.
- */
+/** What is asked of an engine so that it reports usage, and what of that the client did not ask for. */
+export interface UsageFields {
+  readonly fields: Readonly<Record<string, unknown>>;
+  /** The chunk at the end that only reports usage. */
+  readonly stripUsage: boolean;
+  /** The usage on every chunk. */
+  readonly stripContinuous: boolean;
+}
+
+/** Makes an engine report usage at the end of a stream, or on every chunk (`continuous`). */
 export function usageFields(
   stream: boolean,
-  options: { readonly include_usage?: boolean | null | undefined } | null | undefined,
-): { readonly fields: Readonly<Record<string, unknown>>; readonly stripUsage: boolean } {
-  if (!stream || options?.include_usage === true) return { fields: {}, stripUsage: false };
-  return { fields: { stream_options: { ...options, include_usage: true } }, stripUsage: true };
+  options: Readonly<Record<string, unknown>> | null | undefined,
+  continuous = false,
+): UsageFields {
+  const stripUsage = stream && options?.include_usage !== true;
+  const stripContinuous = stream && continuous && (stripUsage || options?.continuous_usage_stats !== true);
+  if (!stripUsage && !stripContinuous) return { fields: {}, stripUsage, stripContinuous };
+  const asked = { ...options, include_usage: true, ...(continuous && { continuous_usage_stats: true }) };
+  return { fields: { stream_options: asked }, stripUsage, stripContinuous };
 }
 
 function lastByte(raw: Buffer): number {

@@ -108,11 +108,36 @@ describe('the relay splitter', () => {
       chunks.finish(0, '', 'stop'),
       chunks.usage(usage),
     ];
-    const splitter = new RelaySplitter({ stripUsage: false, keepText: true, continues: 5 });
+    const splitter = new RelaySplitter({
+      stripUsage: false,
+      keepText: true,
+      continues: { promptTokens: undefined, tokens: 5 },
+    });
     const out = splitter.push(Buffer.from(framed(events) + SSE_DONE)).toString();
     const joined = chunks.usage({ promptTokens: 7, completionTokens: 7 });
     expect(out).toBe(framed([events[1] ?? '', events[2] ?? '', joined]) + SSE_DONE);
     expect(splitter).toMatchObject({ usage, text: 'a', tokens: 1 });
+  });
+
+  test('keeps usage on every chunk to itself, and counts by it the tokens that the text is made of', () => {
+    const chunks = answerChunks('chat', { id: 'x', created: 1, model: 'm' });
+    const usage = (completionTokens: number) => ({ promptTokens: 9, completionTokens });
+    const events = [
+      chunks.opening(0, usage(0)),
+      chunks.text(0, 'a b c', usage(3)),
+      // Half a letter is held back.
+      chunks.text(0, '', usage(4)),
+    ];
+    const splitter = new RelaySplitter({ stripUsage: true, stripContinuous: true, keepText: true });
+    const out = splitter.push(Buffer.from(framed(events))).toString();
+    expect(out).toBe(framed([chunks.opening(0), chunks.text(0, 'a b c'), chunks.text(0, '')]));
+    expect(splitter).toMatchObject({ tokens: 4, text: 'a b c', textTokens: 3, usage: usage(4) });
+    const begun = { promptTokens: 9, tokens: 3 };
+    const next = new RelaySplitter({ stripUsage: false, stripContinuous: true, continues: begun });
+    // The text so far is two tokens of the second prompt.
+    const end = chunks.usage({ promptTokens: 11, completionTokens: 4 });
+    const rest = next.push(Buffer.from(framed([chunks.text(0, 'd', usage(1)), end]))).toString();
+    expect(rest).toBe(framed([chunks.text(0, 'd'), chunks.usage(usage(7))]));
   });
 
   test('keeps the text when asked, and says when it is more than text', () => {

@@ -1,4 +1,11 @@
-import { type CachedBlocks, type ChunkFacts, readChunk, shiftUsage } from '../openai/answer-chunk.ts';
+import {
+  type AnswerBegun,
+  type CachedBlocks,
+  type ChunkFacts,
+  joinUsage,
+  readChunk,
+  withoutUsage,
+} from '../openai/answer-chunk.ts';
 import type { EngineError } from '../openai/engine-error.ts';
 import type { Usage } from '../openai/usage.ts';
 import { SSE_DONE, sseFrame } from './frame.ts';
@@ -6,13 +13,15 @@ import { SSE_DONE, sseFrame } from './frame.ts';
 export interface SplitterOptions {
   /** Keeps the chunk that only reports usage from the client, who did not ask for it. */
   readonly stripUsage: boolean;
+  /** Keeps from the client the usage on the other chunks. */
+  readonly stripContinuous?: boolean;
   /**
    * Keeps the text of the answer, so that another engine could go on with it, and withholds an error that need not
    * be the request's; costs a parse of every event.
    */
   readonly keepText?: boolean;
-  /** Tokens that another engine generated before this one took over: the client sees one answer. */
-  readonly continues?: number;
+  /** What another engine had done before this one took over: the client sees one answer. */
+  readonly continues?: AnswerBegun;
 }
 
 const NEWLINE = 10;
@@ -59,6 +68,8 @@ export class RelaySplitter {
   error: EngineError | undefined;
   /** The text so far, where it is kept; undefined once there was something that is no plain text. */
   text: string | undefined = '';
+  /** Tokens that the text is made of; an engine may hold back the text of those after them. */
+  textTokens = 0;
   /** Whether `[DONE]` was seen. */
   done = false;
 
@@ -139,7 +150,7 @@ export class RelaySplitter {
     const chunk = readChunk(data, this.tokens > 0);
     if (chunk === undefined) return undefined;
     const opening = this.tokens === 0 && chunk.tokens === 0 && chunk.choices > 0 && chunk.finishes === 0;
-    const { keepText, stripUsage, continues } = this.#options;
+    const { keepText, stripUsage, stripContinuous, continues } = this.#options;
     this.error ??= chunk.error;
     if (
       chunk.error !== undefined &&
@@ -150,13 +161,19 @@ export class RelaySplitter {
       return NOTHING;
     }
     this.#follow(chunk);
-    if (keepText === true) this.text = chunk.text === undefined ? undefined : this.text?.concat(chunk.text);
+    if (keepText === true) this.#keepText(chunk.text);
     else if (chunk.tokens === 1 && chunk.choices === 1 && chunk.usage === undefined)
       this.#learn(input, start, end);
-    if (stripUsage && chunk.usage !== undefined && chunk.choices === 0) return NOTHING;
-    if (continues === undefined) return undefined;
-    if (opening) return NOTHING;
-    return chunk.usage === undefined ? undefined : Buffer.from(sseFrame(shiftUsage(data, continues)));
+    if (continues !== undefined && opening) return NOTHING;
+    if (chunk.usage === undefined) return undefined;
+    if (chunk.choices === 0 ? stripUsage : stripContinuous === true)
+      return chunk.choices === 0 ? NOTHING : Buffer.from(sseFrame(withoutUsage(data)));
+    return continues && Buffer.from(sseFrame(joinUsage(data, continues)));
+  }
+
+  #keepText(text: string | undefined): void {
+    this.text = text === undefined ? undefined : this.text?.concat(text);
+    if (text !== '') this.textTokens = this.tokens;
   }
 
   /** Whether nothing has left before the event that begins here. */
