@@ -1,15 +1,18 @@
 import { fail, type KvasirError } from '../base/errors.ts';
+import type { BegunAnswer } from '../formats/openai/begun-answer.ts';
 import { errorBody } from '../formats/openai/error-body.ts';
+import type { Joining } from '../formats/openai/joined-chunk.ts';
 import { SSE_DONE, sseFrame } from '../formats/sse/frame.ts';
 import { RelaySplitter, type SplitterOptions } from '../formats/sse/relay-splitter.ts';
 import { EventStream } from '../transport/http-server-sse.ts';
 import type { RelayListener } from '../transport/relay.ts';
 import type { AnswerMeter } from './answer-meter.ts';
-import type { Generated } from './continuation.ts';
 import type { Exchange } from './exchange.ts';
 
 /** One engine's part in an answer. */
 export interface Leg extends Omit<SplitterOptions, 'continues'> {
+  /** The engine goes on with a chat as a completion of tokens. */
+  readonly completes: boolean;
   readonly meter: AnswerMeter;
   /** For the client; only the first leg's are sent. */
   readonly headers: Readonly<Record<string, string>>;
@@ -24,8 +27,7 @@ export class AnswerStream implements RelayListener {
   readonly #exchange: Exchange;
   #leg: Leg;
   #splitter: RelaySplitter;
-  #earlier: Generated = { text: '', tokens: 0 };
-  #promptTokens: number | undefined;
+  #earlier: BegunAnswer | undefined;
   #stream: EventStream | undefined;
   #resume: () => void = () => {};
 
@@ -46,21 +48,29 @@ export class AnswerStream implements RelayListener {
   }
 
   /** What the client has of the answer, for another engine to go on with; undefined if that is more than text. */
-  get generated(): Generated | undefined {
-    const { text, textTokens } = this.#splitter;
-    if (text === undefined) return undefined;
-    return { text: this.#earlier.text + text, tokens: this.#earlier.tokens + textTokens };
+  get generated(): BegunAnswer | undefined {
+    const earlier = this.#earlier;
+    const { begun } = this.#splitter;
+    // What was generated before is part of the prompt that a later engine tells of.
+    if (begun === undefined || earlier === undefined || earlier.tokens === 0) return begun;
+    return {
+      ...earlier,
+      text: earlier.text + begun.text,
+      tokens: earlier.tokens + begun.tokens,
+      ids: earlier.ids && begun.ids && [...earlier.ids, ...begun.ids],
+    };
   }
 
   /** Another engine takes its turn. */
   next(leg: Leg): void {
-    // What was generated before is part of the prompt that a later engine tells of.
-    if (this.#earlier.tokens === 0) this.#promptTokens ??= this.#splitter.usage?.promptTokens;
     this.#earlier = this.generated ?? this.#earlier;
     this.#leg = leg;
-    const { tokens } = this.#earlier;
-    const continues = { promptTokens: this.#promptTokens, tokens };
-    this.#splitter = new RelaySplitter(this.begun ? { ...leg, continues } : leg);
+    this.#splitter = new RelaySplitter({ ...leg, ...(this.begun && { continues: this.#continues }) });
+  }
+
+  get #continues(): Joining['begun'] {
+    const { promptTokens, tokens = 0, head } = this.#earlier ?? {};
+    return { promptTokens, tokens, chat: this.#leg.completes ? head : undefined };
   }
 
   /** What to call when a slow client has read on. */

@@ -17,7 +17,7 @@ import type { HttpClient } from '../transport/http-client.ts';
 import { Relay, type RelayOutcome } from '../transport/relay.ts';
 import type { AnswerMeter } from './answer-meter.ts';
 import type { AnswerStream } from './answer-stream.ts';
-import { type Exchange, PATHS } from './exchange.ts';
+import type { Exchange } from './exchange.ts';
 import type { Handoff } from './prefill-hop.ts';
 
 export interface AttemptParts {
@@ -29,6 +29,7 @@ export interface AttemptParts {
 
 export interface AttemptRequest {
   readonly instance: WorkerInstance;
+  readonly path: string;
   readonly body: Buffer;
   readonly headers: Readonly<Record<string, string>>;
   /** For an answer that is no stream. */
@@ -67,7 +68,7 @@ export async function attempt(
   const relay = new Relay(
     {
       pool: parts.client.pool(instance.url),
-      path: new URL(instance.url + PATHS[exchange.endpoint]).pathname,
+      path: new URL(instance.url + request.path).pathname,
       headers: request.headers,
       body: request.body,
       headersTimeoutMs: parts.headersTimeoutMs,

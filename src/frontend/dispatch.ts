@@ -12,7 +12,7 @@ import { AnswerStream } from './answer-stream.ts';
 import { type AttemptParts, type AttemptResult, attempt } from './attempt.ts';
 import { type Continuation, canContinue, continueAnswer } from './continuation.ts';
 import { engineBody, type HintForwarding } from './engine-body.ts';
-import type { Exchange } from './exchange.ts';
+import { type Exchange, PATHS } from './exchange.ts';
 import type { ServedModel } from './model-directory.ts';
 import type { PrefillBypass } from './prefill-bypass.ts';
 import { type Handoff, prefillElsewhere } from './prefill-hop.ts';
@@ -239,11 +239,14 @@ class Dispatch {
       resumable,
     );
     const headers = answerHeaders(exchange, selection, handoff);
-    const leg = { meter, headers, ...strip, keepText: resumable };
+    const endpoint = this.#continuation?.endpoint ?? exchange.endpoint;
+    const completes = endpoint !== exchange.endpoint;
+    const leg = { meter, headers, ...strip, keeps: resumable, completes };
     if (this.#answer === undefined) this.#answer = new AnswerStream(exchange, leg);
     else this.#answer.next(leg);
     return attempt(this.#parts, exchange, this.#answer, meter, {
       instance,
+      path: PATHS[endpoint],
       body,
       headers:
         instance.dpSize > 1

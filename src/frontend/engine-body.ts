@@ -1,4 +1,9 @@
-import { type UsageFields, upstreamBody, usageFields } from '../formats/openai/upstream-body.ts';
+import {
+  tokenIdFields,
+  type UsageFields,
+  upstreamBody,
+  usageFields,
+} from '../formats/openai/upstream-body.ts';
 import { SALT_PREFIX } from '../kv/intake/block-salts.ts';
 import type { EngineKind } from '../transport/discovery.ts';
 import type { Continuation } from './continuation.ts';
@@ -7,6 +12,8 @@ import type { Handoff } from './prefill-hop.ts';
 
 export interface EngineBody extends Omit<UsageFields, 'fields'> {
   readonly body: Buffer;
+  /** The engine is asked for token ids that the client did not ask for. */
+  readonly stripTokenIds: boolean;
 }
 
 /** What engines are told of the hints that came with a request. */
@@ -19,8 +26,8 @@ export interface HintForwarding {
 
 /**
  * What an engine is sent for a request: the client's body, or that for the rest of an answer, and what we add. Of an
- * answer that another engine may have to go on with, every chunk is to tell how many tokens there are so far: under
- * load, engines put several into one.
+ * answer that another engine may have to go on with, every chunk is to tell which tokens it is made of, or at
+ * least how many there are so far: under load, engines put several into one.
  */
 export function engineBody(
   exchange: Exchange,
@@ -36,12 +43,16 @@ export function engineBody(
     request.stream_options,
     resumable && KNOWS_CONTINUOUS_USAGE.has(kind),
   );
-  const fields = { ...asked, ...engineFields(exchange, kind, forwarding), ...handoff?.fields };
+  const ids =
+    resumable && stream && kind === 'vllm'
+      ? tokenIdFields(body.return_token_ids)
+      : { fields: {}, stripTokenIds: false };
+  const fields = { ...asked, ...ids.fields, ...engineFields(exchange, kind, forwarding), ...handoff?.fields };
   const bytes =
     continuation === undefined
       ? upstreamBody(raw, body, fields)
       : Buffer.from(JSON.stringify({ ...continuation.body, ...fields }));
-  return { body: bytes, ...strip };
+  return { body: bytes, ...strip, stripTokenIds: ids.stripTokenIds };
 }
 
 /** What every engine on a request's way is sent otherwise than the client sent it; an undefined field is cut out. */

@@ -78,6 +78,29 @@ describe('an engine that dies', () => {
     expect(usages).toMatchObject([{ prompt_tokens: 40, completion_tokens: 7, total_tokens: 47 }]);
   });
 
+  test('having listed its tokens, is followed by one that goes on from these, a chat too', async () => {
+    const { url, first, second, engines } = await startPair();
+    for (const engine of engines) engine.listsTokens = true;
+    first.lastWords = { data: error({ message: DEAD, ...bad }), afterTokens: 2 };
+    const chat = { ...CHAT, stream: true, max_tokens: 4, temperature: 0.5 };
+    const before = second.seen.length;
+    const response = await ask(url, first.seen, chat);
+    const text = await response.text();
+    const events = payloads(text);
+    expect(texts(events)).toEqual(['w0 ', 'w1 ', 'w0 ', 'w1 ']);
+    expect(text).not.toMatch(/"token_ids":\[|prompt_token_ids":\[|"usage"/);
+    const chunks = events.slice(0, -1).map((event) => JSON.parse(event));
+    expect(new Set(chunks.map(({ object }) => object))).toEqual(new Set(['chat.completion.chunk']));
+    expect(chunks.at(-1).choices).toMatchObject([
+      { index: 0, delta: { content: 'w1 ' }, finish_reason: 'length' },
+    ]);
+    const rest = second.seen.slice(before).at(-1);
+    expect(rest?.path).toBe('/v1/completions');
+    const prompt = [7, 8, 9, 1000, 1001];
+    expect(rest?.body).toMatchObject({ prompt, max_tokens: 2, temperature: 0.5 });
+    expect(rest?.body).not.toHaveProperty('messages');
+  });
+
   test('and does not say so is asked for its health', async () => {
     const { url, first, second } = await startPair();
     const words = { data: error({ message: 'list index out of range', ...bad }), afterTokens: 2 };

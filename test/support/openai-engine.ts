@@ -46,6 +46,8 @@ export class OpenAiEngine {
   healthStatus = 200;
   /** Given in the answer to a request that another engine shall go on with. */
   handoff: object | undefined;
+  /** Knows `return_token_ids`. */
+  listsTokens = false;
   /** As engines do that cannot keep up; 1 unless said. */
   tokensPerChunk = 1;
   /** Between tokens. */
@@ -149,7 +151,9 @@ export class OpenAiEngine {
     }
     const opening = chunks.opening(0);
     if (lastWords?.afterTokens === 0) return void response.end(sseFrame(lastWords.data) + SSE_DONE);
-    if (opening !== '') response.write(sseFrame(opening));
+    const prompt = this.listsTokens && body.return_token_ids === true ? '[7,8,9]' : 'null';
+    if (opening !== '')
+      response.write(sseFrame(opening.replace('"prompt_token_ids":null', `"prompt_token_ids":${prompt}`)));
     const options = body.stream_options as
       | { include_usage?: boolean; continuous_usage_stats?: boolean }
       | undefined;
@@ -170,7 +174,9 @@ export class OpenAiEngine {
       const text = Array.from({ length: end - i }, (_, k) => `w${i + k} `).join('');
       const soFar = options?.continuous_usage_stats ? { ...usage, completionTokens: end } : undefined;
       const chunk = end === tokens ? chunks.finish(0, text, 'length', soFar) : chunks.text(0, text, soFar);
-      response.write(sseFrame(chunk));
+      const ids = JSON.stringify(Array.from({ length: end - i }, (_, k) => 1000 + i + k));
+      const listed = this.listsTokens && body.return_token_ids === true;
+      response.write(sseFrame(listed ? chunk.replace('"token_ids":null', `"token_ids":${ids}`) : chunk));
       await this.#pause(end - i);
       if (response.destroyed) return;
     }

@@ -12,6 +12,8 @@ export interface ChunkFacts {
   readonly error: EngineError | undefined;
   /** Text of the first choice; undefined if it has parts that are no plain text, such as tool calls. */
   readonly text: string | undefined;
+  /** The first choice's generated tokens, where it lists them. */
+  readonly tokenIds: readonly number[] | undefined;
   /** Choices that end with it. */
   readonly finishes: number;
   /** Cached blocks of the prompt by tier, where the engine tells (Dynamo's `nvext.cache_hit_breakdown`). */
@@ -43,37 +45,10 @@ export function readChunk(json: string, begun = false): ChunkFacts | undefined {
     // SGLang's and TensorRT-LLM's error is the whole object where vLLM's is a field of it.
     error: readEngineError(object === 'error' ? (error ?? chunk) : error, begun) ?? brokenFinish(parts),
     text: textOf(parts[0]),
+    tokenIds: tokenIdsOf(parts[0]),
     finishes: parts.filter((part) => finishOf(part) != null).length,
     cachedBlocks: readCachedBlocks(nvext),
   };
-}
-
-/** An answer that another engine had begun: what it was asked, as far as it told, and how much it had generated. */
-export interface AnswerBegun {
-  readonly promptTokens: number | undefined;
-  readonly tokens: number;
-}
-
-/**
- * The JSON of a chunk whose usage counts an answer from where it was taken over: what had been generated before was
- * part of the prompt, if in other tokens, and belongs to the answer.
- */
-export function joinUsage(json: string, { promptTokens, tokens }: AnswerBegun): string {
-  const chunk = JSON.parse(json) as { usage: Record<string, unknown> };
-  const prompt = promptTokens ?? Number(chunk.usage.prompt_tokens) - tokens;
-  const completion = Number(chunk.usage.completion_tokens) + tokens;
-  const usage = {
-    ...chunk.usage,
-    prompt_tokens: prompt,
-    total_tokens: prompt + completion,
-    completion_tokens: completion,
-  };
-  return JSON.stringify({ ...chunk, usage });
-}
-
-/** The JSON of a chunk without its usage. */
-export function withoutUsage(json: string): string {
-  return JSON.stringify({ ...JSON.parse(json), usage: undefined });
 }
 
 function finishOf(part: unknown): unknown {
@@ -96,6 +71,11 @@ function readCachedBlocks(nvext: unknown): CachedBlocks | undefined {
     return Number.isSafeInteger(value) && (value as number) > 0 ? (value as number) : 0;
   };
   return { device: count('device_blocks'), host: count('host_blocks'), disk: count('disk_blocks') };
+}
+
+function tokenIdsOf(part: unknown): readonly number[] | undefined {
+  const ids = (part as { token_ids?: unknown } | null | undefined)?.token_ids;
+  return Array.isArray(ids) ? ids : undefined;
 }
 
 function tokensOf(part: unknown): number {

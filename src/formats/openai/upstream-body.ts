@@ -29,6 +29,15 @@ export interface UsageFields {
   readonly stripContinuous: boolean;
 }
 
+/** Makes vLLM list the tokens of the prompt and of every chunk; older ones take no notice. */
+export function tokenIdFields(asked: unknown): {
+  readonly fields: Readonly<Record<string, unknown>>;
+  readonly stripTokenIds: boolean;
+} {
+  const stripTokenIds = asked !== true;
+  return { fields: stripTokenIds ? { return_token_ids: true } : {}, stripTokenIds };
+}
+
 /** Makes an engine report usage at the end of a stream, or on every chunk (`continuous`). */
 export function usageFields(
   stream: boolean,

@@ -110,13 +110,13 @@ describe('the relay splitter', () => {
     ];
     const splitter = new RelaySplitter({
       stripUsage: false,
-      keepText: true,
+      keeps: true,
       continues: { promptTokens: undefined, tokens: 5 },
     });
     const out = splitter.push(Buffer.from(framed(events) + SSE_DONE)).toString();
     const joined = chunks.usage({ promptTokens: 7, completionTokens: 7 });
     expect(out).toBe(framed([events[1] ?? '', events[2] ?? '', joined]) + SSE_DONE);
-    expect(splitter).toMatchObject({ usage, text: 'a', tokens: 1 });
+    expect(splitter).toMatchObject({ usage, tokens: 1, begun: { text: 'a' } });
   });
 
   test('keeps usage on every chunk to itself, and counts by it the tokens that the text is made of', () => {
@@ -128,10 +128,14 @@ describe('the relay splitter', () => {
       // Half a letter is held back.
       chunks.text(0, '', usage(4)),
     ];
-    const splitter = new RelaySplitter({ stripUsage: true, stripContinuous: true, keepText: true });
+    const splitter = new RelaySplitter({ stripUsage: true, stripContinuous: true, keeps: true });
     const out = splitter.push(Buffer.from(framed(events))).toString();
     expect(out).toBe(framed([chunks.opening(0), chunks.text(0, 'a b c'), chunks.text(0, '')]));
-    expect(splitter).toMatchObject({ tokens: 4, text: 'a b c', textTokens: 3, usage: usage(4) });
+    expect(splitter).toMatchObject({
+      tokens: 4,
+      usage: usage(4),
+      begun: { text: 'a b c', tokens: 3, promptTokens: 9, ids: undefined },
+    });
     const begun = { promptTokens: 9, tokens: 3 };
     const next = new RelaySplitter({ stripUsage: false, stripContinuous: true, continues: begun });
     // The text so far is two tokens of the second prompt.
@@ -142,19 +146,19 @@ describe('the relay splitter', () => {
 
   test('keeps the text when asked, and says when it is more than text', () => {
     const chunks = answerChunks('completion', { id: 'x', created: 1, model: 'm' });
-    const splitter = new RelaySplitter({ stripUsage: true, keepText: true });
+    const splitter = new RelaySplitter({ stripUsage: true, keeps: true });
     splitter.push(Buffer.from(framed([chunks.text(0, 'né'), chunks.text(0, ' b')])));
-    expect(splitter.text).toBe('né b');
+    expect(splitter.begun?.text).toBe('né b');
     splitter.push(Buffer.from(framed(['{"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}'])));
-    expect(splitter.text).toBeUndefined();
+    expect(splitter.begun).toBeUndefined();
   });
 
   test('withholds what another engine could mend, and gives it up when none does', () => {
     const chunks = answerChunks('completion', { id: 'x', created: 1, model: 'm' });
     const death = '{"error": {"message": "EngineCore died", "type": "BadRequestError", "code": 400}}';
     const wrong = '{"error": {"message": "bad token", "type": "BadRequestError", "code": 400}}';
-    const push = (keepText: boolean, ...events: string[]) => {
-      const splitter = new RelaySplitter({ stripUsage: false, keepText });
+    const push = (keeps: boolean, ...events: string[]) => {
+      const splitter = new RelaySplitter({ stripUsage: false, keeps });
       const out = splitter.push(Buffer.from(framed(events) + SSE_DONE)).toString();
       return { out, withholds: splitter.withholds, rest: splitter.rest().toString() };
     };
@@ -168,9 +172,9 @@ describe('the relay splitter', () => {
     expect(push(true, text, death)).toMatchObject({ out: framed([text]), rest: framed([death]) + SSE_DONE });
     expect(push(true, wrong)).toMatchObject({ out: framed([wrong]) + SSE_DONE, withholds: false });
     const aborted = chunks.finish(0, 'b', 'abort');
-    const cut = new RelaySplitter({ stripUsage: false, keepText: true });
+    const cut = new RelaySplitter({ stripUsage: false, keeps: true });
     cut.push(Buffer.from(framed([text, aborted, chunks.usage({ promptTokens: 3, completionTokens: 2 })])));
-    expect(cut).toMatchObject({ text: 'a', tokens: 1, withholds: true });
+    expect(cut).toMatchObject({ tokens: 1, withholds: true, begun: { text: 'a', tokens: 1 } });
   });
 
   test('gives back the very buffer when it holds whole events', () => {

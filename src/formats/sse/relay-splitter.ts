@@ -1,12 +1,7 @@
-import {
-  type AnswerBegun,
-  type CachedBlocks,
-  type ChunkFacts,
-  joinUsage,
-  readChunk,
-  withoutUsage,
-} from '../openai/answer-chunk.ts';
+import { type CachedBlocks, type ChunkFacts, readChunk } from '../openai/answer-chunk.ts';
+import { AnswerKeeper, type BegunAnswer } from '../openai/begun-answer.ts';
 import type { EngineError } from '../openai/engine-error.ts';
+import { type Joining, joinChunk } from '../openai/joined-chunk.ts';
 import type { Usage } from '../openai/usage.ts';
 import { SSE_DONE, sseFrame } from './frame.ts';
 
@@ -15,13 +10,15 @@ export interface SplitterOptions {
   readonly stripUsage: boolean;
   /** Keeps from the client the usage on the other chunks. */
   readonly stripContinuous?: boolean;
+  /** Keeps from the client the ids of tokens. */
+  readonly stripTokenIds?: boolean;
   /**
-   * Keeps the text of the answer, so that another engine could go on with it, and withholds an error that need not
+   * Keeps the answer, so that another engine could go on with it, and withholds an error that need not
    * be the request's; costs a parse of every event.
    */
-  readonly keepText?: boolean;
+  readonly keeps?: boolean;
   /** What another engine had done before this one took over: the client sees one answer. */
-  readonly continues?: AnswerBegun;
+  readonly continues?: Joining['begun'];
 }
 
 const NEWLINE = 10;
@@ -49,6 +46,7 @@ export class RelaySplitter {
   #carry: Buffer = NOTHING;
   #head: Buffer | undefined;
   #tail: Buffer = NOTHING;
+  #kept: AnswerKeeper | undefined;
   #passed = false;
   #withheld: Buffer | undefined;
 
@@ -66,15 +64,17 @@ export class RelaySplitter {
   cachedBlocks: CachedBlocks | undefined;
   /** The first error that the engine sent in its stream. */
   error: EngineError | undefined;
-  /** The text so far, where it is kept; undefined once there was something that is no plain text. */
-  text: string | undefined = '';
-  /** Tokens that the text is made of; an engine may hold back the text of those after them. */
-  textTokens = 0;
   /** Whether `[DONE]` was seen. */
   done = false;
 
   constructor(options: SplitterOptions) {
     this.#options = options;
+    if (options.keeps === true) this.#kept = new AnswerKeeper();
+  }
+
+  /** The answer so far, where it is kept and can be gone on with. */
+  get begun(): BegunAnswer | undefined {
+    return this.#kept?.begun;
   }
 
   /** The client was not told of the error, nor of anything after it. */
@@ -150,30 +150,40 @@ export class RelaySplitter {
     const chunk = readChunk(data, this.tokens > 0);
     if (chunk === undefined) return undefined;
     const opening = this.tokens === 0 && chunk.tokens === 0 && chunk.choices > 0 && chunk.finishes === 0;
-    const { keepText, stripUsage, stripContinuous, continues } = this.#options;
     this.error ??= chunk.error;
-    if (
-      chunk.error !== undefined &&
-      chunk.error.fault !== 'request' &&
-      (keepText === true || this.#isFirst(start))
-    ) {
+    if (this.#mayMend(chunk, start)) {
       this.#withheld = Buffer.from(input.subarray(start, end));
       return NOTHING;
     }
     this.#follow(chunk);
-    if (keepText === true) this.#keepText(chunk.text);
-    else if (chunk.tokens === 1 && chunk.choices === 1 && chunk.usage === undefined)
+    if (this.#kept !== undefined) this.#kept.add(data, chunk, this.tokens);
+    else if (chunk.tokens === 1 && chunk.choices === 1 && chunk.usage === undefined && !this.#rewrites)
       this.#learn(input, start, end);
-    if (continues !== undefined && opening) return NOTHING;
-    if (chunk.usage === undefined) return undefined;
-    if (chunk.choices === 0 ? stripUsage : stripContinuous === true)
-      return chunk.choices === 0 ? NOTHING : Buffer.from(sseFrame(withoutUsage(data)));
-    return continues && Buffer.from(sseFrame(joinUsage(data, continues)));
+    return this.#forClient(data, chunk, opening);
   }
 
-  #keepText(text: string | undefined): void {
-    this.text = text === undefined ? undefined : this.text?.concat(text);
-    if (text !== '') this.textTokens = this.tokens;
+  /** Whether every chunk is another one for the client. */
+  get #rewrites(): boolean {
+    const { stripTokenIds, continues } = this.#options;
+    return stripTokenIds === true || continues?.chat !== undefined;
+  }
+
+  /** What goes to the client in place of a chunk, if not the chunk. */
+  #forClient(data: string, { usage, choices, error }: ChunkFacts, opening: boolean): Buffer | undefined {
+    const { stripUsage, stripContinuous = false, stripTokenIds = false, continues } = this.#options;
+    if (continues !== undefined && opening) return NOTHING;
+    if (stripUsage && usage !== undefined && choices === 0) return NOTHING;
+    const strip = stripContinuous && usage !== undefined && choices > 0;
+    const joins = usage !== undefined && continues !== undefined;
+    if (error !== undefined || !(this.#rewrites || strip || joins)) return undefined;
+    const joining = { stripUsage: strip, stripTokenIds, ...(continues && { begun: continues }) };
+    return Buffer.from(sseFrame(joinChunk(data, joining)));
+  }
+
+  /** Whether it is an error that another engine could still mend, which the client is then not told of. */
+  #mayMend({ error }: ChunkFacts, start: number): boolean {
+    if (error === undefined || error.fault === 'request') return false;
+    return this.#kept !== undefined || this.#isFirst(start);
   }
 
   /** Whether nothing has left before the event that begins here. */
