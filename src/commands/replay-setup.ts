@@ -158,17 +158,24 @@ function topologyOf(settings: ReplayCommandSettings): ReplayJob['base']['topolog
   return { kind: 'disaggregated', prefillWorkers, decodeWorkers, decodeRouter, handoffLatencyMs };
 }
 
+const AFFINITY = '-affinity';
+/** How long a session keeps its worker in a mode that only says that it does. */
+const AFFINITY_TTL_S = 600;
+
 function modeOf(name: string, settings: ReplayCommandSettings): ModeSpec {
   const known: readonly string[] = ROUTER_MODES.filter((mode) => mode !== 'direct');
-  if (!known.includes(name)) {
-    const near = closest(name, known);
+  const base = name.endsWith(AFFINITY) ? name.slice(0, -AFFINITY.length) : name;
+  if (!known.includes(base)) {
+    const near = closest(base, known);
     throw fail('KV_SETTING_INVALID', {
       setting: '--router-mode',
       value: name,
       reason: 'is not a mode that replay can compare',
-      mend: `${near === undefined ? '' : `Did you mean ${near}? `}Choose from ${known.join(', ')}.`,
+      mend: `${near === undefined ? '' : `Did you mean ${near}? `}Choose from ${known.join(', ')}; each may end in ${AFFINITY}.`,
     });
   }
-  const routerMode = name as (typeof ROUTER_MODES)[number];
-  return { mode: name, router: readRouterConfig({ ...settings, routerMode, routerSeed: undefined }) };
+  const { routerSessionAffinityTtlSecs: ttl = base === name ? undefined : AFFINITY_TTL_S } = settings;
+  const routerMode = base as (typeof ROUTER_MODES)[number];
+  const changed = { routerMode, routerSeed: undefined, routerSessionAffinityTtlSecs: ttl };
+  return { mode: name, router: readRouterConfig({ ...settings, ...changed }) };
 }

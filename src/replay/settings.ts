@@ -65,7 +65,7 @@ export const REPLAY_SETTINGS = {
   }),
   routerMode: list({
     default: ['round-robin', 'kv'],
-    help: `how requests are placed: ${ROUTER_MODES.join(', ')}`,
+    help: `how requests are placed: ${ROUTER_MODES.join(', ')}; with -affinity behind it, sessions keep their worker`,
   }),
   seeds: int({
     default: 1,

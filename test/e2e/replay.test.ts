@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -28,6 +28,35 @@ const replay = (...args: readonly string[]): Promise<Finished> =>
 
 describe('kvasir replay', () => {
   afterAll(() => rmSync(folder, { recursive: true }));
+
+  test('compares modes with and without sessions that keep their worker', async () => {
+    const trace = join(folder, 'sessions.jsonl');
+    // Each session on the worker that the others crowd: only affinity stays there.
+    const turn = (timestamp: number, session_id: string, hash: number) => ({
+      timestamp,
+      session_id,
+      input_length: 512,
+      output_length: 64,
+      hash_ids: [hash],
+    });
+    const rows = Array.from({ length: 40 }, (_, i) => turn(200 * i, `s${i % 4}`, i));
+    writeFileSync(trace, rows.map((row) => JSON.stringify(row)).join('\n'));
+    const dir = join(folder, 'affinity');
+    const modes = ['--router-mode', 'round-robin,round-robin-affinity'];
+    const { code } = await replay('--trace', trace, '--workers', '3', ...modes, '--output-dir', dir);
+    expect(code).toBe(0);
+    const workersOf = (mode: string): number => {
+      const lines = readFileSync(join(dir, `${mode}-seed0.requests.jsonl`), 'utf8')
+        .trim()
+        .split('\n');
+      const pairs = lines
+        .map((line) => JSON.parse(line))
+        .map((row) => `${row.session_id}/${row.decode_worker_idx}`);
+      return new Set(pairs).size;
+    };
+    expect(workersOf('round-robin')).toBeGreaterThan(4);
+    expect(workersOf('round-robin-affinity')).toBe(4);
+  });
 
   test('compares modes over seeds, and writes the report and every request', async () => {
     const dir = join(folder, 'compare');
@@ -93,6 +122,9 @@ describe('kvasir replay', () => {
     expect(missing.code).toBe(1);
     expect(missing.stderr).toContain('none.jsonl');
     const mode = await replay('--trace', TRACE, '--router-mode', 'robin');
+    expect((await replay('--trace', TRACE, '--router-mode', 'k-affinity')).stderr).toMatch(
+      /Did you mean kv\?/,
+    );
     expect(mode.code).toBe(2);
     expect(mode.stderr).toContain('round-robin');
     expect((await replay()).code).toBe(2);
