@@ -98,6 +98,9 @@ describe('Mooncake rows', () => {
       'trace, line 1: has 3 hash_ids where an input of 2000 tokens needs 4 blocks of 512 | ' +
         'Set the block size of the trace, or ask for repair, which cuts the longer of both.',
     );
+    expect(failure('{"timestamp":0,"input_length":40,"output_length":1,"hash_ids":[3,7,9]}')).toContain(
+      'Set the block size of the trace (16 would fit)',
+    );
     const trace = parseTrace(text, { repair: true });
     expect(trace.rows.map((row) => [row.inputLength, row.hashIds])).toEqual([
       [1536, [3, 7, 9]],

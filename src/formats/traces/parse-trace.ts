@@ -111,7 +111,7 @@ export class TraceParser {
       throw rowError(
         place,
         `has ${row.hashIds.length} hash_ids where an input of ${row.inputLength} tokens needs ${needed} blocks of ${size}`,
-        'Set the block size of the trace, or ask for repair, which cuts the longer of both.',
+        `Set the block size of the trace${fittingSize(row)}, or ask for repair, which cuts the longer of both.`,
       );
     }
     this.#repaired++;
@@ -130,6 +130,14 @@ export class TraceParser {
     const unit = this.#options.unit ?? timeUnit(times, DOCUMENTED_UNIT[format], this.#source);
     return unit === 's' ? 1000 : 1;
   }
+}
+
+const USUAL_SIZES = [1024, 512, 256, 128, 64, 32, 16];
+
+/** Names a usual block size under which a row's ids and length agree, if there is one. */
+function fittingSize({ hashIds, inputLength }: TraceRow): string {
+  const size = USUAL_SIZES.find((one) => Math.ceil(inputLength / one) === hashIds?.length);
+  return size === undefined ? '' : ` (${size} would fit)`;
 }
 
 function inMs(row: TraceRow, scale: number): TraceRow {
