@@ -47,6 +47,8 @@ const DATA_FILES = /(\.generated\.ts|metrics\/(names|catalogue)[\w-]*\.ts|errors
 interface Import {
   readonly file: string;
   readonly specifier: string;
+  /** Gone when the program runs. */
+  readonly typeOnly: boolean;
 }
 
 const root = join(import.meta.dirname, '..');
@@ -66,7 +68,11 @@ const imports: readonly Import[] = sources.flatMap((file) => {
   const found = text.matchAll(
     /(?:^|\n)\s*(?:import|export)\b[^'";]*?from\s*'([^']+)'|\bimport\(\s*'([^']+)'\s*\)|(?:^|\n)import\s+'([^']+)'/g,
   );
-  return [...found].map((match) => ({ file, specifier: match[1] ?? match[2] ?? match[3] ?? '' }));
+  return [...found].map((match) => ({
+    file,
+    specifier: match[1] ?? match[2] ?? match[3] ?? '',
+    typeOnly: /^\s*(?:import|export)\s+type\b/.test(match[0]),
+  }));
 });
 
 describe('the architecture', () => {
@@ -89,6 +95,24 @@ describe('the architecture', () => {
       return LAYERS[to]! >= LAYERS[from]!;
     });
     expect(wrong).toEqual([]);
+  });
+
+  test('has no file that loads itself through others', () => {
+    const loads = new Map<string, string[]>();
+    for (const { file, specifier, typeOnly } of imports)
+      if (specifier.startsWith('.') && !typeOnly)
+        loads.set(file, [...(loads.get(file) ?? []), normalize(join(dirname(file), specifier))]);
+    const finished = new Set<string>();
+    const circles: string[] = [];
+    const visit = (file: string, path: readonly string[]): void => {
+      if (path.includes(file)) circles.push([...path.slice(path.indexOf(file)), file].join(' -> '));
+      else if (!finished.has(file)) {
+        for (const loaded of loads.get(file) ?? []) visit(loaded, [...path, file]);
+        finished.add(file);
+      }
+    };
+    for (const file of sources) visit(file, []);
+    expect(circles).toEqual([]);
   });
 
   test('keeps layers 0 to 2 free of input and output', () => {

@@ -1,7 +1,8 @@
 import { resolve } from 'node:path';
 import { RealClock } from '../base/clock.ts';
 import { fail, toError } from '../base/errors.ts';
-import { backendOf, servedModel } from '../formats/deployment/backend.ts';
+import { servedModel } from '../formats/deployment/backend.ts';
+import { backendOf } from '../formats/deployment/backends.ts';
 import type { Deployment } from '../formats/deployment/deployment.ts';
 import { DEFAULT_MODEL, parseAnalyticModel } from '../perf/analytic-model.ts';
 import { EndpointTarget, parseNamedEndpoint } from '../sla-profiler/endpoint-target.ts';

@@ -1,5 +1,6 @@
 import { type Arguments, shellSplit } from '../formats/deployment/arguments.ts';
-import { type BackendName, backendOf } from '../formats/deployment/backend.ts';
+import type { BackendName } from '../formats/deployment/backend.ts';
+import { backendOf } from '../formats/deployment/backends.ts';
 import type { EngineOrder } from './target.ts';
 
 /** How each backend is started from a shell, when no other command is given. */

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import {
   type BackendName,
-  backendOf,
   convertToRole,
   type MappingKind,
   type ParallelMapping,
   setMapping,
 } from '../formats/deployment/backend.ts';
+import { backendOf } from '../formats/deployment/backends.ts';
 import type { Deployment, WorkerRole } from '../formats/deployment/deployment.ts';
 import type { GpuRange } from './gpu-inventory.ts';
 import type { SlaTarget } from './recommendation.ts';

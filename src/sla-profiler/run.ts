@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { backendOf, type ParallelMapping } from '../formats/deployment/backend.ts';
+import type { ParallelMapping } from '../formats/deployment/backend.ts';
+import { backendOf } from '../formats/deployment/backends.ts';
 import type { Deployment } from '../formats/deployment/deployment.ts';
 import { withPlanner } from '../formats/deployment/planner.ts';
 import { profileCharts } from './charts.ts';

@@ -1,9 +1,6 @@
 import type { Arguments } from './arguments.ts';
 import { argumentValue } from './arguments.ts';
 import type { Deployment, WorkerRole } from './deployment.ts';
-import { SGLANG } from './sglang.ts';
-import { TRTLLM } from './trtllm.ts';
-import { VLLM } from './vllm.ts';
 
 /**
  * How GPUs share one engine: `tp` tensor parallel; `tep` tensor-parallel attention with split experts;
@@ -33,12 +30,7 @@ export interface Backend {
 export const BACKEND_NAMES = ['vllm', 'sglang', 'trtllm'] as const;
 export type BackendName = (typeof BACKEND_NAMES)[number];
 
-const BACKENDS: Readonly<Record<BackendName, Backend>> = { vllm: VLLM, sglang: SGLANG, trtllm: TRTLLM };
 const DEFAULT_PORT = 8000;
-
-export function backendOf(name: BackendName): Backend {
-  return BACKENDS[name];
-}
 
 /**
  * A deployment with one aggregated worker, for measuring that role alone. The worker under test stands under the

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { componentsDeployment } from '../../../test/support/components-deployment.ts';
-import { backendOf, convertToRole, frontendPort, servedModel, setMapping } from './backend.ts';
+import { convertToRole, frontendPort, servedModel, setMapping } from './backend.ts';
+import { backendOf } from './backends.ts';
 import { Deployment } from './deployment.ts';
 import { withPlanner } from './planner.ts';
 

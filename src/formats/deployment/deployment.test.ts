@@ -12,13 +12,13 @@ import {
 } from './arguments.ts';
 import {
   type BackendName,
-  backendOf,
   convertToRole,
   frontendPort,
   type MappingKind,
   servedModel,
   setMapping,
 } from './backend.ts';
+import { backendOf } from './backends.ts';
 import { Deployment, type WorkerRole } from './deployment.ts';
 
 interface ServiceFacts {
