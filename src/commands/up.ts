@@ -9,9 +9,10 @@ import { POLICY_FILE_SETTINGS, ROUTER_SETTINGS, readRouterConfig } from '../kv/s
 import type { LoadReport } from '../load/measure/report.ts';
 import { HttpClient } from '../transport/http-client.ts';
 import type { PrometheusServer } from '../transport/prometheus-server.ts';
-import { ENGINE_SETTINGS, engineOptions } from '../worker/worker-settings.ts';
+import { ENGINE_SETTINGS, engineOptions, WORKER_SETTINGS } from '../worker/worker-settings.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { comparisonJson, comparisonTable, DEMO_GOALS, runDemoTrace } from './demo.ts';
+import { engineTokenizer } from './engine-tokenizer.ts';
 import { type FleetOptions, type RunningFleet, startFleet } from './start-fleet.ts';
 
 const PORT = { min: 0, max: 65_535, placeholder: 'PORT' };
@@ -56,6 +57,7 @@ When it serves it prints one JSON line (readable lines on a terminal). Ctrl-C dr
     prometheusPort: int({ ...PORT, default: 9090, help: 'port of that Prometheus; 0 picks a free one' }),
     disaggregated: flag({ help: 'let half of the workers prefill and the other half decode' }),
     ...ENGINE_SETTINGS,
+    tokenizer: WORKER_SETTINGS.tokenizer,
     ...ROUTER_SETTINGS,
     ...PASSED_ON,
   },
@@ -77,6 +79,8 @@ When it serves it prints one JSON line (readable lines on a terminal). Ctrl-C dr
       systemPortBase: settings.systemPortBase,
       worker: {
         model: settings.model,
+        tokenizer: await engineTokenizer(settings.tokenizer),
+        tokenizerName: settings.tokenizer,
         engine: engineOptions(settings),
         maxModelLen: settings.maxModelLen,
         meanAnswerTokens: settings.answerTokens,

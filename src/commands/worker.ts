@@ -1,13 +1,10 @@
 import { once } from 'node:events';
-import { ByteTokenizer } from '../tokenizer/byte-tokenizer.ts';
-import { LibraryTokenizer } from '../tokenizer/library-tokenizer.ts';
-import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { engineKey, parseEngineSpec } from '../transport/engine-spec.ts';
-import { readTokenizerFiles } from '../transport/tokenizer-files.ts';
 import { startWorker } from '../worker/start-worker.ts';
 import { startUpstreamWorker } from '../worker/upstream-worker.ts';
 import { upstreamOptions, WORKER_SETTINGS, workerOptions } from '../worker/worker-settings.ts';
 import { defineCommand } from './command.ts';
+import { engineTokenizer } from './engine-tokenizer.ts';
 import { joinPlane } from './join-plane.ts';
 
 /** `kvasir worker`: one engine behind the OpenAI API. */
@@ -28,7 +25,7 @@ When it serves it prints one JSON line with its url, systemUrl and kvEvents. SIG
       upstream === undefined
         ? await startWorker({
             ...workerOptions(settings),
-            tokenizer: await loadTokenizer(settings.tokenizer),
+            tokenizer: await engineTokenizer(settings.tokenizer),
             log,
             signal,
           })
@@ -56,8 +53,3 @@ When it serves it prints one JSON line with its url, systemUrl and kvEvents. SIG
     return undefined;
   },
 });
-
-async function loadTokenizer(source: string): Promise<Tokenizer> {
-  if (source === 'byte') return new ByteTokenizer();
-  return new LibraryTokenizer(await readTokenizerFiles(source));
-}

@@ -1,7 +1,11 @@
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseExposition } from '../../src/formats/prometheus-text/parse.ts';
 import { KvasirProcess } from '../support/kvasir-process.ts';
+import { tinyTokenizer } from '../support/tiny-tokenizer.ts';
 
 interface Ready {
   readonly event: string;
@@ -132,6 +136,25 @@ describe('kvasir up', () => {
     expect(finish).toBe('length');
     expect(await kvasir.exitCode()).toBe(0);
   });
+});
+
+test('kvasir up counts tokens as the given tokenizer does, and routes by its blocks', async () => {
+  const tokenizer = join(mkdtempSync(join(tmpdir(), 'kvasir-up-')), 'tokenizer.json');
+  writeFileSync(tokenizer, JSON.stringify(tinyTokenizer()));
+  const kvasir = new KvasirProcess([
+    ...['up', '--workers', '2', '--http-port', '0', '--system-port-base', '0', '--log-level', 'error'],
+    ...['--tokenizer', tokenizer, '--block-size', '16', '--speedup', '10'],
+  ]);
+  try {
+    const { url } = await kvasir.json();
+    const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none', maxRetries: 0 });
+    const ask = () =>
+      client.completions.create({ model: 'kvasir-sim', prompt: 'abab'.repeat(40), max_tokens: 4 });
+    expect((await ask()).usage).toMatchObject({ prompt_tokens: 40, completion_tokens: 4 });
+    expect((await ask()).usage?.prompt_tokens_details?.cached_tokens).toBe(32);
+  } finally {
+    await kvasir.kill();
+  }
 });
 
 type Asked = Awaited<ReturnType<ReturnType<OpenAI['completions']['create']>['withResponse']>>;
