@@ -13,6 +13,7 @@ export interface CallSample {
   /** Until the next LLM start of the request; undefined when none follows. */
   readonly timeToNextMs: number | undefined;
   readonly outputTokens: number;
+  /** When it is not known: the end; the epoch by two-level paths. */
   readonly startS: number;
   readonly endS: number;
   /** 0 when the start is not known. */
@@ -35,19 +36,19 @@ export function callSamples(trace: Trace, rule: PathRule): readonly CallSample[]
   const ends = events.filter(({ type }) => type === 'LLM_END');
   const starts = events.filter(({ type }) => type === 'LLM_START');
   const startTimes = Float64Array.from(starts, ({ timeS }) => timeS);
-  const startByUuid = new Map(starts.map((event) => [event.uuid, event]));
+  const matched = rule === 'full' ? matchedStarts(starts, ends) : undefined;
   const paths = rule === 'full' ? functionPaths(events) : undefined;
-  const indices = rule === 'full' ? indicesByStart(starts, ends) : indicesByEnd(ends);
+  const indices = matched === undefined ? indicesByEnd(ends) : indicesByStart(starts, ends, matched);
   return ends.map((end, i) => {
     const next = startTimes[firstAfter(startTimes, end.timeS)];
-    const startS = end.spanStartS ?? (rule === 'full' ? startByUuid.get(end.uuid)?.timeS : undefined);
+    const startS = end.spanStartS ?? matched?.[i]?.timeS;
     return {
       path: paths === undefined ? twoLevels(end) : (paths.get(end.functionId) ?? []),
       callIndex: indices[i]!,
       remainingCalls: ends.length - i - 1,
       timeToNextMs: next === undefined ? undefined : (next - end.timeS) * 1000,
       outputTokens: end.usage?.completion ?? 0,
-      startS: startS ?? 0,
+      startS: startS ?? (rule === 'full' ? end.timeS : 0),
       endS: end.timeS,
       durationS: startS === undefined ? 0 : end.timeS - startS,
       end,
@@ -65,7 +66,7 @@ function functionPaths(events: readonly TraceEvent[]): ReadonlyMap<string, reado
   for (const { functionId, functionName, functionParentId, functionParentName } of events) {
     functions.set(functionId, { name: functionName, parent: functionParentId });
     // A parent that has no event of its own is still known by name.
-    if (functionParentId !== null && !functions.has(functionParentId))
+    if (functionParentId && !functions.has(functionParentId))
       functions.set(functionParentId, { name: functionParentName ?? functionParentId, parent: null });
   }
   const paths = new Map<string, readonly string[]>([['root', []]]);
@@ -96,20 +97,30 @@ function indicesByEnd(ends: readonly TraceEvent[]): readonly number[] {
   });
 }
 
-function indicesByStart(starts: readonly TraceEvent[], ends: readonly TraceEvent[]): readonly number[] {
+/** The start of each end; of a UUID used again within the trace, starts and ends match in order. */
+function matchedStarts(
+  starts: readonly TraceEvent[],
+  ends: readonly TraceEvent[],
+): readonly (TraceEvent | undefined)[] {
+  const waiting = new Map<string, TraceEvent[]>();
+  for (const start of starts.toReversed()) getOrMake(waiting, start.uuid, () => []).push(start);
+  return ends.map(({ uuid }) => waiting.get(uuid)?.pop());
+}
+
+function indicesByStart(
+  starts: readonly TraceEvent[],
+  ends: readonly TraceEvent[],
+  matched: readonly (TraceEvent | undefined)[],
+): readonly number[] {
   const counts = new Map<string, number>();
   const next = (functionId: string): number => {
     const count = (counts.get(functionId) ?? 0) + 1;
     counts.set(functionId, count);
     return count;
   };
-  // A UUID used again within the trace: its starts and ends match in order.
-  const indices = new Map<string, number[]>();
-  for (const { uuid, functionId } of starts) getOrMake(indices, uuid, () => []).push(next(functionId));
-  const used = new Map<string, number>();
-  return ends.map(({ uuid, functionId }) => {
-    const nth = used.get(uuid) ?? 0;
-    used.set(uuid, nth + 1);
-    return indices.get(uuid)?.[nth] ?? next(functionId);
+  const indices = new Map(starts.map((start) => [start, next(start.functionId)]));
+  return ends.map(({ functionId }, i) => {
+    const start = matched[i];
+    return start === undefined ? next(functionId) : indices.get(start)!;
   });
 }

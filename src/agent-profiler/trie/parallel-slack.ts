@@ -62,26 +62,24 @@ function markRatios(
 ): void {
   const byStart = siblings.sort((a, b) => a.startS - b.startS);
   const longest = new RangeMax(byStart.map(({ startS, endS }) => endS - startS));
+  const places = new Map<string, number[]>();
+  for (const [place, { uuid }] of byStart.entries()) getOrMake(places, uuid, () => []).push(place);
   const running = new Heap<Sibling>((a, b) => a.endS - a.startS > b.endS - b.startS);
   let entered = 0;
   for (const i of [...asked].sort((a, b) => calls[a]!.startS - calls[b]!.startS)) {
     const { startS, endS, durationS, end } = calls[i]!;
     while (entered < byStart.length && byStart[entered]!.startS < startS) running.push(byStart[entered++]!);
     if (durationS <= 0) continue;
-    const ignored = (uuid: string): boolean =>
-      uuid === end.uuid || (rule === 'siblings-only' && uuid === end.functionId);
+    const ignored = rule === 'siblings-only' ? [end.uuid, end.functionId] : [end.uuid];
     let mostS = longestRunning(running, startS, ignored);
     // What starts within the call overlaps it; the ignored ones cut the range.
-    let from = entered;
-    let to = entered;
+    const cuts = ignored.flatMap((uuid) => places.get(uuid) ?? []).sort((a, b) => a - b);
     const upTo = lowerBound(byStart, endS);
-    for (; to < upTo; to++) {
-      if (!ignored(byStart[to]!.uuid)) {
-        if (byStart[to]!.startS > startS) break;
-        continue;
-      }
-      mostS = Math.max(mostS, longest.of(from, to));
-      from = to + 1;
+    let from = entered;
+    for (const cut of cuts) {
+      if (cut < from || cut >= upTo) continue;
+      mostS = Math.max(mostS, longest.of(from, cut));
+      from = cut + 1;
     }
     mostS = Math.max(mostS, longest.of(from, upTo));
     if (mostS > 0) ratios[i] = Math.max(0, 1 - durationS / mostS);
@@ -89,12 +87,12 @@ function markRatios(
 }
 
 /** The longest span that began before and is still running; those that ended are dropped for good. */
-function longestRunning(running: Heap<Sibling>, atS: number, ignored: (uuid: string) => boolean): number {
+function longestRunning(running: Heap<Sibling>, atS: number, ignored: readonly string[]): number {
   const aside: Sibling[] = [];
   let mostS = 0;
   for (let top = running.peek(); top !== undefined; top = running.peek()) {
     if (top.endS <= atS) running.pop();
-    else if (ignored(top.uuid)) aside.push(running.pop()!);
+    else if (ignored.includes(top.uuid)) aside.push(running.pop()!);
     else {
       mostS = top.endS - top.startS;
       break;

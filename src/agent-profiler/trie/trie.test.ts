@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   expectClose,
@@ -198,35 +197,6 @@ describe('parallel slack', () => {
     const trace = traceOf(...call('l', start, end, 'p'), ...tool('t', from, to, 'p'));
     const samples = callSamples(trace, 'two-level');
     expect(slackRatios(trace, samples, 'with-own-function')).toEqual([expected]);
-  });
-
-  test('equals a comparison with every sibling', () => {
-    const span = fc.record({
-      isLlm: fc.boolean(),
-      start: fc.nat(10),
-      length: fc.integer({ min: 0, max: 6 }),
-      parent: fc.constantFrom('p', 'q'),
-    });
-    const property = fc.property(fc.array(span, { maxLength: 12 }), (spans) => {
-      const rows = spans.flatMap((s, i) =>
-        (s.isLlm ? call : tool)(`u${i}`, s.start, s.start + s.length, s.parent),
-      );
-      const trace = traceOf(...rows);
-      const samples = callSamples(trace, 'two-level');
-      const slow = samples.map(({ startS, endS, durationS, end }) => {
-        const others = spans.filter(
-          (s, i) =>
-            `u${i}` !== end.uuid &&
-            s.parent === end.parentId &&
-            s.start < endS &&
-            s.start + s.length > startS,
-        );
-        const longest = Math.max(0, ...others.map(({ length }) => length));
-        return durationS > 0 && longest > 0 ? Math.max(0, 1 - durationS / longest) : 0;
-      });
-      expect(slackRatios(trace, samples, 'siblings-only')).toEqual(slow);
-    });
-    fc.assert(property, { numRuns: 300 });
   });
 });
 
