@@ -91,6 +91,10 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     summary: 'find what an agent workflow wastes, and turn it into routing hints',
     load: async () => (await import('../commands/profile-agent.ts')).command,
   },
+  'sizing calc': {
+    summary: 'find how many GPUs an agent workflow needs for a number of users',
+    load: async () => (await import('../commands/sizing-calc.ts')).command,
+  },
   collect: {
     summary: 'read cache efficiency and latencies of a run from Prometheus',
     load: async () => (await import('../commands/collect.ts')).command,

@@ -13,16 +13,15 @@ import { chooseEvaluators } from '../agent-profiler/evaluator-choice.ts';
 import { readTraceFiles } from '../agent-profiler/input/trace-files.ts';
 import type { Profile } from '../agent-profiler/profiler.ts';
 import { type ProfileOutcome, profileTraces } from '../agent-profiler/run.ts';
-import { sizeFromRuns } from '../agent-profiler/sizing/sizing-run.ts';
 import { fail, toError } from '../base/errors.ts';
-import { choice, flag, list, number, text } from '../base/settings.ts';
+import { choice, flag, list, text } from '../base/settings.ts';
 import { collect } from '../collector/collector.ts';
 import { collectNat } from '../collector/nat-collector.ts';
-import { writeFileAtomic } from '../transport/atomic-file.ts';
 import { HttpClient } from '../transport/http-client.ts';
 import { loadPngRenderer } from '../transport/plot-assets.ts';
 import { prometheusApi } from '../transport/prometheus-api.ts';
 import { type CommandContext, defineCommand } from './command.ts';
+import { faultLog, ON_FAULT } from './trace-faults.ts';
 
 const SETTINGS = {
   input: list({
@@ -35,23 +34,11 @@ const SETTINGS = {
     default: 'kvasir',
     help: 'rules of the analyses: Kvasir’s, or those of NeMo Agent Toolkit with its defects',
   }),
-  onFault: choice({
-    choices: ['skip', 'fail'],
-    default: 'skip',
-    help: 'what to do about events that cannot be read',
-  }),
+  onFault: ON_FAULT,
   evaluators: list({
     placeholder: 'NAME',
     help: 'run-time evaluators to score each request with: avg_llm_latency, avg_workflow_runtime, avg_num_llm_calls, avg_tokens_per_llm_end, or all',
   }),
-  sizingRun: list({
-    placeholder: 'N=TRACES',
-    help: 'traces of a run at concurrency N, or an earlier calc_runner_output.json; sizes GPUs instead of profiling',
-  }),
-  targetLlmLatency: number({ default: 0, min: 0, help: 'p95 LLM latency to meet, in seconds; 0 for none' }),
-  targetWorkflowRuntime: number({ default: 0, min: 0, help: 'p95 run time to meet, in seconds; 0 for none' }),
-  targetUsers: number({ default: 0, min: 0, help: 'users at once to size for' }),
-  testGpuCount: number({ default: 0, min: 0, help: 'GPUs that served the runs' }),
   gantt: flag({ default: true, help: 'draw gantt_chart.png when the nested stack is analysed' }),
 };
 const OWN_KEYS = new Set([
@@ -64,7 +51,6 @@ const OWN_KEYS = new Set([
   'log-level',
   'json',
 ]);
-const MAX_REPORTED_FAULTS = 20;
 const COLLECT_WITHIN_MS = 30_000;
 
 export const command = defineCommand({
@@ -73,7 +59,6 @@ export const command = defineCommand({
   details: `Examples:
   kvasir profile agent --input all_requests_profiler_traces.json --output-dir out
   kvasir profile agent --input traces/ --config profiler.yaml --output-dir out --compat nat
-  kvasir profile agent --sizing-run 1=c1.json --sizing-run 8=c8.json --target-workflow-runtime 10 --target-users 100 --test-gpu-count 8
   cat events.jsonl.gz | kvasir profile agent --input - --output-dir out
 
 --config takes the keys of ProfilerConfig, at the top or under eval.general.profiler. Without it every analysis runs.`,
@@ -83,22 +68,6 @@ export const command = defineCommand({
     [...source.matchAll(/^([\w-]+)\s*:/gm)].some(([, key]) => !OWN_KEYS.has(key!.replaceAll('_', '-'))),
   async run(settings, context) {
     const faults = faultLog(settings.onFault, context);
-    if (settings.sizingRun.length > 0) {
-      const targets = {
-        llmLatencyP95S: settings.targetLlmLatency,
-        workflowRuntimeP95S: settings.targetWorkflowRuntime,
-        users: settings.targetUsers,
-        testGpus: settings.testGpuCount,
-      };
-      const sizing = await sizeFromRuns(settings.sizingRun, targets, settings.compat, faults.report);
-      faults.close();
-      await writeFileAtomic(
-        join(settings.outputDir, 'calc_runner_output.json'),
-        `${JSON.stringify(sizing, null, 2)}\n`,
-      );
-      context.print(JSON.stringify({ ...sizing, calc_data: undefined }));
-      return 0;
-    }
     if (settings.input.length === 0)
       throw fail('KV_USAGE', {
         reason: 'no traces given',
@@ -138,38 +107,6 @@ export const command = defineCommand({
     }
   },
 });
-
-/** Logs what is skipped, the first few one by one, or makes it fatal. */
-function faultLog(rule: 'skip' | 'fail', { log }: CommandContext) {
-  let count = 0;
-  return {
-    get count() {
-      return count;
-    },
-    report({
-      path,
-      line,
-      reason,
-    }: {
-      readonly path: string;
-      readonly line: number;
-      readonly reason: string;
-    }) {
-      const place = `${path}:${line}`;
-      if (rule === 'fail')
-        throw fail('KV_FILE_MALFORMED', {
-          path: place,
-          reason,
-          mend: 'Mend the line, or leave out --on-fault fail to skip it.',
-        });
-      if (++count <= MAX_REPORTED_FAULTS) log.warn({ place, reason }, 'skipped');
-    },
-    close() {
-      if (count > MAX_REPORTED_FAULTS)
-        log.warn({ faults: count }, 'more events were skipped than are listed');
-    },
-  };
-}
 
 function readYaml(input: { readonly path: string; readonly source: string }): unknown {
   try {

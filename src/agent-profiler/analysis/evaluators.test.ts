@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { expectClose, golden, goldenTraces } from '../../../test/support/golden-traces.ts';
 import { isoSeconds, type Trajectory } from '../input/atif.ts';
-import { itemUsage, levelMetrics } from '../sizing/usage-stats.ts';
+import { addTrace, itemUsage, LevelCollector } from '../sizing/usage-stats.ts';
 import { evaluateTrace, evaluateTrajectory } from './evaluators.ts';
 
 describe('the run-time evaluators', () => {
@@ -31,6 +31,8 @@ describe('usage statistics', () => {
   test.each(['a', 'b', 'c'] as const)('equal the reference on workflow %s', (workflow) => {
     const expected = golden('usage_stats.json')[workflow];
     expectClose(goldenTraces(workflow).map(itemUsage), expected.items);
-    expectClose(levelMetrics(goldenTraces(workflow), 'last-start').total_runtime, expected.total_runtime);
+    const level = new LevelCollector();
+    for (const trace of goldenTraces(workflow)) addTrace(level, trace, 'last-start');
+    expectClose(level.finish().total_runtime, expected.total_runtime);
   });
 });

@@ -26,7 +26,7 @@ export interface GpuEstimates {
 }
 
 /** Kvasir's answer to one target, where the reference has a number or breaks off. */
-interface TargetStatus {
+export interface TargetStatus {
   /** `flat`: no growth seen, so at least the highest tested concurrency fits. */
   readonly status: 'estimated' | 'flat' | 'unreachable' | 'no-fit';
   /** Whole GPUs, rounded up; null without estimate. For `flat` an upper bound. */
@@ -36,14 +36,29 @@ interface TargetStatus {
   readonly reason: string;
 }
 
+/** One concurrency in the result. */
+export interface SizedLevel {
+  readonly gpu_estimates: GpuEstimates;
+  readonly alerts: {
+    readonly outlier_workflow_runtime: boolean;
+    readonly outlier_llm_latency: boolean;
+    readonly num_items_greater_than_target_latency: number;
+    readonly num_items_greater_than_target_runtime: number;
+  };
+  readonly sizing_metrics: SizingMetrics;
+}
+
+/** calc_runner_output.json; `targets` is Kvasir's own. */
 export interface SizingResult {
   readonly gpu_estimates: GpuEstimates;
   readonly fit_results: { readonly llm_latency_fit: LineFit | null; readonly wf_runtime_fit: LineFit | null };
-  readonly calc_data: Readonly<Record<string, object>>;
+  /** By concurrency. */
+  readonly calc_data: Readonly<Record<string, SizedLevel>>;
   readonly targets?: Readonly<Record<'llm_latency' | 'workflow_runtime', TargetStatus | null>>;
 }
 
-type Levels = ReadonlyMap<number, SizingMetrics>;
+/** What was measured, by concurrency. */
+export type Levels = ReadonlyMap<number, SizingMetrics>;
 type Metric = 'llm_latency_p95' | 'workflow_runtime_p95';
 
 /**
@@ -131,7 +146,7 @@ function levelRow(
   targets: SizingTargets,
   latency: LineFit | undefined,
   runtime: LineFit | undefined,
-): object {
+): SizedLevel {
   const items = usable(metrics) ? Object.values(metrics.per_item_metrics) : [];
   const above = (target: number, values: readonly number[]): number =>
     target > 0 ? values.filter((v) => v > target).length : 0;

@@ -1,71 +1,66 @@
-import { readFileSync } from 'node:fs';
-import { fail, toError } from '../../base/errors.ts';
+import { fail } from '../../base/errors.ts';
 import type { Compat } from '../config.ts';
-import type { Trace } from '../input/event.ts';
 import { readTraceFiles, type TraceFileOptions } from '../input/trace-files.ts';
-import { type SizingMetrics, type SizingResult, type SizingTargets, sizeGpus } from './gpu-sizing.ts';
-import { levelMetrics } from './usage-stats.ts';
-
-type Json = Readonly<Record<string, unknown>>;
+import { findCalcOutputs, readCalcOutput } from './calc-output.ts';
+import type { Levels, SizingMetrics } from './gpu-sizing.ts';
+import { addTrace, LevelCollector } from './usage-stats.ts';
 
 /**
- * Sizes from runs at several concurrencies, each named `CONCURRENCY=TRACES`, or from earlier outputs
- * (calc_runner_output.json, old key names too); a concurrency seen before is not taken again.
+ * Levels of runs at several concurrencies, each named `CONCURRENCY=TRACES`, or of earlier outputs
+ * (calc_runner_output.json); a concurrency seen before is not taken again from those.
  */
-export async function sizeFromRuns(
+export async function levelsOfRuns(
   runs: readonly string[],
-  targets: SizingTargets,
   compat: Compat,
   onFault: TraceFileOptions['onFault'],
-): Promise<SizingResult> {
+): Promise<Levels> {
   const levels = new Map<number, SizingMetrics>();
   for (const run of runs) {
-    const match = /^(\d+)=(.+)$/s.exec(run);
+    const match = /^(-?\d+)=(.+)$/s.exec(run);
     if (match === null) {
-      for (const [concurrency, metrics] of earlierLevels(run))
-        if (!levels.has(concurrency)) levels.set(concurrency, metrics);
+      addMissing(levels, readCalcOutput(run));
       continue;
     }
     const concurrency = Number(match[1]);
     if (concurrency < 1 || levels.has(concurrency))
       throw invalid(run, concurrency < 1 ? 'is not a concurrency' : 'repeats a concurrency');
-    const traces: Trace[] = [];
-    for await (const { index, events } of readTraceFiles([match[2]!], { onFault }))
-      traces.push({ index, events });
-    const { items: _, ...metrics } = levelMetrics(traces, compat === 'nat' ? 'last-start' : 'uuid');
-    levels.set(concurrency, metrics);
+    const level = new LevelCollector();
+    const pairing = compat === 'nat' ? 'last-start' : 'uuid';
+    for await (const trace of readTraceFiles([match[2]!], { onFault })) addTrace(level, trace, pairing);
+    levels.set(concurrency, level.finish());
   }
   if (levels.size < 2) throw invalid(runs.join(','), 'gives fewer than two concurrencies');
-  return sizeGpus(levels, targets, compat === 'nat');
+  return levels;
 }
 
-function earlierLevels(path: string): (readonly [number, SizingMetrics])[] {
-  let file: Json;
-  try {
-    file = JSON.parse(readFileSync(path, 'utf8')) as Json;
-  } catch (cause) {
-    throw fail('KV_FILE_UNREADABLE', { path, reason: toError(cause).message }, cause);
+/** Levels of all earlier jobs below a folder; of each concurrency the newest. A file that cannot be used is told of. */
+export function levelsOfJobs(dir: string, onFault: (path: string, thrown: unknown) => void): Levels {
+  const levels = new Map<number, SizingMetrics>();
+  for (const path of findCalcOutputs(dir)) {
+    try {
+      addMissing(levels, readCalcOutput(path));
+    } catch (thrown) {
+      onFault(path, thrown);
+    }
   }
-  const data = (file.calc_data ?? file.per_concurrency_data ?? {}) as Readonly<
-    Record<string, { readonly sizing_metrics?: SizingMetrics }>
-  >;
-  const levels = Object.entries(data).flatMap(([concurrency, { sizing_metrics: metrics }]) =>
-    metrics === undefined ? [] : [[Number(concurrency), metrics] as const],
-  );
-  if (levels.length === 0)
+  if (levels.size < 2)
     throw fail('KV_FILE_MALFORMED', {
-      path,
-      reason: 'holds no calc_data',
-      mend: 'Give a calc_runner_output.json, or CONCURRENCY=TRACES.',
+      path: dir,
+      reason: `its jobs hold ${levels.size === 0 ? 'no usable concurrency' : 'only one concurrency'}`,
+      mend: 'Measure at two concurrencies or more.',
     });
   return levels;
 }
 
+function addMissing(levels: Map<number, SizingMetrics>, more: Levels): void {
+  for (const [concurrency, metrics] of more) if (!levels.has(concurrency)) levels.set(concurrency, metrics);
+}
+
 function invalid(value: string, reason: string): Error {
   return fail('KV_SETTING_INVALID', {
-    setting: '--sizing-run',
+    setting: '--run',
     value,
     reason,
-    mend: 'Give --sizing-run 1=one.json --sizing-run 2=two.json.',
+    mend: 'Give --run 1=one.json --run 2=two.json.',
   });
 }

@@ -1,5 +1,5 @@
 import { llmLatencies, timeSpan } from '../analysis/base-metrics.ts';
-import { getOrMake } from '../analysis/column.ts';
+import { Column, getOrMake } from '../analysis/column.ts';
 import { percentile } from '../analysis/confidence.ts';
 import type { Trace } from '../input/event.ts';
 import type { SizingMetrics } from './gpu-sizing.ts';
@@ -65,26 +65,65 @@ function lastStartLatencies(trace: Trace): readonly number[] {
   return latencies;
 }
 
-/** One level of the calculator from the traces of a run at that concurrency. */
-export function levelMetrics(
-  traces: readonly Trace[],
-  pairing: 'uuid' | 'last-start',
-): SizingMetrics & { readonly items: readonly ItemUsage[] } {
-  const items = traces.map(itemUsage);
-  const seen = items.filter((_, i) => traces[i]!.events.length > 0);
-  const latencies = traces.flatMap((trace) => llmLatencies(trace, pairing));
-  // The reference takes an item without events to have run at the epoch.
-  const timed = pairing === 'uuid' ? seen : items;
-  const firstS = timed.reduce((least, item) => Math.min(least, item.min_timestamp), Number.POSITIVE_INFINITY);
-  const lastS = timed.reduce((most, item) => Math.max(most, item.max_timestamp), Number.NEGATIVE_INFINITY);
-  return {
-    items,
-    alerts: { workflow_interrupted: seen.length < items.length },
-    llm_latency_p95: percentile(Float64Array.from(latencies).sort(), 95),
-    workflow_runtime_p95: percentile(Float64Array.from(seen, ({ runtime }) => runtime).sort(), 95),
-    total_runtime: seen.length === 0 ? 0 : lastS - firstS,
-    per_item_metrics: Object.fromEntries(
-      items.map((item, i) => [String(i), { llm_latency: item.llm_latency, workflow_runtime: item.runtime }]),
-    ),
-  };
+/** One run of the workflow as a level counts it; times in seconds since the epoch. */
+export interface LevelItem {
+  readonly firstS: number;
+  readonly lastS: number;
+  /** Of its LLM calls. */
+  readonly latenciesS: readonly number[];
+  /** 95th percentile as the item's own; of `latenciesS` when absent. */
+  readonly latencyP95S?: number;
+}
+
+/** Adds up one level of the calculator, item by item; an item without events is undefined and marks an interrupted run. */
+export class LevelCollector {
+  readonly #latencies = new Column();
+  readonly #runTimes = new Column();
+  readonly #items: SizingMetrics['per_item_metrics'][string][] = [];
+  #firstS = Number.POSITIVE_INFINITY;
+  #lastS = Number.NEGATIVE_INFINITY;
+
+  add(item: LevelItem | undefined): void {
+    if (item === undefined) {
+      this.#items.push({ llm_latency: 0, workflow_runtime: 0 });
+      return;
+    }
+    const { firstS, lastS, latenciesS } = item;
+    this.widen(firstS, lastS);
+    for (const latency of latenciesS) this.#latencies.push(latency);
+    this.#runTimes.push(lastS - firstS);
+    this.#items.push({
+      llm_latency: item.latencyP95S ?? percentile(Float64Array.from(latenciesS).sort(), 95),
+      workflow_runtime: lastS - firstS,
+    });
+  }
+
+  /** Makes the window of the run hold these times too. */
+  widen(firstS: number, lastS: number): void {
+    this.#firstS = Math.min(this.#firstS, firstS);
+    this.#lastS = Math.max(this.#lastS, lastS);
+  }
+
+  finish(): SizingMetrics {
+    return {
+      alerts: { workflow_interrupted: this.#runTimes.length < this.#items.length },
+      llm_latency_p95: percentile(this.#latencies.ascending(), 95),
+      workflow_runtime_p95: percentile(this.#runTimes.ascending(), 95),
+      total_runtime: this.#runTimes.length === 0 ? 0 : this.#lastS - this.#firstS,
+      per_item_metrics: Object.fromEntries(this.#items.map((item, i) => [String(i), item])),
+    };
+  }
+}
+
+/** Adds the traces of a run to a level, one at a time. */
+export function addTrace(level: LevelCollector, trace: Trace, pairing: 'uuid' | 'last-start'): void {
+  if (trace.events.length === 0) {
+    level.add(undefined);
+    // The reference takes an item without events to have run at the epoch.
+    if (pairing === 'last-start') level.widen(0, 0);
+    return;
+  }
+  const [firstS, lastS] = timeSpan(trace);
+  const latencyP95S = percentile(Float64Array.from(lastStartLatencies(trace)).sort(), 95);
+  level.add({ firstS, lastS, latenciesS: llmLatencies(trace, pairing), latencyP95S });
 }
