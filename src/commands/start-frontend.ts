@@ -15,6 +15,9 @@ import type { RouterConfig } from '../kv/config.ts';
 import { BlockHasher } from '../kv/hash.ts';
 import { WasmIndex } from '../kv/index/wasm-index.ts';
 import { KvRouter } from '../kv/kv-router.ts';
+import { joinObservers } from '../kv/observer.ts';
+import { KVASIR_THOMPSON } from '../kv/policies/thompson-parameters.ts';
+import { ThompsonWatch } from '../kv/policies/thompson-watch.ts';
 import { makeLoadModel } from '../kv/sequences/prefill-load-model.ts';
 import { bucketOverrides } from '../metrics/buckets.ts';
 import { CircuitMetrics } from '../metrics/circuit-metrics.ts';
@@ -22,6 +25,7 @@ import { EventLoopMetrics, watchEventLoop } from '../metrics/event-loop-metrics.
 import { FrontendMetrics } from '../metrics/frontend-metrics.ts';
 import { DISCOVERY } from '../metrics/names/scale-out.ts';
 import { ProcessMetrics } from '../metrics/process-metrics.ts';
+import { ThompsonRouterMetrics } from '../metrics/thompson-router-metrics.ts';
 import type { Discovery } from '../transport/discovery.ts';
 import { HttpClient } from '../transport/http-client.ts';
 import type { RemoteIndexer } from '../transport/remote-indexer.ts';
@@ -87,6 +91,15 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
   });
   const instruments = new RouterInstruments(process, metrics, settings.namespace);
   const files = await openPolicyFiles(settings, { process, clock, log });
+  let thompsonWatch: ThompsonWatch | undefined;
+  const thompson = (): ThompsonWatch => {
+    if (thompsonWatch !== undefined) return thompsonWatch;
+    const { feedbackTimeoutS } = KVASIR_THOMPSON;
+    const watch = new ThompsonWatch(new ThompsonRouterMetrics(process), clock, 1000 * feedbackTimeoutS);
+    process.onScrape(() => watch.refresh());
+    thompsonWatch = watch;
+    return watch;
+  };
   const random = options.random ?? new SeededRandom(Math.trunc(clock.wallMs()));
   const makeRouter: PoolParts['makeRouter'] = (pool, hop) => {
     const { model, blockSize } = pool;
@@ -97,11 +110,12 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
     const repeats = () => hop === 'decode' && pool.router('prefill') !== undefined;
     const policyName = `${model}/${hop}`;
     let unwatch = (): void => {};
-    const observer = {
-      stopped: () => unwatch(),
-      ...instruments.observe({ model, blockSize, hop, policyClasses, repeats }),
-      ...files.observe(policyName, blockSize),
-    };
+    const observer = joinObservers(
+      { stopped: () => unwatch() },
+      instruments.observe({ model, blockSize, hop, policyClasses, repeats }),
+      files.observe(policyName, blockSize),
+      config.mode.startsWith('thompson') ? thompson().observer : {},
+    );
     const loadModel = makeLoadModel(config);
     const router = new KvRouter({ blockSize, clock, random, config, index, observer, loadModel });
     unwatch = instruments.watch(router, hop, index);

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { SeededRandom } from '../base/random.ts';
-import { int, number, text } from '../base/settings.ts';
+import { flag, int, number, text } from '../base/settings.ts';
 import { modelList } from '../formats/openai/model-card.ts';
 import { type ChatRequest, parseChatRequest, parseCompletionRequest } from '../formats/openai/request.ts';
 import { ModelDirectory } from '../frontend/model-directory.ts';
@@ -41,6 +41,11 @@ It serves the OpenAI API; /metrics has dynamo_component_thompson_*. Without --ro
       help: 'port of the service; 0 picks a free one',
     }),
     routerUrl: text({ placeholder: 'URL', help: 'of kvasir thompson router' }),
+    enableRouter: flag({
+      default: true,
+      aliases: ['--router'],
+      help: 'ask the router; without, requests go to the workers in turn',
+    }),
     routerTimeoutMs: int({
       default: 2000,
       min: 1,
@@ -49,6 +54,7 @@ It serves the OpenAI API; /metrics has dynamo_component_thompson_*. Without --ro
     }),
     tokenizer: text({
       placeholder: 'PATH',
+      aliases: ['--model-path'],
       help: 'tokenizer of engines that name none; "byte" for simulated ones',
     }),
     engineTimeoutSecs: number({
@@ -78,7 +84,7 @@ It serves the OpenAI API; /metrics has dynamo_component_thompson_*. Without --ro
       makeRouter: ({ blockSize }) => new KvRouter({ blockSize, clock, random, config: inTurn }),
     });
     const router =
-      settings.routerUrl === undefined
+      settings.routerUrl === undefined || !settings.enableRouter
         ? undefined
         : new RouterClient({
             url: settings.routerUrl.replace(/\/+$/, ''),

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { CHAT, cleanUp, post, startEngine, startFrontend } from '../../test/support/frontend-setup.ts';
 import { VirtualClock } from '../base/clock.ts';
+import { readSession } from '../formats/openai/session.ts';
 import type { HintSource } from '../metrics/frontend-metrics.ts';
 import { type AgentHintOptions, AgentHintReader } from './agent-hints.ts';
-import { readSession } from './session.ts';
 
 cleanUp();
 

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { RequestExtensions } from '../formats/openai/request.ts';
+import { readSession } from '../formats/openai/session.ts';
 import type { AgentHintReader, RequestHints } from './agent-hints.ts';
-import { readSession } from './session.ts';
 
 /** What a client asks of the router, besides the prompt. */
 export interface ClientControls extends RequestHints {

@@ -195,6 +195,7 @@ export class Chooser {
       cost: Number.isNaN(cost) ? undefined : cost,
       probability: this.#probabilities[row]!,
       expectedOutputTokens: request.expectedOutputTokens,
+      conversation: request.conversation,
     };
     return decisions.add(facts, this.#table, this.#costs, this.#probabilities, this.#eligible, row);
   }

@@ -1,6 +1,7 @@
 import type { BusyThresholds } from './busy.ts';
 import { DEFAULT_KV_WEIGHTS, type KvWeights } from './policies/kv-cost.ts';
 import type { PolicyName } from './policies/make-policy.ts';
+import type { ThompsonParameters } from './policies/thompson-parameters.ts';
 import { type QueueConfig, singleClass } from './queue/policy-classes.ts';
 
 /** Everything a {@link KvRouter} can be told; made from settings by `settings.ts`. */
@@ -38,6 +39,8 @@ export interface RouterConfig {
   /** Decisions kept for `/decisions` and the dashboard. */
   readonly decisionLogSize: number;
   readonly acceleratorToCpuRatio: number;
+  /** What differs from the parameters that a Thompson mode comes with. */
+  readonly thompson: Partial<ThompsonParameters>;
 }
 
 export const DEFAULT_ROUTER_CONFIG: RouterConfig = {
@@ -61,6 +64,7 @@ export const DEFAULT_ROUTER_CONFIG: RouterConfig = {
   queue: singleClass('fcfs', undefined),
   decisionLogSize: 256,
   acceleratorToCpuRatio: 8,
+  thompson: {},
 };
 
 /** The defaults with some changes. */

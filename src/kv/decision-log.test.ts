@@ -14,6 +14,7 @@ const facts = {
   predictedCachedTokens: 0,
   probability: 1,
   expectedOutputTokens: undefined,
+  conversation: undefined,
 };
 
 function addTo(log: DecisionLog, requestId: string, workers = 2): Decision {

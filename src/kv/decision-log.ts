@@ -1,6 +1,7 @@
 import type { WorkerKey } from './event.ts';
 import type { CandidateTable } from './policies/candidate-table.ts';
 import type { KvWeights } from './policies/kv-cost.ts';
+import type { Conversation } from './policies/policy.ts';
 import type { LeftOut } from './select.ts';
 
 /** One candidate of a decision, for people and programs; holds no text of the prompt. */
@@ -49,6 +50,7 @@ export interface Decision {
   /** Of the choice, as the policy made it; 1 where it left nothing to chance. */
   readonly probability: number;
   readonly expectedOutputTokens: number | undefined;
+  readonly conversation: Conversation | undefined;
   readonly candidates: CandidateRecord;
   /** Of a request that had to wait for a free rank. */
   waited: QueueWait | undefined;
@@ -167,6 +169,7 @@ export class DecisionLog {
       cost: facts.cost,
       probability: facts.probability,
       expectedOutputTokens: facts.expectedOutputTokens,
+      conversation: facts.conversation,
       candidates,
       waited: undefined,
       actualCachedTokens: undefined,

@@ -72,13 +72,14 @@ export class KvRouter {
 
   constructor(options: KvRouterOptions) {
     const { clock, config, blockSize, random, observer = {}, index, hasher = new BlockHasher() } = options;
-    const { affinityTtlMs, acceleratorToCpuRatio } = config;
+    const { affinityTtlMs, acceleratorToCpuRatio, thompson } = config;
     this.blockSize = blockSize;
     this.#clock = clock;
     this.#config = config;
     this.#observer = observer;
     this.#policy =
-      options.policy ?? makePolicy(config.mode, { blockSize, random, acceleratorToCpuRatio, clock });
+      options.policy ??
+      makePolicy(config.mode, { blockSize, random, acceleratorToCpuRatio, clock, thompson });
     this.policyName = this.#policy.name;
     this.#busy = new BusyMonitor(config.busy);
     this.#affinity = affinityTtlMs === undefined ? undefined : new SessionAffinity(clock, affinityTtlMs);
@@ -284,8 +285,9 @@ export class KvRouter {
 
   /** How a request went, for policies that learn; gives what they made of it. */
   recordOutcome(decision: Decision, outcome: RequestOutcome): Lesson | undefined {
-    this.#observer.settled?.(decision, outcome);
-    return this.#policy.learn?.({ ...outcome, decision: decision.number, rank: decision.rank });
+    const lesson = this.#policy.learn?.({ ...outcome, decision: decision.number, rank: decision.rank });
+    this.#observer.settled?.(decision, outcome, lesson);
+    return lesson;
   }
 
   /** What the policy has learned, for a file; undefined for policies that do not learn. */

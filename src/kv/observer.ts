@@ -1,7 +1,7 @@
 import type { Decision } from './decision-log.ts';
 import type { KvEvent, WorkerKey } from './event.ts';
 import type { StreamState } from './intake/event-stream.ts';
-import type { RequestOutcome } from './policies/policy.ts';
+import type { Lesson, RequestOutcome } from './policies/policy.ts';
 import type { LoadChange } from './sequences/active-sequences.ts';
 
 /**
@@ -52,8 +52,8 @@ export interface RouterObserver {
   routed?(facts: RoutedFacts): void;
   /** A request was placed; not told of mere questions. Its candidates can be explained only now. */
   decided?(decision: Decision): void;
-  /** How it went. */
-  settled?(decision: Decision, outcome: RequestOutcome): void;
+  /** How it went, and what the policy made of it, if it learns. */
+  settled?(decision: Decision, outcome: RequestOutcome, lesson: Lesson | undefined): void;
   /** The router's own bookkeeping of a rank changed. */
   loadChanged?(
     worker: WorkerKey,
@@ -97,4 +97,21 @@ export function phaseTimings(
     schedulingMs: Math.max(0, endMs - trackedMs),
     totalMs: Math.max(0, endMs - startMs),
   };
+}
+
+/** Tells several observers of the same router. */
+export function joinObservers(...observers: readonly RouterObserver[]): RouterObserver {
+  const joined: Record<string, (...told: unknown[]) => void> = {};
+  for (const observer of observers)
+    for (const [name, tell] of Object.entries(observer)) {
+      const before = joined[name];
+      joined[name] =
+        before === undefined
+          ? tell
+          : (...told) => {
+              before(...told);
+              tell(...told);
+            };
+    }
+  return joined as RouterObserver;
 }

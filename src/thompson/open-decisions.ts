@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts';
+import type { Decision } from '../kv/decision-log.ts';
 import type { KvRouter } from '../kv/kv-router.ts';
 import type { Selection } from '../kv/selection.ts';
 
@@ -15,9 +16,9 @@ export class OpenDecisions {
   readonly #byId = new Map<string, OpenDecision>();
   readonly #clock: Clock;
   readonly #timeoutMs: number;
-  readonly #gaveUp: () => void;
+  readonly #gaveUp: (decision: Decision) => void;
 
-  constructor(clock: Clock, timeoutMs: number, gaveUp: () => void) {
+  constructor(clock: Clock, timeoutMs: number, gaveUp: (decision: Decision) => void) {
     this.#clock = clock;
     this.#timeoutMs = timeoutMs;
     this.#gaveUp = gaveUp;
@@ -47,7 +48,7 @@ export class OpenDecisions {
       if (atMs > oldestMs && this.#byId.size <= MAX_OPEN) return;
       this.#byId.delete(id);
       selection.booking?.free('failed');
-      this.#gaveUp();
+      this.#gaveUp(selection.decision);
     }
   }
 }

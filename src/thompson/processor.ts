@@ -2,9 +2,9 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Clock } from '../base/clock.ts';
 import { fail, type KvasirError, toError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import { readAgentHints } from '../formats/openai/agent-annotations.ts';
 import { type CachedBlocks, readChunk } from '../formats/openai/answer-chunk.ts';
 import { errorBody } from '../formats/openai/error-body.ts';
+import type { RequestExtensions } from '../formats/openai/request.ts';
 import { upstreamBody, usageFields } from '../formats/openai/upstream-body.ts';
 import type { Usage } from '../formats/openai/usage.ts';
 import { SSE_DONE, sseFrame } from '../formats/sse/frame.ts';
@@ -18,6 +18,7 @@ import { lostEngine, refusalBody } from '../transport/engine-failure.ts';
 import type { HttpClient } from '../transport/http-client.ts';
 import { EventStream } from '../transport/http-server-sse.ts';
 import { Relay, type RelayOutcome } from '../transport/relay.ts';
+import { readConversationHints } from './conversation-hints.ts';
 import type { RouterClient } from './router-client.ts';
 
 /** A request that has been understood, with its place to go. */
@@ -69,7 +70,7 @@ export class Processor {
     try {
       const read = await this.#parts.read(path, request.body);
       const body = request.body as Readonly<Record<string, unknown>>;
-      const { instance, decisionId } = await this.#route(read, body);
+      const { instance, decisionId } = await this.#route(read, body, headersOf(request));
       observed.sent();
       const startMs = clock.nowMs();
       settle = (success, finish_reason, tokensOut) => {
@@ -96,9 +97,10 @@ export class Processor {
     }
   }
 
-  async #route(read: ReadRequest, body: Readonly<Record<string, unknown>>) {
+  async #route(read: ReadRequest, { nvext }: Readonly<Record<string, unknown>>, header: HeaderReader) {
     const { router, metrics, log } = this.#parts;
-    const asked = { ...this.#hints(body), tokens: [...read.tokens], model: read.model };
+    const hints = this.#hints(nvext as RequestExtensions | null | undefined, header);
+    const asked = { ...hints, tokens: [...read.tokens], model: read.model };
     try {
       const found = await router?.find(asked);
       if (found !== undefined) {
@@ -126,8 +128,8 @@ export class Processor {
     return { instance: read.inTurn(), decisionId: null };
   }
 
-  #hints({ nvext }: Readonly<Record<string, unknown>>) {
-    const hints = readAgentHints((nvext as { annotations?: unknown } | null | undefined)?.annotations);
+  #hints(nvext: RequestExtensions | null | undefined, header: HeaderReader) {
+    const hints = readConversationHints(nvext, header);
     const prefix = hints.prefixId ?? `auto-${crypto.randomUUID().replaceAll('-', '')}`;
     const iatMs = Number(hints.iat);
     const { remainingCalls } = this.#conversations.next(
@@ -137,7 +139,7 @@ export class Processor {
     );
     return {
       prefix_id: prefix,
-      reuse_budget: remainingCalls,
+      reuse_budget: hints.goesOn ? 1 : remainingCalls,
       expected_osl: outputLevel(hints.osl),
       interarrival: interarrivalLevel(hints.iat),
     };
@@ -210,6 +212,15 @@ export class Processor {
     const answer = outcome.kind === 'cancelled' ? { ...NOTHING, tokens: splitter.tokens } : splitter;
     return { answer, failure, reason };
   }
+}
+
+type HeaderReader = (name: string) => string | undefined;
+
+function headersOf({ headers }: FastifyRequest): HeaderReader {
+  return (name) => {
+    const value = headers[name];
+    return typeof value === 'string' && value !== '' ? value : undefined;
+  };
 }
 
 const NOTHING: Answer = { tokens: 0, finishes: 0, usage: undefined, cachedBlocks: undefined };

@@ -4,7 +4,7 @@ import type { Clock } from '../base/clock.ts';
 import { hintWord } from '../formats/openai/agent-hints.ts';
 import type { KvRouter } from '../kv/kv-router.ts';
 import { levelOf } from '../kv/policies/thompson-levels.ts';
-import type { ThompsonRouterMetrics } from '../metrics/thompson-router-metrics.ts';
+import type { ThompsonWatch } from '../kv/policies/thompson-watch.ts';
 import {
   type FeedbackAck,
   type FindWorker,
@@ -16,26 +16,26 @@ import { OpenDecisions } from './open-decisions.ts';
 
 export interface RouterServiceParts {
   readonly clock: Clock;
-  readonly metrics: ThompsonRouterMetrics;
+  readonly watch: ThompsonWatch;
   /** After which a decision without feedback is given up. */
   readonly feedbackTimeoutMs: number;
-  /** The router of a model, or of the only one; undefined while it has no workers. */
-  routerOf(model: string | undefined): KvRouter | undefined;
+  /** Names of the models that have workers. */
+  models(): readonly string[];
+  /** The router of a model or adapter; undefined while it has no workers. */
+  routerOf(model: string): KvRouter | undefined;
 }
 
 const NO_REUSE = '<no_reuse>';
-const MAX_PREFIXES = 65_536;
 
 /** `/find_worker` and `/feedback` of the Thompson router. */
 export class RouterService {
   readonly #parts: RouterServiceParts;
   readonly #open: OpenDecisions;
-  /** Worker of each conversation that expects further calls. */
-  readonly #prefixes = new Map<string, string>();
 
   constructor(parts: RouterServiceParts) {
     this.#parts = parts;
-    this.#open = new OpenDecisions(parts.clock, parts.feedbackTimeoutMs, () => parts.metrics.timedOut());
+    const { clock, feedbackTimeoutMs, watch } = parts;
+    this.#open = new OpenDecisions(clock, feedbackTimeoutMs, (decision) => watch.gaveUp(decision));
   }
 
   addRoutes(app: FastifyInstance): void {
@@ -43,7 +43,10 @@ export class RouterService {
       const { success, data, error } = findWorkerSchema.safeParse(request.body);
       void reply.type('application/json; charset=utf-8');
       if (!success) return reply.code(400).send(JSON.stringify({ error: faultsOf(error) }));
-      return reply.send(this.#find(data));
+      const models = this.#parts.models();
+      if (data.model === undefined && models.length > 1)
+        return reply.code(400).send(JSON.stringify({ error: severalModels(models) }));
+      return reply.send(this.#find(data, data.model ?? models[0]));
     });
     app.post('/feedback', async (request, reply) => {
       const ack = this.#learn(request.body);
@@ -54,11 +57,11 @@ export class RouterService {
   /** Brings the gauges up to date. */
   refresh(): void {
     this.#open.sweep();
-    this.#parts.metrics.setSizes(this.#open.size, this.#prefixes.size);
+    this.#parts.watch.refresh();
   }
 
-  #find(asked: FindWorker): string {
-    const router = this.#parts.routerOf(asked.model);
+  #find(asked: FindWorker, model: string | undefined): string {
+    const router = model === undefined ? undefined : this.#parts.routerOf(model);
     const tokens = Uint32Array.from(asked.tokens);
     const reuse = Math.max(0, asked.reuse_budget);
     const prefixId = asked.prefix_id === NO_REUSE ? undefined : asked.prefix_id;
@@ -77,25 +80,8 @@ export class RouterService {
             },
     });
     if (router === undefined || selection?.kind !== 'selected') return foundWorkerText(undefined, 0, null);
-    const { workerId } = selection.worker;
     const overlap = Math.min(1, selection.predictedCachedTokens / selection.isl);
-    const last = prefixId === undefined ? undefined : this.#prefixes.get(prefixId);
-    if (prefixId !== undefined) this.#remember(prefixId, reuse > 0 ? workerId : undefined);
-    this.#parts.metrics.decided({
-      workerId,
-      overlap,
-      stayed: last === undefined ? undefined : last === workerId,
-      reuseBudget: reuse,
-      tokens: tokens.length,
-    });
-    return foundWorkerText(workerId, overlap, this.#open.add(router, selection));
-  }
-
-  #remember(prefixId: string, workerId: string | undefined): void {
-    this.#prefixes.delete(prefixId);
-    if (workerId === undefined) return;
-    this.#prefixes.set(prefixId, workerId);
-    if (this.#prefixes.size > MAX_PREFIXES) this.#prefixes.delete(this.#prefixes.keys().next().value!);
+    return foundWorkerText(selection.worker.workerId, overlap, this.#open.add(router, selection));
   }
 
   #learn(body: unknown): FeedbackAck {
@@ -113,7 +99,6 @@ export class RouterService {
       latencyMs,
       outputTokens: data.tokens_out ?? 0,
     });
-    if (lesson !== undefined) this.#parts.metrics.learned({ workerId, latencyMs, ...lesson });
     return {
       ok: true,
       used_baseline: lesson?.baseline ?? null,
@@ -125,6 +110,10 @@ export class RouterService {
 }
 
 const UNKNOWN = 'unknown_decision';
+
+function severalModels(models: readonly string[]): string {
+  return `model: this router serves several, ${models.join(', ')}: say which one is asked for`;
+}
 
 function faultsOf({ issues }: z.ZodError): string {
   return issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ');

@@ -21,12 +21,12 @@ async function start(...args: string[]): Promise<{ readonly process: KvasirProce
 }
 
 /** The router before both workers, with what it has learnt in a file. */
-async function startRouter() {
-  const engines = workers.flatMap((url) => ['--engine', url]);
+async function startRouter(...more: string[]) {
+  const engines = [...workers.flatMap((url) => ['--engine', url]), ...more];
   const file = ['--policy-state-file', join(folder, 'state.json')];
   const router = await start('thompson', 'router', '--port', '0', ...engines, ...file);
   await eventually(
-    async () => ((await (await fetch(`${router.url}/health`)).json()) as { workers: number }).workers === 2,
+    async () => ((await (await fetch(`${router.url}/health`)).json()) as { workers: number }).workers >= 2,
     WITHIN_MS,
     () => 'two workers should be known',
   );
@@ -127,4 +127,31 @@ test('a Thompson router says what is wrong with what it is told', async () => {
     worker_id: -1,
     decision_id: null,
   });
+});
+
+test('a Thompson router takes the configuration of the toolkit, and asks for the model where there are several', async () => {
+  const config = join(folder, 'config.yaml');
+  await writeFile(
+    config,
+    'infrastructure:\n  router_type: kv\nlints:\n  v: 0.3\nfeedback:\n  timeout_seconds: 30\n',
+  );
+  const other = await start('worker', '--http-port', '0', '--model-name', 'other', '--system-port', '0');
+  const { url } = await startRouter('--engine', other.url, '--config', config, '--lints-v', '0.2');
+  await eventually(
+    async () => (await post(`${url}/find_worker`, { tokens: TOKENS })).status === 400,
+    WITHIN_MS,
+    () => 'the other model should be known',
+  );
+  const { body } = await post(`${url}/find_worker`, { tokens: TOKENS });
+  expect(body.error).toMatch(/^model: this router serves several, .*other/);
+  const named = await post(`${url}/find_worker`, { tokens: TOKENS, model: 'other' });
+  expect(named.body.decision_id).toHaveLength(32);
+  // The mode of the toolkit's own router: its first reward compares a request with itself.
+  const told = { decision_id: named.body.decision_id, latency_ms: 120, tokens_in: 64, tokens_out: 10 };
+  expect((await post(`${url}/feedback`, told)).body).toMatchObject({ used_baseline: 12, reward: 0.5 });
+
+  await writeFile(config, 'lints:\n  w: 1\n');
+  const wrong = new KvasirProcess(['thompson', 'router', '--port', '0', '--config', config]);
+  expect(await wrong.exitCode()).toBe(2);
+  expect(wrong.stderr).toContain('Did you mean lints.v?');
 });

@@ -41,10 +41,11 @@ function runFleet(policyName: PolicyName, requests: number, random: Random) {
       cost: undefined,
       probability: probabilities[row]!,
       expectedOutputTokens: 10,
+      conversation: undefined,
     };
     const decision = log.add(facts, table, costs, probabilities, WORKERS, row);
     observer.decided?.(decision);
-    observer.settled?.(decision, { outcome: 'success', latencyMs, outputTokens: 10 });
+    observer.settled?.(decision, { outcome: 'success', latencyMs, outputTokens: 10 }, undefined);
   }
   return { lines, mean: sum / requests };
 }

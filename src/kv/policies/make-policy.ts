@@ -10,13 +10,14 @@ import { powerOfTwoPolicy } from './power-of-two.ts';
 import { randomPolicy } from './random.ts';
 import { roundRobinPolicy } from './round-robin.ts';
 import { thompsonPolicy } from './thompson.ts';
-import { KVASIR_THOMPSON, REFERENCE_THOMPSON } from './thompson-parameters.ts';
+import { KVASIR_THOMPSON, REFERENCE_THOMPSON, type ThompsonParameters } from './thompson-parameters.ts';
 
 export interface PolicyParts {
   readonly blockSize: number;
   readonly random: Random;
   readonly acceleratorToCpuRatio?: number;
   readonly clock?: Clock;
+  readonly thompson?: Partial<ThompsonParameters>;
 }
 
 const MAKERS = {
@@ -29,9 +30,10 @@ const MAKERS = {
   'least-loaded': ({ random }: PolicyParts) => leastLoadedPolicy(random),
   'device-aware-weighted': ({ random, acceleratorToCpuRatio }: PolicyParts) =>
     deviceAwareWeightedPolicy(random, acceleratorToCpuRatio),
-  thompson: (parts: PolicyParts) => thompsonPolicy('thompson', KVASIR_THOMPSON, parts),
+  thompson: (parts: PolicyParts) =>
+    thompsonPolicy('thompson', { ...KVASIR_THOMPSON, ...parts.thompson }, parts),
   'thompson-reference': (parts: PolicyParts) =>
-    thompsonPolicy('thompson-reference', REFERENCE_THOMPSON, parts),
+    thompsonPolicy('thompson-reference', { ...REFERENCE_THOMPSON, ...parts.thompson }, parts),
 };
 
 export type PolicyName = keyof typeof MAKERS;
