@@ -134,12 +134,13 @@ export function describePolicy(name: string, make: (random: Random) => Policy): 
         expect(Math.abs(count - told[row]!)).toBeLessThan(4 * Math.sqrt(TRIES / 4));
     });
 
-    test('leaves the table as it was', () => {
+    test('leaves the table as it was, but for the credits that it gives', () => {
       fc.assert(
         fc.property(anyRanks, (ranks) => {
           const table = tableOf(ranks);
           chooseFrom(make(new SeededRandom(1)), table);
-          expect(table).toEqual(tableOf(ranks));
+          const { creditBlocks: _, ...read } = table;
+          expect(read).toEqual({ ...tableOf(ranks), creditBlocks: undefined });
         }),
         { numRuns: 20 },
       );
