@@ -89,7 +89,7 @@ function component(order: PlannerOrder, image: string): object {
 /** Fields of the planner's `PlannerConfig`, which replaced its flags in 2026, by those flags. */
 const CONFIG_FIELDS: Readonly<Record<string, string>> = {
   environment: 'environment',
-  'no-operation': 'no_operation',
+  'no-operation': 'advisory',
   'log-dir': 'log_dir',
   'adjustment-interval': 'throughput_adjustment_interval_seconds',
   'max-gpu-budget': 'max_gpu_budget',
