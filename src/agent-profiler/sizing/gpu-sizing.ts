@@ -61,6 +61,9 @@ export interface SizingResult {
 export type Levels = ReadonlyMap<number, SizingMetrics>;
 type Metric = 'llm_latency_p95' | 'workflow_runtime_p95';
 
+/** What is smaller is nothing: a line that starts this close to its target leaves no room, not some for a million GPUs. */
+const ROUNDING = 1e-9;
+
 /**
  * GPUs for a number of users from p95 times at several concurrencies: a line through them gives the concurrency
  * that meets a target. `compat` keeps the reference's outlier rule, its unrounded numbers, and its errors.
@@ -74,9 +77,10 @@ export function sizeGpus(levels: Levels, targets: SizingTargets, compat: boolean
     .map(([c, metrics]) => [String(c), levelRow(c, metrics, targets, latency, runtime)] as const);
   const byLatency = statusOf(levels, 'llm_latency_p95', latency, targets.llmLatencyP95S, targets);
   const byRuntime = statusOf(levels, 'workflow_runtime_p95', runtime, targets.workflowRuntimeP95S, targets);
+  // Without a line the reference has no number to give, and no error.
   if (compat)
-    for (const status of [byRuntime, byLatency])
-      if (status?.status === 'unreachable') throw unreachable(status);
+    for (const [fit, status] of [[runtime, byRuntime] as const, [latency, byLatency] as const])
+      if (fit !== undefined && status?.status === 'unreachable') throw unreachable(status);
   const estimate = (fit: LineFit | undefined, target: number, status: TargetStatus | null): number | null => {
     if (status === null) return null;
     if (!compat) return status.gpus;
@@ -180,7 +184,7 @@ function statusOf(
   if (targetS <= 0 || targets.users <= 0 || targets.testGpus <= 0) return null;
   const points = pointsOf(levels, metric);
   const gpusAt = (concurrency: number): number =>
-    Math.ceil((targets.users / concurrency) * targets.testGpus - 1e-9);
+    Math.max(1, Math.ceil((targets.users / concurrency) * targets.testGpus - ROUNDING));
   const highest = points.filter(([, y]) => y <= targetS).at(-1)?.[0];
   if (fit === undefined || fit.slope <= 0) {
     if (fit !== undefined && fit.slope < 0)
@@ -208,7 +212,7 @@ function statusOf(
     };
   }
   const concurrency = (targetS - fit.intercept) / fit.slope;
-  if (concurrency <= 0)
+  if (targetS - fit.intercept <= ROUNDING * targetS)
     return {
       status: 'unreachable',
       gpus: null,

@@ -128,4 +128,20 @@ describe('the sizing calculator', () => {
     );
     expect(targets!.workflow_runtime).toMatchObject({ status: 'flat', gpus: 200 });
   });
+
+  test('as the reference gives no number, and no error, where flat times are all above the target', () => {
+    const flat = { 1: [7, 1, false], 2: [7, 2, false] } as const;
+    const config = { target_llm_latency_p95: 5, target_users: 1, test_gpu_count: 1 };
+    expect(
+      sizeGpus(levelsOf(flat), targetsOf(config), true).gpu_estimates.gpu_estimate_by_llm_latency,
+    ).toBeNull();
+  });
+
+  test('answers no million GPUs where rounding alone keeps the line off its target', () => {
+    // The line is c + 4; least squares start it a hair below 4.
+    const line = { 4: [8, 1, false], 5: [9, 1, false], 11: [15, 1, false] } as const;
+    const config = { target_llm_latency_p95: 4, target_users: 1, test_gpu_count: 1 };
+    const { targets } = sizeGpus(levelsOf(line), targetsOf(config), false);
+    expect(targets!.llm_latency).toMatchObject({ status: 'unreachable', gpus: null });
+  });
 });
