@@ -17,6 +17,13 @@ export class BlockCopies {
     copies.set(blockHash, (copies.get(blockHash) ?? 0) + 1);
   }
 
+  /** The blocks from one place to before another have but the copy that was just stored, whatever was counted of their ids. */
+  single(tier: StorageTier, blockHashes: BigUint64Array, from: number, to: number): void {
+    const copies = this.#extra.get(tier);
+    if (copies === undefined || copies.size === 0) return;
+    for (let place = from; place < to; place++) copies.delete(blockHashes[place]!);
+  }
+
   /** Takes one copy of each away and returns the blocks of which it was the last. */
   remove(tier: StorageTier, blockHashes: BigUint64Array): BigUint64Array {
     const copies = this.#extra.get(tier);

@@ -84,6 +84,22 @@ describe('the feed of a rank', () => {
     ]);
   });
 
+  test('forgets the copies of an id that names another block now', () => {
+    const { feed, index } = makeFeed();
+    feed.apply(store(undefined, 1, 2));
+    feed.apply(store(undefined, 1, 2));
+    const renamed = { ...store(undefined, 1, 2), localHashes: ids(1001, 5555) } as KvEvent;
+    feed.apply(renamed);
+    feed.apply(remove(2));
+    expect(held(index)).toEqual([1n]);
+    feed.apply(renamed);
+    feed.apply(renamed);
+    feed.apply(remove(2));
+    expect(held(index)).toEqual([1n, 2n]);
+    feed.apply(remove(2));
+    expect(held(index)).toEqual([1n]);
+  });
+
   test('forgets copies when the rank is cleared', () => {
     const { feed, index } = makeFeed();
     feed.apply(store(undefined, 1));
@@ -108,6 +124,43 @@ describe('the feed of a rank', () => {
     feed.applyEngineEvent({ kind: 'removed', blockHashes: ids(1, 2, 3), medium: 'CPU' });
     expect(held(index)).toEqual([]);
     expect(rejected).toEqual(['unknown_block']);
+  });
+
+  test('keeps blocks of a lower tier whose parent is nowhere until it is back', () => {
+    const { feed, index, applied } = makeFeed();
+    const { sequence } = new BlockHasher().hashPrompt(tokens(16), 4);
+    const chain = { ...told, blockHashes: ids(1, 2, 3, 4), tokenIds: tokens(16) };
+    const tail = { ...chain, parentHash: 1n, blockHashes: ids(2, 3, 4), tokenIds: tokens(16).subarray(4) };
+    const reach = () => [index.match(sequence).device[0] ?? 0, index.match(sequence).hostPinned[0] ?? 0];
+    feed.applyEngineEvent({ ...tail, medium: 'CPU' });
+    expect([reach(), feed.flaw, held(index)]).toEqual([[0, 0], undefined, []]);
+    feed.applyEngineEvent({ ...chain, blockHashes: ids(1), tokenIds: tokens(4) });
+    expect(reach()).toEqual([1, 3]);
+    expect(applied).toEqual(['stored ok', 'stored ok']);
+    feed.applyEngineEvent({ kind: 'removed', blockHashes: ids(2, 3, 4), medium: 'CPU' });
+    expect(reach()).toEqual([1, 0]);
+    // The device has no blocks behind one that it lacks.
+    feed.applyEngineEvent({ ...tail, parentHash: 9n });
+    expect([reach(), applied.at(-1)]).toEqual([[1, 0], 'stored parent_block_not_found']);
+    expect(feed.flaw).toMatch(/parent is not known/);
+  });
+
+  test('lets go of such blocks when they are removed, copy by copy, or the rank is cleared', () => {
+    const { feed, index } = makeFeed();
+    const onHost = (event: KvEvent): void => feed.apply({ ...event, tier: 'host_pinned' } as KvEvent);
+    onHost(store(1, 2));
+    onHost(store(1, 2));
+    onHost(store(2, 3));
+    onHost(remove(2));
+    feed.apply(store(undefined, 1));
+    expect(held(index)).toEqual([1n, 2n, 3n]);
+    onHost(remove(2));
+    feed.apply(remove(1));
+    expect(held(index)).toEqual([3n]);
+    onHost(store(1, 2));
+    feed.apply({ kind: 'cleared' });
+    feed.apply(store(undefined, 1));
+    expect(held(index)).toEqual([1n]);
   });
 
   test('forgets what blocks were when the rank is cleared', () => {

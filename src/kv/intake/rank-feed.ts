@@ -7,6 +7,7 @@ import type { RouterObserver } from '../observer.ts';
 import { BlockCopies } from './block-copies.ts';
 import { BlockIdentities } from './block-identities.ts';
 import { type ConversionRejection, EventConverter, type KnownBlocks } from './event-converter.ts';
+import { OrphanBlocks } from './orphan-blocks.ts';
 
 export interface RankFeedOptions {
   readonly clock: Clock;
@@ -22,6 +23,7 @@ export interface RankFeedOptions {
 export class RankFeed {
   readonly #options: RankFeedOptions;
   readonly #copies = new BlockCopies();
+  readonly #orphans = new OrphanBlocks();
   readonly #converter: EventConverter;
   /** Of ranks that tell of blocks without their tokens. */
   #identities: BlockIdentities | undefined;
@@ -72,6 +74,7 @@ export class RankFeed {
   clear(): void {
     this.#flaw = undefined;
     this.#copies.clear();
+    this.#orphans.clear();
     this.#converter.convert({ kind: 'cleared' });
     this.#identities?.applied({ kind: 'cleared' });
     this.#options.index.apply(this.#options.rank, { kind: 'cleared' });
@@ -93,15 +96,14 @@ export class RankFeed {
   }
 
   #change(event: KvEvent): Applied {
-    if (event.kind === 'stored') {
-      const applied = this.#store(event);
-      if (applied.status === 'ok') this.#identities?.applied(event);
-      return applied;
-    }
+    if (event.kind === 'stored') return this.#storeWithChildren(event);
     let last = event;
-    if (event.kind === 'cleared') this.#copies.clear();
-    else {
-      const blockHashes = this.#copies.remove(event.tier ?? 'device', event.blockHashes);
+    if (event.kind === 'cleared') {
+      this.#copies.clear();
+      this.#orphans.clear();
+    } else {
+      const { tier = 'device' } = event;
+      const blockHashes = this.#orphans.remove(tier, this.#copies.remove(tier, event.blockHashes));
       if (blockHashes.length === 0) return APPLIED.ok;
       last = { ...event, blockHashes };
     }
@@ -109,10 +111,35 @@ export class RankFeed {
     return this.#options.index.apply(this.#options.rank, last);
   }
 
+  /** Stores the blocks, and then those that waited for one of them; an offload tier's blocks may wait in their turn. */
+  #storeWithChildren(event: KvStored): Applied {
+    const applied = this.#store(event);
+    if (applied.status === 'parent_block_not_found' && (event.tier ?? 'device') !== 'device')
+      return this.#orphans.add(event) ? APPLIED.ok : applied;
+    if (applied.status !== 'ok') return applied;
+    this.#identities?.applied(event);
+    const held = this.#orphans.size === 0 ? [] : [...event.blockHashes];
+    for (let parent = held.pop(); parent !== undefined; parent = held.pop())
+      for (const child of this.#orphans.adopted(parent)) {
+        if (this.#store(child).status !== 'ok') continue;
+        this.#identities?.applied(child);
+        held.push(...child.blockHashes);
+      }
+    return applied;
+  }
+
   /** Counts a further copy of each block that is there already, wherever it is in the event. */
   #store(event: KvStored): Applied {
     const { index, rank } = this.#options;
     const { blockHashes, tier = 'device' } = event;
-    return index.apply(rank, event, (place) => this.#copies.add(tier, blockHashes[place]!));
+    // An id that is stored anew names another block than before, or the index had let go of it.
+    let judged = 0;
+    const applied = index.apply(rank, event, (place) => {
+      this.#copies.single(tier, blockHashes, judged, place);
+      this.#copies.add(tier, blockHashes[place]!);
+      judged = place + 1;
+    });
+    if (applied.status === 'ok') this.#copies.single(tier, blockHashes, judged, blockHashes.length);
+    return applied;
   }
 }
