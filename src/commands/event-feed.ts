@@ -64,13 +64,13 @@ function eventSources(instance: WorkerInstance, { client, log, nats: connection 
 
 /** Feeds one rank whose endpoints are told, as services that others register workers with do. */
 export function followRank(
-  { workerId, snapshot, ...endpoints }: FollowedRank,
+  { workerId, snapshot, cacheSalt, ...endpoints }: FollowedRank,
   router: KvRouter,
   listener: FeedListener,
   { client, log }: FeedParts,
 ): StopFeed {
   const source = zmqEventSource({ snapshot }, endpoints, { client, log, flag: 'endpoint' });
-  return followSource({ workerId, url: endpoints.endpoint }, source, router, log, listener);
+  return followSource({ workerId, url: endpoints.endpoint }, source, router, log, { ...listener, cacheSalt });
 }
 
 function followSource(
@@ -78,7 +78,7 @@ function followSource(
   source: EventSource,
   router: KvRouter,
   log: Log,
-  { connected, failed, otherwise }: Partial<FeedListener> = {},
+  { connected, failed, otherwise, cacheSalt }: Partial<FeedListener> & Pick<IntakeSource, 'cacheSalt'> = {},
 ): StopFeed {
   const { dpRank } = source;
   const decoder = new EventDecoder();
@@ -88,6 +88,7 @@ function followSource(
     if (batch !== undefined) deliver?.({ seq, batch });
   };
   const past: IntakeSource = {
+    cacheSalt,
     replay: async (fromSeq, deliver) =>
       (await source.replay(fromSeq, (batch) => pass(batch, deliver))).end === 'complete',
     snapshot: async () => {

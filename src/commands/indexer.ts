@@ -78,6 +78,7 @@ Workers may be registered at any time: POST /register. docs/guides/router-servic
           endpoint,
           replay: undefined,
           snapshot: undefined,
+          cacheSalt: undefined,
         });
       await indexer.recover(signal);
       announceService('indexer', await server.start(), context);

@@ -11,6 +11,8 @@ export interface FollowedRank {
   readonly replay: string | undefined;
   /** URL of all held blocks, of workers that serve them. */
   readonly snapshot: string | undefined;
+  /** Salt of its blocks where its events name none. */
+  readonly cacheSalt?: string | undefined;
 }
 
 export interface FeedListener {

@@ -1,141 +1,16 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { ask, get, post } from '../support/json-service.ts';
-import { KvasirProcess } from '../support/kvasir-process.ts';
 import { eventually } from '../support/prometheus.ts';
+import { BLOCK, compute, Services } from '../support/services.ts';
 
 const WITHIN_MS = 20_000;
 const TOKENS = Array.from({ length: 100 }, (_, i) => i + 1);
-const BLOCK = 16;
 const FULL = 96;
 
-const running: KvasirProcess[] = [];
-afterEach(async () => {
-  for (const process of running.splice(0)) await process.kill();
-});
-
-async function start(...args: string[]): Promise<{ url: string; kvEvents: string; process: KvasirProcess }> {
-  const process = new KvasirProcess([...args, '--log-level', 'error']);
-  running.push(process);
-  return { ...((await process.json()) as { url: string; kvEvents: string }), process };
-}
-
-const startWorker = () =>
-  start('worker', '--http-port', '0', '--kv-events', 'tcp://127.0.0.1:*', '--block-size', String(BLOCK));
-
-async function compute(worker: string, tokens: readonly number[]): Promise<void> {
-  const { status } = await post(`${worker}/v1/completions`, {
-    model: 'kvasir-sim',
-    prompt: tokens,
-    max_tokens: 1,
-  });
-  expect(status).toBe(200);
-}
-
-describe('kvasir indexer', () => {
-  test('tells in tokens what workers hold, their ids up to 2^64 - 1', async () => {
-    const [worker, indexer] = await Promise.all([startWorker(), start('indexer', '--port', '0')]);
-    const biggest = '18446744073709551615';
-    const registration = `{"instance_id":${biggest},"endpoint":"${worker.kvEvents}","model_name":"m","block_size":${BLOCK}}`;
-    expect(await post(`${indexer.url}/register`, registration)).toEqual({
-      status: 201,
-      body: { status: 'ok' },
-    });
-    await compute(worker.url, TOKENS);
-    const query = (more: object = {}) =>
-      post(`${indexer.url}/query`, { model_name: 'm', token_ids: TOKENS, ...more });
-    let answer = await query();
-    await eventually(
-      async () => {
-        answer = await query();
-        return answer.body.scores[biggest]?.['0'] === FULL;
-      },
-      WITHIN_MS,
-      () => JSON.stringify(answer),
-    );
-    expect(answer.body).toEqual({
-      scores: { [biggest]: { 0: FULL } },
-      frequencies: [],
-      instances: { [biggest]: { longest_matched: FULL, gpu: FULL, dp: { 0: FULL }, cpu: FULL, disk: FULL } },
-    });
-    expect((await query({ cache_salt: 'tenant' })).body.scores[biggest]['0']).toBe(0);
-    expect((await query({ token_ids: [] })).body.scores).toEqual({});
-    expect((await query({ model_name: 'other' })).status).toBe(404);
-    const { body: workers } = await get(`${indexer.url}/workers?model_name=m`);
-    expect(workers).toMatchObject([{ instance_id: BigInt(biggest), status: 'active', block_size: BLOCK }]);
-    expect((await get(`${indexer.url}/workers?model_name=x`)).body).toEqual([]);
-  });
-
-  test('finds prompts by the hashes of a dump, and refuses to salt them', async () => {
-    const [worker, indexer] = await Promise.all([startWorker(), start('indexer', '--port', '0')]);
-    const registration = { instance_id: 1, endpoint: worker.kvEvents, model_name: 'm', block_size: BLOCK };
-    await post(`${indexer.url}/register`, registration);
-    await compute(worker.url, TOKENS);
-    const dumped = async () => (await get(`${indexer.url}/dump`)).body['m:default'];
-    await eventually(
-      async () => (await dumped()).events.length > 0,
-      WITHIN_MS,
-      () => 'the dump stays empty',
-    );
-    const { block_size, events } = await dumped();
-    expect(block_size).toBe(BLOCK);
-    const { blocks } = events[0].event.data.stored;
-    const hashes = blocks.map((block: { tokens_hash: bigint }) =>
-      BigInt.asIntN(64, BigInt(block.tokens_hash)),
-    );
-    const byHash = (salt: string) =>
-      post(`${indexer.url}/query_by_hash`, `{"model_name":"m","block_hashes":[${hashes}]${salt}}`);
-    expect((await byHash('')).body.scores).toEqual({ 1: { 0: BLOCK * hashes.length } });
-    expect((await byHash(',"cache_salt":null')).status).toBe(200);
-    expect((await byHash(',"cache_salt":""')).status).toBe(400);
-  });
-
-  test('starts with what a peer holds, before it knows any worker', async () => {
-    const [worker, first] = await Promise.all([startWorker(), start('indexer', '--port', '0')]);
-    const registration = { instance_id: 1, endpoint: worker.kvEvents, model_name: 'm', block_size: BLOCK };
-    await post(`${first.url}/register`, registration);
-    await compute(worker.url, TOKENS);
-    const scoreAt = async (url: string) =>
-      (await post(`${url}/query`, { model_name: 'm', token_ids: TOKENS })).body.scores?.['1']?.['0'];
-    await eventually(
-      async () => (await scoreAt(first.url)) === FULL,
-      WITHIN_MS,
-      () => 'not indexed',
-    );
-    const second = await start('indexer', '--port', '0', '--peers', first.url);
-    await eventually(
-      async () => (await scoreAt(second.url)) === FULL,
-      WITHIN_MS,
-      () => 'not taken over',
-    );
-    // Followed from here on, it loses nothing of it.
-    await post(`${second.url}/register`, registration);
-    await eventually(
-      async () => (await scoreAt(second.url)) === FULL,
-      WITHIN_MS,
-      () => 'lost',
-    );
-    expect((await get(`${second.url}/peers`)).body).toEqual([first.url]);
-  });
-
-  test('says what is wrong with what it is told', async () => {
-    const indexer = await start('indexer', '--port', '0');
-    const worker = { instance_id: 1, endpoint: 'tcp://127.0.0.1:9', model_name: 'm', block_size: BLOCK };
-    const register = (more: object) => post(`${indexer.url}/register`, { ...worker, ...more });
-    expect((await register({})).status).toBe(201);
-    const mismatch = await register({ instance_id: 2, block_size: 32 });
-    expect(mismatch.status).toBe(409);
-    expect(mismatch.body.error).toContain('have 16 tokens, not 32');
-    expect((await register({ instance_id: -1 })).body.error).toContain('instance_id');
-    expect((await post(`${indexer.url}/unregister`, { instance_id: 9, model_name: 'm' })).status).toBe(404);
-    expect((await post(`${indexer.url}/unregister`, { instance_id: 1, model_name: 'm' })).status).toBe(200);
-    expect((await get(`${indexer.url}/workers`)).body).toEqual([]);
-    expect((await post(`${indexer.url}/register_peer`, { url: 'nonsense' })).status).toBe(400);
-    expect((await post(`${indexer.url}/register`, '{')).status).toBe(400);
-    const metrics = await (await fetch(`${indexer.url}/metrics`)).text();
-    expect(metrics).toContain('dynamo_kvindexer_errors_total{endpoint="/register",status_class="4xx"} 3');
-    expect(metrics).toContain('dynamo_kvindexer_workers 0');
-  });
-});
+const services = new Services();
+afterEach(() => services.stopAll());
+const start = (...args: string[]) => services.start(...args);
+const startWorker = () => services.startWorker();
 
 describe('kvasir slot-tracker', () => {
   test('keeps account of what is told of requests', async () => {
@@ -287,6 +162,28 @@ describe('kvasir selection', () => {
     const { body: scores } = await post(`${url}/overlap_scores`, { token_ids: TOKENS });
     expect(scores).toMatchObject({ block_size: BLOCK, num_blocks: 6, shared_cache: { enabled: false } });
     expect(scores.workers[0]).toMatchObject({ device_blocks: 0, router_credit_blocks: 0 });
+  });
+
+  test('takes the least loaded rank of a worker that is named without one', async () => {
+    const { url } = await start('selection', '--port', '0');
+    const worker = { worker_id: 1, endpoint: 'http://w1', block_size: BLOCK };
+    await post(`${url}/workers`, { ...worker, data_parallel_start_rank: 2, data_parallel_size: 2 });
+    const other = { worker_id: 2, endpoint: 'http://w2', block_size: BLOCK };
+    await post(`${url}/workers`, { ...other, data_parallel_size: 1 });
+    const reserve = async (id: string, first: number, pinned_worker: object) => {
+      const token_ids = TOKENS.map((token) => first + token);
+      const asked = { selection_id: id, token_ids, pinned_worker };
+      const { status, body } = await post(`${url}/select_and_reserve`, asked);
+      return status === 200 ? `${body.worker_id}/${body.dp_rank}` : status;
+    };
+    expect(await reserve('a', 1000, { worker_id: 1, dp_rank: 3 })).toBe('1/3');
+    expect(await reserve('b', 2000, { worker_id: 1 })).toBe('1/2');
+    expect(await reserve('c', 3000, { worker_id: 1, dp_rank: 2 })).toBe('1/2');
+    expect(await reserve('d', 4000, { worker_id: 1, dp_rank: null })).toBe('1/3');
+    expect(await reserve('e', 5000, { worker_id: 1, dp_rank: 0 })).toBe(400);
+    await ask(`${url}/reservations/a`, 'DELETE');
+    const explicit = { selection_id: 'f', worker_id: 1, sequence_hashes: [1, 2], isl_tokens: 40 };
+    expect((await post(`${url}/reservations`, explicit)).body).toMatchObject({ worker_id: 1, dp_rank: 3 });
   });
 
   test('shares its bookings with peers, late ones too, and takes them along when it leaves', async () => {

@@ -38,6 +38,8 @@ export class EventConverter {
   readonly #options: EventConverterOptions;
   readonly #filter = new EventFilter();
   readonly #salts = new BlockSalts();
+  /** Of blocks whose events name none. */
+  defaultSalt: string | undefined;
 
   constructor(options: EventConverterOptions) {
     this.#options = options;
@@ -91,7 +93,7 @@ export class EventConverter {
   #localHashes(event: BlockStored, count: number, cacheSalt: string | undefined): BigUint64Array {
     const { hasher, blockSize } = this.#options;
     const { loraName, lookaheadTokenId } = event;
-    const namespace = { loraName, cacheSalt };
+    const namespace = { loraName, cacheSalt: cacheSalt ?? this.defaultSalt };
     const tokens = event.tokenIds.subarray(0, count * blockSize);
     if (lookaheadTokenId !== undefined)
       return hasher.hashEagle(Uint32Array.of(...tokens, lookaheadTokenId), blockSize, namespace).local;

@@ -31,6 +31,8 @@ interface HashedSnapshot {
 
 /** Where the past of a stream can be had; whoever owns the sockets implements it. Either way may be missing. */
 export interface EventSource {
+  /** Salt of the blocks whose events name none, where a whole publisher serves one tenant. */
+  readonly cacheSalt?: string | undefined;
   /**
    * Delivers what the publisher still keeps from a number on, in order. False when the end was not reached (then
    * what came is used, and the rest asked for again); rejects when there is nobody to ask.

@@ -73,6 +73,8 @@ export class Intake {
     if (rank === undefined || this.#options.index === undefined) return CLOSED;
     this.#close(rank.id);
     this.#silent.delete(rank.id);
+    if (source.cacheSalt !== undefined || this.#feeds.has(rank.id))
+      this.#feedOf(rank).saltWith(source.cacheSalt);
     const stream = new EventStream({
       clock: this.#options.clock,
       source,

@@ -37,6 +37,11 @@ export class RankFeed {
     this.#converter = new EventConverter({ blockSize, hasher, onReject });
   }
 
+  /** Salts the blocks whose events name no salt, from now on. */
+  saltWith(cacheSalt: string | undefined): void {
+    this.#converter.defaultSalt = cacheSalt;
+  }
+
   /** Events, or parts of events, that could not be indexed. */
   get rejected(): number {
     return this.#rejected;

@@ -27,8 +27,9 @@ const registration = z.looseObject({
   replay_endpoint: z.string().min(1).nullish(),
   /** Of workers that serve all that they hold, as Kvasir's do at `/kv/snapshot`. */
   snapshot_endpoint: z.url().nullish(),
-  /** Engines apply their salts themselves. */
+  /** Salt of all its blocks whose events name none; `additionalsalt` is Mooncake's spelling. */
   additional_salt: z.string().nullish(),
+  additionalsalt: z.string().nullish(),
 });
 const removal = z.looseObject({
   model_name: partition.model_name,
@@ -60,6 +61,8 @@ export function addIndexerRoutes(
       endpoint: told.endpoint,
       replay: told.replay_endpoint ?? undefined,
       snapshot: told.snapshot_endpoint ?? undefined,
+      // Empty is as good as none.
+      cacheSalt: told.additional_salt || told.additionalsalt || undefined,
     });
     return reply.code(201).send(done());
   });

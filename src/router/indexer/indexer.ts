@@ -30,6 +30,7 @@ export interface Registration {
   readonly endpoint: string;
   readonly replay: string | undefined;
   readonly snapshot: string | undefined;
+  readonly cacheSalt: string | undefined;
 }
 
 /** A worker as `GET /workers` lists it. */
