@@ -18,6 +18,7 @@ import { Relay, type RelayOutcome } from '../transport/relay.ts';
 import type { AnswerMeter } from './answer-meter.ts';
 import type { AnswerStream } from './answer-stream.ts';
 import type { Exchange } from './exchange.ts';
+import { watchForHang } from './hung-worker.ts';
 import type { Handoff } from './prefill-hop.ts';
 
 export interface AttemptParts {
@@ -80,6 +81,12 @@ export async function attempt(
   answer.onResume(() => relay.resume());
   const stopListening = exchange.client.onLeave(() => relay.cancel());
   const letLeaseGo = meter.keepLease(parts.clock);
+  const stopWatching = watchForHang(parts.client, {
+    pool: exchange.model.pool,
+    instance,
+    relay,
+    canMove: () => request.resumable || (meter.tokenCount === 0 && !request.last),
+  });
   let lost: string | undefined;
   const stopWaiting = request.handoff?.onLost((reason) => {
     // Once there are tokens, the prompt has arrived.
@@ -120,6 +127,7 @@ export async function attempt(
     return SETTLED;
   } finally {
     stopListening();
+    stopWatching();
     letLeaseGo();
     stopWaiting?.();
     meter.end('cancelled');

@@ -9,6 +9,7 @@ import type { DispatchParts } from './dispatch.ts';
 import { engineFields } from './engine-body.ts';
 import { type Exchange, PATHS } from './exchange.ts';
 import { bootstrapFields, handoffBody, NIXL_PREFILL } from './handoff-fields.ts';
+import { watchForHang } from './hung-worker.ts';
 import { keepLease } from './lease-keeper.ts';
 import { skipsPrefill } from './prefill-bypass.ts';
 import { place, refusalError } from './route.ts';
@@ -96,7 +97,9 @@ async function runBefore(
   const relay = startHop(parts, exchange, instance, selection, body);
   const stopListening = exchange.client.onLeave(() => relay.cancel());
   const letLeaseGo = keepLease(parts.clock, router, selection.booking);
-  const outcome = await relay.outcome.finally(stopListening).finally(letLeaseGo);
+  const { pool } = exchange.model;
+  const stopWatching = watchForHang(parts.client, { pool, instance, relay, canMove: () => true });
+  const outcome = await relay.outcome.finally(stopListening).finally(stopWatching).finally(letLeaseGo);
   const answered = outcome.kind === 'answered' && outcome.status === 200;
   const end = answered ? 'done' : outcome.kind === 'cancelled' ? 'cancelled' : 'failed';
   selection.booking?.free(end);
@@ -142,10 +145,13 @@ function runBeside(
   exchange.model.pool.circuits.began(instance.workerId);
   const relay = startHop(parts, exchange, instance, selection, body);
   const letLeaseGo = keepLease(parts.clock, router, selection.booking);
+  const { pool } = exchange.model;
+  const stopWatching = watchForHang(parts.client, { pool, instance, relay, canMove: () => true });
   const listeners = new Set<(reason: string) => void>();
   let lost: string | undefined;
   void relay.outcome.then((outcome) => {
     letLeaseGo();
+    stopWatching();
     lost = lossOf(outcome);
     const end = lost !== undefined ? 'failed' : outcome.kind === 'cancelled' ? 'cancelled' : 'done';
     selection.booking?.free(end);

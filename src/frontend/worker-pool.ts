@@ -55,6 +55,7 @@ export class WorkerPool {
   readonly #members = new Map<string, Member>();
   readonly #refused = new Map<string, RefusedWorker>();
   readonly #routers = new Map<Hop, KvRouter>();
+  readonly #onRemoved = new Map<string, Set<() => void>>();
   #encoder: PromptEncoder | undefined;
   #config: ModelConfig = {};
   #loading: Promise<void> | undefined;
@@ -157,6 +158,18 @@ export class WorkerPool {
     this.circuits.remove(workerId);
     this.#config = leastOf(this.instances(), this.blockSize);
     this.#leave(member, true);
+    for (const listener of [...(this.#onRemoved.get(workerId) ?? [])]) listener();
+  }
+
+  /** Calls back each time the worker is taken out; returns what ends that. */
+  onRemoved(workerId: string, listener: () => void): () => void {
+    const listeners = this.#onRemoved.get(workerId) ?? new Set();
+    this.#onRemoved.set(workerId, listeners.add(listener));
+    return () => {
+      listeners.delete(listener);
+      if (listeners.size === 0 && this.#onRemoved.get(workerId) === listeners)
+        this.#onRemoved.delete(workerId);
+    };
   }
 
   stop(): void {

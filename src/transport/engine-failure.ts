@@ -34,6 +34,14 @@ export async function isDown(client: HttpClient, url: string): Promise<boolean> 
   }
 }
 
+/** Whether the engine leaves a question without any answer; one that drains says so. */
+export async function answersNothing(client: HttpClient, url: string): Promise<boolean> {
+  return client.text(`${url}/health`, { timeoutMs: HEALTH_TIMEOUT_MS }).then(
+    () => false,
+    () => true,
+  );
+}
+
 /** The engine is healthy but has too much to do. */
 export function isRefusal(outcome: RelayOutcome): boolean {
   return outcome.kind === 'answered' && (outcome.status === 429 || outcome.status === 529);

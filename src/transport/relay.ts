@@ -74,6 +74,16 @@ export class Relay implements Dispatcher.DispatchHandler {
     pool.dispatch({ path, method: 'POST', headers, body }, this);
   }
 
+  /** When it was begun, or bytes last came. */
+  get lastMs(): number {
+    return this.#lastMs;
+  }
+
+  /** Takes the engine for lost, for a reason that it was not told here. */
+  breakOff(reason: string): void {
+    this.#finish({ kind: 'broke', reason });
+  }
+
   /** Ends the exchange at the engine too. */
   cancel(): void {
     this.#finish({ kind: 'cancelled' });

@@ -52,6 +52,8 @@ export class OpenAiEngine {
   tokensPerChunk = 1;
   /** Between tokens. */
   delayMs = 0;
+  /** Takes connections and answers nothing, as a stopped process does. */
+  hangs = false;
   /** Requests that are being answered. */
   active = 0;
   url = '';
@@ -75,6 +77,7 @@ export class OpenAiEngine {
     const pieces: Buffer[] = [];
     request.on('data', (piece: Buffer) => pieces.push(piece));
     request.on('end', () => {
+      if (this.hangs) return;
       if (request.url === '/health') return void response.writeHead(this.healthStatus).end();
       if (request.method === 'GET') {
         const card = {
