@@ -31,6 +31,8 @@ export interface ChaosReport {
 const FAULTS = { dropped: 0.03, repeated: 0.02, delayed: 0.03 };
 const HEAL_WITHIN_MS = 60_000;
 const RESTORE_WITHIN_MS = 30_000;
+/** It looks twice, for 5 s each. */
+const FIND_OUT_WITHIN_MS = 30_000;
 const REPORT_EVERY_MS = 15_000;
 /** How much longer a run may last for a fault that could not happen so far. */
 const LACKING_WITHIN_MS = 30_000;
@@ -117,6 +119,7 @@ class Chaos {
 
   async #breakThings(untilMs: number): Promise<void> {
     const acts: readonly (readonly [string, number, () => Promise<boolean>])[] = [
+      ['worker hung', 1, () => this.#hangWorker()],
       ['worker killed', 5, () => this.#restartWorker('SIGKILL')],
       ['worker drained', 2, () => this.#restartWorker('SIGTERM')],
       ['events cut', 3, () => this.#cutEvents()],
@@ -151,16 +154,46 @@ class Chaos {
     }
   }
 
-  /** One worker always stays, so that every request can be served. */
   async #restartWorker(signal: 'SIGKILL' | 'SIGTERM'): Promise<boolean> {
-    const up = this.#fleet.places.filter((each) => each.up);
-    const place = up[this.#random.nextInt(up.length)];
-    const canAnswer = up.filter((each) => each !== place && each.role !== 'prefill');
-    if (place === undefined || canAnswer.length === 0) return false;
+    const place = this.#spareWorker();
+    if (place === undefined) return false;
     await this.#fleet.endWorker(place, signal);
     await pause(this.#random.nextInt(2000));
     await this.#fleet.startWorker(place);
     return true;
+  }
+
+  /** Now and then so long that it is found out: until then requests go to it, and have to be taken from it again. */
+  async #hangWorker(): Promise<boolean> {
+    const place = this.#spareWorker();
+    if (place === undefined) return false;
+    const long = this.#done['worker hung'] === undefined || this.#random.next() < 0.5;
+    this.#fleet.hangWorker(place);
+    if (long) await this.#isFoundOut(place);
+    else await pause(500 + this.#random.nextInt(3000));
+    this.#fleet.wakeWorker(place);
+    return true;
+  }
+
+  /** Waits until the router no longer counts on a worker, whatever it knew of its blocks. */
+  async #isFoundOut({ url: engine }: Place): Promise<void> {
+    const deadline = performance.now() + FIND_OUT_WITHIN_MS;
+    for (;;) {
+      await pause(100);
+      const { ranks } = await json<{ ranks: { url: string }[] }>(`${this.#fleet.url}/debug/ranks`).catch(
+        () => ({ ranks: [{ url: engine }] }),
+      );
+      if (!ranks.some(({ url }) => url === engine)) return;
+      if (performance.now() > deadline) throw new Error(`${engine} hangs, and the router counts on it`);
+    }
+  }
+
+  /** A worker that can be spared: one always stays, so that every request can be served. */
+  #spareWorker(): Place | undefined {
+    const up = this.#fleet.places.filter((each) => each.up);
+    const place = up[this.#random.nextInt(up.length)];
+    const canAnswer = up.some((each) => each !== place && each.role !== 'prefill');
+    return canAnswer ? place : undefined;
   }
 
   async #cutEvents(): Promise<boolean> {

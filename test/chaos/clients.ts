@@ -14,6 +14,8 @@ export interface ClientTally {
   tokens: number;
   cachedTokens: number;
   promptTokens: number;
+  /** The longest that anyone waited for a whole answer. */
+  slowestMs: number;
   /** Broken promises, in words; must stay empty. */
   readonly wrong: string[];
 }
@@ -31,6 +33,8 @@ export interface ClientsOptions {
 
 const GROUPS = 24;
 const MAX_WRONG = 20;
+/** Far below the frontend's time limits, far above what an answer takes whose worker hangs at the start. */
+const PATIENCE_MS = 60_000;
 
 /** Clients that ask, read, sometimes leave, and check every byte. */
 export class Clients {
@@ -44,6 +48,7 @@ export class Clients {
     tokens: 0,
     cachedTokens: 0,
     promptTokens: 0,
+    slowestMs: 0,
     wrong: [],
   };
   readonly #options: ClientsOptions;
@@ -93,8 +98,15 @@ export class Clients {
         }
         if (this.#options.routerKilledSince(startMs)) return void this.tally.cut++;
       }
+      if (result.how === 'done') this.#timed(performance.now() - startMs);
       return this.#judge(prompt, maxTokens, result);
     }
+  }
+
+  #timed(ms: number): void {
+    this.tally.slowestMs = Math.max(this.tally.slowestMs, Math.round(ms));
+    if (ms > PATIENCE_MS)
+      this.tally.wrong.push(`an answer took ${Math.round(ms)} ms; ${this.#options.shown()}`);
   }
 
   #judge(prompt: string, maxTokens: number, { how, text, usage, detail }: Reply): void {

@@ -83,6 +83,17 @@ export class ChaosFleet {
     await process?.exitCode();
   }
 
+  /** Stops its process where it is, connections open, until it is woken. */
+  hangWorker(place: Place): void {
+    place.up = false;
+    place.process?.signal('SIGSTOP');
+  }
+
+  wakeWorker(place: Place): void {
+    place.process?.signal('SIGCONT');
+    place.up = true;
+  }
+
   async endFrontend(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
     const frontend = this.#frontend;
     this.#frontend = undefined;
