@@ -76,13 +76,21 @@ export async function openPlane(settings: PlaneSettings, parts: PlaneParts): Pro
 
 /** The NATS connection of a process, which is named for its role. */
 export async function connectNats(
-  settings: Pick<PlaneSettings, 'natsServer' | 'natsCredentialsFile'>,
+  settings: Pick<
+    PlaneSettings,
+    'natsServer' | 'natsCredentialsFile' | 'natsCaFile' | 'natsCertFile' | 'natsKeyFile'
+  >,
   { clock, log }: Omit<PlaneParts, 'client'>,
   role: string,
 ): Promise<NatsConnection> {
   const connection = new NatsConnection({
     ...parseNatsServers(settings.natsServer),
-    credentialsFile: settings.natsCredentialsFile,
+    files: {
+      credentials: settings.natsCredentialsFile,
+      ca: settings.natsCaFile,
+      cert: settings.natsCertFile,
+      key: settings.natsKeyFile,
+    },
     name: `kvasir-${role}@${hostname()}`,
     clock,
     log,

@@ -14,6 +14,21 @@ export const NATS_SETTINGS = {
     placeholder: 'FILE',
     help: 'credentials file of a NATS account',
   }),
+  natsCaFile: text({
+    env: 'NATS_CA',
+    placeholder: 'FILE',
+    help: 'certificates (PEM) of the authority that signed those of NATS servers; the usual ones unless given',
+  }),
+  natsCertFile: text({
+    env: 'NATS_CERT',
+    placeholder: 'FILE',
+    help: 'own certificate (PEM), for NATS servers that ask for one',
+  }),
+  natsKeyFile: text({
+    env: 'NATS_KEY',
+    placeholder: 'FILE',
+    help: 'private key (PEM) of that certificate',
+  }),
   natsReplicas: int({
     default: 1,
     min: 1,

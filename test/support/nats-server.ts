@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,20 +9,31 @@ import { freePort } from '../../src/transport/free-port.ts';
 const PATH = `${process.env.PATH}:/usr/sbin`;
 const START_MS = 20_000;
 
+export interface NatsServerOptions {
+  readonly config?: string;
+  readonly args?: readonly string[];
+}
+
 /** Debian's NATS server with JetStream on a free port, which it keeps across restarts; stop it when done. */
 export class NatsServer {
   readonly port: number;
   readonly #folder: string;
+  readonly #more: readonly string[];
   #child: ChildProcess | undefined;
 
-  private constructor(port: number, folder: string) {
+  private constructor(port: number, folder: string, more: readonly string[]) {
     this.port = port;
     this.#folder = folder;
+    this.#more = more;
   }
 
-  static async start(): Promise<NatsServer> {
+  /** `config` is the text of its configuration file, `args` come beside it. */
+  static async start({ config, args = [] }: NatsServerOptions = {}): Promise<NatsServer> {
     const folder = await mkdtemp(join(tmpdir(), 'kvasir-nats-'));
-    const server = new NatsServer(await freePort(), folder);
+    const file = join(folder, 'server.conf');
+    if (config !== undefined) await writeFile(file, config);
+    const more = config === undefined ? args : ['-c', file, ...args];
+    const server = new NatsServer(await freePort(), folder, more);
     await server.resume();
     return server;
   }
@@ -33,7 +44,7 @@ export class NatsServer {
 
   /** Starts it again after {@link kill}; what it held in memory is lost. */
   async resume(): Promise<void> {
-    const args = ['-js', '-a', '127.0.0.1', '-p', String(this.port), '-sd', this.#folder];
+    const args = ['-js', '-a', '127.0.0.1', '-p', String(this.port), '-sd', this.#folder, ...this.#more];
     this.#child = spawn('nats-server', args, { stdio: 'ignore', env: { ...process.env, PATH } });
     const deadline = performance.now() + START_MS;
     while (!(await this.#answers())) {

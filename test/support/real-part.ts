@@ -5,6 +5,7 @@ const PROBES = {
   prometheus: ['prometheus', '--version'],
   promtool: ['promtool', '--version'],
   'nats-server': ['nats-server', '--version'],
+  openssl: ['openssl', 'version'],
   chromium: ['chromium', '--version'],
   'python3-numpy': ['/usr/bin/python3', '-c', 'import numpy'],
   'python3-zmq': ['/usr/bin/python3', '-c', 'import zmq, msgpack'],

@@ -1,14 +1,18 @@
+import { constants } from 'node:fs';
+import { access, readFile } from 'node:fs/promises';
 import type {
   NatsConnection as Client,
   Msg,
   RequestManyOptions,
   Subscription,
+  TlsOptions,
 } from '@nats-io/transport-node';
 import { type Clock, sleepUntil } from '../../base/clock.ts';
-import { toError } from '../../base/errors.ts';
+import { fail, toError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
 import { loadNats, type NatsLibrary } from './nats-library.ts';
 import type { NatsServers } from './nats-servers.ts';
+import { identityCheck } from './server-identity.ts';
 
 export interface NatsConnectionOptions extends NatsServers {
   /** Shown by the server's monitoring. */
@@ -17,7 +21,16 @@ export interface NatsConnectionOptions extends NatsServers {
   readonly log: Log;
   /** Named by errors. */
   readonly flag?: string;
-  readonly credentialsFile?: string | undefined;
+  readonly files?: NatsFiles | undefined;
+}
+
+/** Paths of what a server asks for before it talks. */
+export interface NatsFiles {
+  readonly credentials?: string | undefined;
+  /** Certificates of the authority that signed the servers'. */
+  readonly ca?: string | undefined;
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
 }
 
 interface Wanted {
@@ -52,8 +65,9 @@ export class NatsConnection {
     this.#options = options;
   }
 
-  /** Loads the client, which fails if it is not installed, and connects in the background. */
+  /** Loads the client and looks for its files, which fails if there are none, and connects in the background. */
   async start(): Promise<void> {
+    await checkReadable(this.#options.files ?? {});
     this.#library ??= await loadNats(this.#options.flag ?? '--nats-server');
     this.#running ??= this.#connect();
   }
@@ -155,10 +169,11 @@ export class NatsConnection {
   }
 
   async #connectOptions() {
-    const { servers, tls, user, pass, token, name, credentialsFile } = this.#options;
+    const { servers, tls, user, pass, token, name, files = {} } = this.#options;
     const library = this.#library!;
-    const { readFile } = await import('node:fs/promises');
-    const creds = credentialsFile === undefined ? undefined : await readFile(credentialsFile);
+    const { credentials, ca: caFile, cert: certFile, key: keyFile } = files;
+    const creds = credentials === undefined ? undefined : await readFile(credentials);
+    const own = Object.entries({ caFile, certFile, keyFile }).filter(([, path]) => path !== undefined);
     return {
       servers: [...servers],
       name,
@@ -169,7 +184,10 @@ export class NatsConnection {
       reconnectJitter: RETRY_MS,
       ignoreAuthErrorAbort: true,
       pingInterval: PING_INTERVAL_MS,
-      ...(tls && { tls: {} }),
+      ...((tls || own.length > 0) && {
+        // Handed on to Node's own connect, of whose options the client's types name a few.
+        tls: { ...Object.fromEntries(own), checkServerIdentity: identityCheck(servers) } as TlsOptions,
+      }),
       ...(user !== undefined && { user, pass }),
       ...(token !== undefined && { token }),
       ...(creds !== undefined && { authenticator: library.credsAuthenticator(creds) }),
@@ -215,6 +233,16 @@ export class NatsConnection {
           );
         }
       },
+    });
+  }
+}
+
+/** Throws KV_FILE_UNREADABLE. */
+async function checkReadable(files: NatsFiles): Promise<void> {
+  for (const path of Object.values(files)) {
+    if (path === undefined) continue;
+    await access(path, constants.R_OK).catch((thrown: unknown) => {
+      throw fail('KV_FILE_UNREADABLE', { path, reason: toError(thrown).message });
     });
   }
 }

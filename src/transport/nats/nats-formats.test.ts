@@ -12,6 +12,7 @@ describe('servers of NATS', () => {
   });
 
   test('are refused with a mend, without repeating a password', () => {
+    expect(() => parseNatsServers('nats://u:s3cret%zz@h')).toThrow(/^(?!.*s3cret).*a % that begins/);
     expect(() => parseNatsServers('')).toThrow('names no server');
     expect(() => parseNatsServers('http://a:1')).toThrow('http://a:1 has the scheme http');
     expect(() => parseNatsServers('nats://u:secret@a:port')).toThrow('one of the servers is not a URL');

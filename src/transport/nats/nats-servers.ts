@@ -19,8 +19,8 @@ export function parseNatsServers(text: string, setting = '--nats-server'): NatsS
     .map((each) => parseServer(each, setting));
   const [first] = urls;
   if (first === undefined) throw invalid(setting, text, 'names no server');
-  const user = decodeURIComponent(first.username);
-  const pass = decodeURIComponent(first.password);
+  const user = decoded(first.username, setting);
+  const pass = decoded(first.password, setting);
   return {
     servers: urls.map(({ hostname, port }) => `${hostname}:${port === '' ? '4222' : port}`),
     tls: urls.some(({ protocol }) => protocol === 'tls:'),
@@ -36,8 +36,16 @@ function parseServer(text: string, setting: string): URL {
   const url = new URL(whole);
   if (url.protocol !== 'nats:' && url.protocol !== 'tls:')
     throw invalid(setting, `${url.protocol}//${url.host}`, `has the scheme ${url.protocol.slice(0, -1)}`);
-  if (url.hostname === '') throw invalid(setting, text, 'names no host');
+  if (url.hostname === '') throw invalid(setting, 'one of the servers', 'names no host');
   return url;
+}
+
+function decoded(part: string, setting: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    throw invalid(setting, 'the user or password', 'has a % that begins no encoded byte');
+  }
 }
 
 function invalid(setting: string, value: string, reason: string): Error {
