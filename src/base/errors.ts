@@ -211,6 +211,11 @@ export const ERRORS = {
   },
 
   // collector
+  KV_PROMETHEUS_UNREACHABLE: {
+    message: 'Prometheus {url} cannot be reached: {reason}',
+    status: 502,
+    hint: 'Start it, or correct --prometheus-url.',
+  },
   KV_PROMETHEUS_REFUSED: {
     message: '{url} refused {query}: {reason}',
     status: 502,

@@ -50,8 +50,17 @@ export function collectedTable(result: Collected): readonly string[] {
     if (above_one) lines.push(`! ${source} counts more cached tokens than prompt tokens`);
   for (const { job, instance, from, to, reason } of gaps)
     lines.push(`! ${job} ${instance} ${reason} from ${clock(from)} to ${clock(to)}`);
-  for (const { metric, message } of faults) lines.push(`! ${metric}: ${message}`);
+  lines.push(...faultLines(faults));
   return lines;
+}
+
+/** What went wrong, once for all metrics that it happened to. */
+function faultLines(faults: Collected['faults']): readonly string[] {
+  const metrics = new Map<string, string[]>();
+  for (const { metric, message } of faults) metrics.set(message, [...(metrics.get(message) ?? []), metric]);
+  return [...metrics].map(
+    ([message, of]) => `! ${of.length > 2 ? `${of.length} metrics` : of.join(', ')}: ${message}`,
+  );
 }
 
 const MAX_PARTS = 4;

@@ -59,8 +59,20 @@ describe('the increase of a counter', () => {
       ],
       { job: 'a', worker: '1' },
     );
-    expect(increase(young, window, bornAtZero([young])(young))).toBe(3);
-    expect(increase(young, window, bornAtZero([young, old])(young))).toBe(10);
+    expect(increase(young, window, bornAtZero([young], [])(young))).toBe(3);
+    expect(increase(young, window, bornAtZero([young, old], [])(young))).toBe(10);
+    const up = (first: number) => [
+      series(
+        [
+          [100, first],
+          [150, 1],
+        ],
+        { job: 'a' },
+      ),
+    ];
+    expect(increase(young, window, bornAtZero([young], up(1))(young))).toBe(10);
+    // Its target had not been reached before.
+    expect(increase(young, window, bornAtZero([young], up(0))(young))).toBe(3);
   });
 
   test('is 0 for one that rests, and unknown for one that is long gone', () => {

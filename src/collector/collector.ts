@@ -151,8 +151,9 @@ async function measure(
   for (const { family, factor = 1 } of sources) {
     const series = await reader.read(family);
     if (series.length === 0) continue;
-    if (kind === 'quantile') return quantileReading(series, q ?? 0.5, window);
-    const parts = partsOf(series, kind, window, factor);
+    const born = bornAtZero(series, await reader.scrapes());
+    if (kind === 'quantile') return quantileReading(series, q ?? 0.5, window, born);
+    const parts = partsOf(series, kind, window, factor, born);
     if (parts.length === 0) continue;
     const sum = parts.reduce((total, { value }) => total + value, 0);
     return { value: kind === 'mean' ? sum / parts.length : sum, parts };
@@ -165,8 +166,8 @@ function partsOf(
   kind: Measure['kind'],
   window: Window,
   factor: number,
+  born: (series: RawSeries) => boolean,
 ): readonly Part[] {
-  const born = bornAtZero(family);
   const lengthS = window.endS - window.startS;
   return family.flatMap((series) => {
     const grown = kind === 'rate' ? increase(series, window, born(series)) : meanInWindow(series, window);
@@ -176,8 +177,12 @@ function partsOf(
   });
 }
 
-function quantileReading(family: readonly RawSeries[], q: number, window: Window): Reading | undefined {
-  const born = bornAtZero(family);
+function quantileReading(
+  family: readonly RawSeries[],
+  q: number,
+  window: Window,
+  born: (series: RawSeries) => boolean,
+): Reading | undefined {
   const buckets = new Map<number, number>();
   for (const series of family) {
     const grown = increase(series, window, born(series));

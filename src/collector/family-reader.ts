@@ -31,6 +31,11 @@ export class FamilyReader {
     return reading;
   }
 
+  /** When each target was scraped; nothing where that cannot be read. */
+  scrapes(): Promise<readonly RawSeries[]> {
+    return this.read('up').catch(() => []);
+  }
+
   /** Runs an exchange with the server when fewer than the allowed number are under way. */
   async inTurn<T>(exchange: () => Promise<T>): Promise<T> {
     if (this.#running >= this.#options.parallel)

@@ -33,13 +33,22 @@ export function meanInWindow({ timesS, values }: RawSeries, { startS, endS }: Wi
   return count === 0 ? undefined : sum / count;
 }
 
-/** Whether each series of a family may be taken as 0 before its first sample: another of its target is older. */
-export function bornAtZero(family: readonly RawSeries[]): (series: RawSeries) => boolean {
+/**
+ * Whether each series of a family may be taken as 0 before its first sample: its target was scraped before that, as its
+ * `up` or another series of the family tells.
+ */
+export function bornAtZero(
+  family: readonly RawSeries[],
+  up: readonly RawSeries[],
+): (series: RawSeries) => boolean {
   const firstOf = new Map<string, number>();
-  for (const { labels, timesS } of family) {
+  const seen = (labels: RawSeries['labels'], atS: number | undefined): void => {
+    if (atS === undefined) return;
     const target = targetOf(labels);
-    firstOf.set(target, Math.min(firstOf.get(target) ?? Number.POSITIVE_INFINITY, timesS[0] ?? Number.NaN));
-  }
+    firstOf.set(target, Math.min(firstOf.get(target) ?? Number.POSITIVE_INFINITY, atS));
+  };
+  for (const { labels, timesS } of family) seen(labels, timesS[0]);
+  for (const { labels, timesS, values } of up) seen(labels, timesS[values.indexOf(1)]);
   return ({ labels, timesS }) => firstOf.get(targetOf(labels))! < timesS[0]!;
 }
 

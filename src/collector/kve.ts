@@ -21,7 +21,7 @@ export async function readKve(reader: FamilyReader, window: Window): Promise<rea
       const part = await reader.read(source.part);
       return source.whole === undefined
         ? gaugeReading(source, part, window)
-        : ratioReading(source, part, await reader.read(source.whole), window);
+        : ratioReading(source, part, await reader.read(source.whole), window, await reader.scrapes());
     }),
   );
   return readings.filter((reading) => reading !== undefined);
@@ -32,10 +32,11 @@ function ratioReading(
   part: readonly RawSeries[],
   whole: readonly RawSeries[],
   window: Window,
+  scrapes: readonly RawSeries[],
 ): KveReading | undefined {
   if (part.length === 0) return undefined;
-  const prompts = increaseByTarget(whole, window);
-  const parts = increaseByTarget(part, window);
+  const prompts = increaseByTarget(whole, window, scrapes);
+  const parts = increaseByTarget(part, window, scrapes);
   const prompt = sum(prompts.values());
   if (prompt <= 0) return undefined;
   const cachedOf = (partTokens: number, all: number) => (source.computed ? all - partTokens : partTokens);
@@ -74,8 +75,12 @@ function gaugeReading(
   };
 }
 
-function increaseByTarget(family: readonly RawSeries[], window: Window): Map<string, number> {
-  const born = bornAtZero(family);
+function increaseByTarget(
+  family: readonly RawSeries[],
+  window: Window,
+  scrapes: readonly RawSeries[],
+): Map<string, number> {
+  const born = bornAtZero(family, scrapes);
   const totals = new Map<string, number>();
   for (const series of family) {
     const grown = increase(series, window, born(series));

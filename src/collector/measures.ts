@@ -37,8 +37,9 @@ export const MEASURES: Readonly<Record<CollectedField, Measure>> = {
   kve_disk_blocks_rate: of('rate', `${THOMPSON}_kve_disk_blocks_total`),
   kv_cache_usage_percent: {
     kind: 'mean',
+    // All of them are shares, whatever their names say.
     sources: [
-      { family: 'dynamo_component_kvstats_gpu_cache_usage_percent' },
+      { family: 'dynamo_component_kvstats_gpu_cache_usage_percent', factor: 100 },
       { family: 'dynamo_component_gpu_cache_usage_percent', factor: 100 },
       { family: 'vllm:kv_cache_usage_perc', factor: 100 },
       { family: 'sglang:token_usage', factor: 100 },

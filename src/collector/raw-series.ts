@@ -57,6 +57,10 @@ export async function queryData(
 ): Promise<QueryData> {
   const { status, body } = await api.get('api/v1/query', parameters, signal);
   const answer = (body ?? {}) as { status?: string; error?: string; data?: QueryData };
+  if (answer.status === undefined) {
+    const reason = `it answered ${status}, and not as Prometheus does`;
+    throw fail('KV_PROMETHEUS_UNREACHABLE', { url: api.url, reason });
+  }
   if (status >= 400 || answer.status !== 'success')
     throw fail('KV_PROMETHEUS_REFUSED', {
       url: api.url,

@@ -1,10 +1,11 @@
+import { fail, KvasirError } from '../base/errors.ts';
 import type { HttpClient, JsonAnswer } from './http-client.ts';
 
 /** The part of Prometheus' HTTP API that Kvasir asks; paths are relative to the server's base URL. */
 export interface PrometheusApi {
   /** Base URL without a trailing slash. */
   readonly url: string;
-  /** Any status is an answer; rejects when there is none. */
+  /** Any status is an answer; rejects with `KV_PROMETHEUS_UNREACHABLE` when there is none. */
   get(path: string, parameters?: Readonly<Record<string, string>>, signal?: AbortSignal): Promise<JsonAnswer>;
 }
 
@@ -16,13 +17,18 @@ export function prometheusApi(client: HttpClient, baseUrl: string, timeoutMs: nu
   const url = baseUrl.replace(/\/+$/, '');
   return {
     url,
-    get: (path, parameters = {}, signal) => {
+    async get(path, parameters = {}, signal) {
       const search = new URLSearchParams(parameters).toString();
-      return client.json(`${url}/${path}${search === '' ? '' : `?${search}`}`, {
-        timeoutMs,
-        maxBytes: MAX_ANSWER_BYTES,
-        ...(signal && { signal }),
-      });
+      try {
+        return await client.json(`${url}/${path}${search === '' ? '' : `?${search}`}`, {
+          timeoutMs,
+          maxBytes: MAX_ANSWER_BYTES,
+          ...(signal && { signal }),
+        });
+      } catch (cause) {
+        if (!(cause instanceof KvasirError) || cause.code !== 'KV_ENGINE_UNREACHABLE') throw cause;
+        throw fail('KV_PROMETHEUS_UNREACHABLE', { url, reason: String(cause.facts.reason) }, cause);
+      }
     },
   };
 }

@@ -108,6 +108,6 @@ test('a Prometheus that is not there fails every metric by name', async () => {
   const api = prometheusApi(client, 'http://127.0.0.1:9', 1000);
   const result = await collect(config, { api, nowS: () => 1_700_000_200, deadlineMs: 5000 });
   await client.stop();
-  expect(new Set(result.faults.map(({ code }) => code))).toEqual(new Set(['KV_ENGINE_UNREACHABLE']));
+  expect(new Set(result.faults.map(({ code }) => code))).toEqual(new Set(['KV_PROMETHEUS_UNREACHABLE']));
   expect(result.faults.length).toBe(27);
 });
