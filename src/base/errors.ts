@@ -35,6 +35,11 @@ export const ERRORS = {
     status: 500,
     hint: 'Check that the file exists and is readable.',
   },
+  KV_FILE_UNWRITABLE: {
+    message: 'cannot write {path}: {reason}',
+    status: 500,
+    hint: 'Name a folder that can be made and written, on a disk with room.',
+  },
   KV_FILE_MALFORMED: { message: '{path}: {reason}', status: 400, hint: '{mend}' },
   KV_TRACE_MALFORMED: { message: '{source}, line {line}: {reason}', status: 400, hint: '{mend}' },
   KV_TRACE_UNIT: {

@@ -10,7 +10,7 @@ import {
   readProfilerConfig,
 } from '../agent-profiler/config.ts';
 import { chooseEvaluators } from '../agent-profiler/evaluator-choice.ts';
-import { readTraceFiles } from '../agent-profiler/input/trace-files.ts';
+import { readTraceFiles, storedBytes } from '../agent-profiler/input/trace-files.ts';
 import type { Profile } from '../agent-profiler/profiler.ts';
 import { type ProfileOutcome, profileTraces } from '../agent-profiler/run.ts';
 import { fail, toError } from '../base/errors.ts';
@@ -22,6 +22,7 @@ import { loadPngRenderer } from '../transport/plot-assets.ts';
 import { prometheusApi } from '../transport/prometheus-api.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { faultLog, ON_FAULT } from './trace-faults.ts';
+import { TraceProgress } from './trace-progress.ts';
 
 const SETTINGS = {
   input: list({
@@ -78,6 +79,8 @@ export const command = defineCommand({
     const config = context.input === undefined ? ALL_ANALYSES : readProfilerConfig(yaml, compat);
     const evaluators = chooseEvaluators(settings.evaluators, yaml);
     const spool = await spoolInput(settings.input);
+    const visible = context.interactive && context.logLevel !== 'silent';
+    const progress = new TraceProgress(context.log, storedBytes(spool.paths), visible);
     try {
       let pass = 0;
       const outcome = await profileTraces({
@@ -89,20 +92,24 @@ export const command = defineCommand({
         signal: context.signal,
         traces: () => {
           const first = pass++ === 0;
-          return readTraceFiles(spool.paths, {
+          const traces = readTraceFiles(spool.paths, {
             onFault: (fault) => {
               if (first)
                 faults.report({ ...fault, path: fault.path === spool.stdin ? 'standard input' : fault.path });
             },
+            onRead: (bytes) => progress.read(bytes),
           });
+          return first ? progress.watch(traces) : traces;
         },
         rasterise: settings.gantt ? rasterise : undefined,
         collectDynamo: (dynamo) => collectDynamo(dynamo, compat, context.signal),
       });
+      progress.stop();
       faults.close();
       report(outcome, faults.count, settings.outputDir, context);
       return 0;
     } finally {
+      progress.stop();
       spool.remove();
     }
   },

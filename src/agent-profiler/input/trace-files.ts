@@ -17,6 +17,8 @@ export interface TraceFileOptions {
   readonly onFault: (fault: TraceFault & { readonly path: string }) => void;
   /** Read when a path is `-`. */
   readonly stdin?: Readable;
+  /** Told of every piece read, in bytes of the file as it is stored. */
+  readonly onRead?: (bytes: number) => void;
 }
 
 const TRACE_NAME = /\.(json|jsonl|ndjson)(\.gz)?$/i;
@@ -37,6 +39,13 @@ export async function* readTraceFiles(
     for await (const ready of feed(path, reader, options))
       for (const { events, trajectory } of ready) yield { index: index++, events, trajectory };
   }
+}
+
+/** Bytes of the files that would be read, as they are stored; what cannot be told counts nothing. */
+export function storedBytes(paths: readonly string[]): number {
+  return paths
+    .flatMap(expand)
+    .reduce((sum, path) => sum + (statSync(path, { throwIfNoEntry: false })?.size ?? 0), 0);
 }
 
 /** The trace files of a folder in order of name, or the file itself. */
@@ -89,9 +98,13 @@ async function* bytes(path: string, options: TraceFileOptions): AsyncGenerator<U
   const iterator = raw[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
   const first = await iterator.next();
   if (first.done === true) return;
+  options.onRead?.(first.value.length);
   const rest = (async function* (): AsyncGenerator<Buffer> {
     yield first.value;
-    for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) yield next.value;
+    for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) {
+      options.onRead?.(next.value.length);
+      yield next.value;
+    }
   })();
   const gzipped = first.value[0] === 0x1f && first.value[1] === 0x8b;
   if (!gzipped) return yield* rest;

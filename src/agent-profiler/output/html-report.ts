@@ -72,7 +72,7 @@ function timing({ extras }: Profile): string {
     const ms = (d: TokenTiming['ttft_ms'], p: 'p50' | 'p90'): string => (d.n === 0 ? '–' : d[p].toFixed(0));
     const kve = t.kv_efficiency === null ? '–' : `${(t.kv_efficiency * 100).toFixed(1)} %`;
     const cells = [
-      t.calls,
+      count(t.calls),
       ms(t.ttft_ms, 'p50'),
       ms(t.ttft_ms, 'p90'),
       ms(t.itl_ms, 'p50'),

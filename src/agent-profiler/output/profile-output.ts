@@ -1,4 +1,3 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { completionTokens } from '../analysis/llm-columns.ts';
 import type { EvaluatorOutput } from '../analysis/runtime-evaluation.ts';
@@ -34,7 +33,6 @@ export class ProfileOutput {
   #rows = 0;
 
   constructor(folder: string, config: ProfilerConfig, compat: Compat) {
-    mkdirSync(folder, { recursive: true });
     this.#folder = folder;
     this.#config = config;
     this.#compat = compat;

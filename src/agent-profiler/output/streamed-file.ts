@@ -1,9 +1,10 @@
-import { closeSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { fail, toError } from '../../base/errors.ts';
 
 const FLUSH_UNITS = 1 << 20;
 
-/** A text file written piece by piece beside its place, and put there by {@link finish}; {@link abandon} removes it. */
+/** A text file written piece by piece beside its place (its folder is made), and put there by {@link finish}; {@link abandon} removes it. */
 export class StreamedFile {
   readonly path: string;
   readonly #beside: string;
@@ -16,11 +17,10 @@ export class StreamedFile {
   constructor(path: string) {
     this.path = path;
     this.#beside = `${path}.${process.pid}.tmp`;
-    try {
-      this.#descriptor = openSync(this.#beside, 'w');
-    } catch (cause) {
-      throw fail('KV_FILE_UNREADABLE', { path, reason: toError(cause).message }, cause);
-    }
+    this.#descriptor = this.#writing(() => {
+      mkdirSync(dirname(path), { recursive: true });
+      return openSync(this.#beside, 'w');
+    });
   }
 
   get isOpen(): boolean {
@@ -42,7 +42,7 @@ export class StreamedFile {
     this.#flush();
     closeSync(this.#descriptor!);
     this.#descriptor = undefined;
-    renameSync(this.#beside, this.path);
+    this.#writing(() => renameSync(this.#beside, this.path));
   }
 
   abandon(): void {
@@ -61,6 +61,17 @@ export class StreamedFile {
   }
 
   #put(bytes: Uint8Array): void {
-    for (let at = 0; at < bytes.length; ) at += writeSync(this.#descriptor!, bytes, at);
+    this.#writing(() => {
+      for (let at = 0; at < bytes.length; ) at += writeSync(this.#descriptor!, bytes, at);
+    });
+  }
+
+  /** A full disk or a folder that is none is the user's to mend. */
+  #writing<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (cause) {
+      throw fail('KV_FILE_UNWRITABLE', { path: this.path, reason: toError(cause).message }, cause);
+    }
   }
 }
