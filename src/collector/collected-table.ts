@@ -44,7 +44,10 @@ export function collectedTable(result: Collected): readonly string[] {
   for (const [name, { value, series }] of Object.entries(custom))
     lines.push(line(name, value, '', 1, parts(series.length > 1 ? series : undefined, 1)));
   lines.push(line('score', core.score, ''));
-  const absent = ROWS.filter(({ field }) => result[field] === null).map(({ title }) => title);
+  const failed = new Set(faults.map(({ metric }) => metric));
+  const absent = ROWS.filter(({ field }) => result[field] === null && !failed.has(field)).map(
+    ({ title }) => title,
+  );
   if (absent.length > 0) lines.push(`no series: ${absent.join(', ')}`);
   for (const { source, above_one } of kve.readings)
     if (above_one) lines.push(`! ${source} counts more cached tokens than prompt tokens`);

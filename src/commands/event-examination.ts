@@ -61,7 +61,7 @@ export async function examineEvents(
   const nothing = { blockSizes: new Set<number>(), hashes: new Map<string, bigint>() };
   if (instance.kvEvents === undefined) {
     const mend =
-      'Start it with KV events (vLLM: --kv-events-config, Kvasir: --kv-events) and write kv-events=tcp://HOST:PORT.';
+      'Start it with KV events (vLLM, SGLang: --kv-events-config, Kvasir: --kv-events) and write kv-events=tcp://HOST:PORT.';
     return {
       ...nothing,
       findings: [warn('events', 'none are published: what is cached has to be guessed', mend)],
@@ -200,10 +200,10 @@ async function examineReplay(
   if (replay === undefined) {
     if (snapshot !== undefined) return ok('replay', 'none, but a snapshot tells what was missed');
     const mend =
-      'Let the engine keep its events (vLLM: replay_endpoint in --kv-events-config) and write replay=tcp://HOST:PORT.';
+      'Let the engine keep its events (vLLM, SGLang: replay_endpoint in --kv-events-config) and write replay=tcp://HOST:PORT.';
     return warn('replay', 'none: events that are missed stay missed', mend);
   }
-  const mend = `Check that the engine answers at ${replay}.`;
+  const mend = `Check that the engine answers at ${replay} (vLLM, SGLang: replay_endpoint in --kv-events-config) and that a firewall lets it through.`;
   const decoder = new EventDecoder();
   let readable = 0;
   const outcome = await source.replay(

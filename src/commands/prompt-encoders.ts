@@ -48,7 +48,7 @@ export class PromptEncoders {
     try {
       await remote.encode('x');
       this.#log.info({ url, kind }, 'no tokenizer is given: prompts are tokenised by the engines');
-      return remote;
+      return (await this.#takesChats(remote, instance)) ? remote : withoutChats(remote);
     } catch (thrown) {
       const facts = { url, kind, reason: toError(thrown).message };
       this.#log.warn(
@@ -56,6 +56,20 @@ export class PromptEncoders {
         'no tokenizer is given, and the engine has no /tokenize: what it has cached is guessed from earlier decisions',
       );
       return byteEncoder(false);
+    }
+  }
+
+  /** SGLang up to 0.5.9 tokenises texts only, and a model may have no template for chats. */
+  async #takesChats(remote: EngineEncoder, { url, kind }: WorkerInstance): Promise<boolean> {
+    try {
+      await remote.encodeChat([{ role: 'user', content: 'x' }], {});
+      return true;
+    } catch (thrown) {
+      this.#log.warn(
+        { url, kind, reason: toError(thrown).message },
+        'the engine tokenises no chats: what it has cached of them is guessed; --tokenizer PATH mends that',
+      );
+      return false;
     }
   }
 
@@ -72,6 +86,16 @@ export class PromptEncoders {
     }
     return loading;
   }
+}
+
+/** Texts are the engine's tokens; chats are only told apart. */
+function withoutChats(remote: EngineEncoder): PromptEncoder {
+  const bytes = byteEncoder(false);
+  return {
+    exact: false,
+    encode: (text) => remote.encode(text),
+    encodeChat: (messages, options) => bytes.encodeChat(messages, options),
+  };
 }
 
 function byteEncoder(exact: boolean): PromptEncoder {

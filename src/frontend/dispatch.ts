@@ -232,7 +232,7 @@ class Dispatch {
     const resumable = this.#migrationsLeft > 0;
     const { body, ...strip } = engineBody(
       exchange,
-      instance.kind,
+      { instance, dpRank: worker.dpRank },
       this.#parts.forwarding,
       this.#continuation,
       handoff,

@@ -5,7 +5,7 @@ import {
   usageFields,
 } from '../formats/openai/upstream-body.ts';
 import { SALT_PREFIX } from '../kv/intake/block-salts.ts';
-import type { EngineKind } from '../transport/discovery.ts';
+import type { EngineKind, WorkerInstance } from '../transport/discovery.ts';
 import type { Continuation } from './continuation.ts';
 import type { Exchange } from './exchange.ts';
 import type { Handoff } from './prefill-hop.ts';
@@ -14,6 +14,12 @@ export interface EngineBody extends Omit<UsageFields, 'fields'> {
   readonly body: Buffer;
   /** The engine is asked for token ids that the client did not ask for. */
   readonly stripTokenIds: boolean;
+}
+
+/** The rank of an engine that a request goes to. */
+export interface EngineTarget {
+  readonly instance: Pick<WorkerInstance, 'kind' | 'dpSize'>;
+  readonly dpRank: number;
 }
 
 /** What engines are told of the hints that came with a request. */
@@ -31,13 +37,14 @@ export interface HintForwarding {
  */
 export function engineBody(
   exchange: Exchange,
-  kind: EngineKind,
+  target: EngineTarget,
   forwarding: HintForwarding,
   continuation: Continuation | undefined,
   handoff: Handoff | undefined,
   resumable: boolean,
 ): EngineBody {
   const { raw, body, request, stream } = exchange;
+  const { kind } = target.instance;
   const { fields: asked, ...strip } = usageFields(
     stream,
     request.stream_options,
@@ -47,7 +54,12 @@ export function engineBody(
     resumable && stream && kind === 'vllm'
       ? tokenIdFields(body.return_token_ids)
       : { fields: {}, stripTokenIds: false };
-  const fields = { ...asked, ...ids.fields, ...engineFields(exchange, kind, forwarding), ...handoff?.fields };
+  const fields = {
+    ...asked,
+    ...ids.fields,
+    ...engineFields(exchange, target, forwarding),
+    ...handoff?.fields,
+  };
   const bytes =
     continuation === undefined
       ? upstreamBody(raw, body, fields)
@@ -58,7 +70,7 @@ export function engineBody(
 /** What every engine on a request's way is sent otherwise than the client sent it; an undefined field is cut out. */
 export function engineFields(
   { body, controls: { cacheSalt, priority } }: Pick<Exchange, 'body' | 'controls'>,
-  kind: EngineKind,
+  { instance: { kind, dpSize }, dpRank }: EngineTarget,
   forwarding: HintForwarding,
 ): Readonly<Record<string, unknown>> {
   const cut =
@@ -70,6 +82,8 @@ export function engineFields(
     ...(cacheSalt !== undefined && { cache_salt: `${SALT_PREFIX}${cacheSalt}` }),
     ...(cut && { nvext: undefined }),
     ...(sign !== undefined && priority !== undefined && { priority: sign * priority }),
+    // SGLang up to 0.5.14 takes no header for it, and older ones another name.
+    ...(kind === 'sglang' && dpSize > 1 && { routed_dp_rank: dpRank, data_parallel_rank: dpRank }),
   };
 }
 

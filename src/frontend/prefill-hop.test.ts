@@ -110,6 +110,16 @@ describe('a prompt computed elsewhere', () => {
     await until(() => routers.flatMap((router) => router.loads()).every((load) => load.activeRequests === 0));
   });
 
+  test('names the rank of its prefill worker to the decode worker of SGLang, by number and by room', async () => {
+    const { url, prefill, decode } = await splitFleet({ facts: { kind: 'sglang', dpSize: 4 } });
+    for (let i = 0; i < 3; i++) await post(url, '/v1/chat/completions', CHAT);
+    for (const [i, { body }] of seenOf(prefill).entries()) {
+      expect(Number(body.bootstrap_room) % 4).toBe(body.routed_dp_rank);
+      const meeting = seenOf(decode).find((each) => each.body.bootstrap_room === body.bootstrap_room);
+      expect(meeting?.body.disagg_prefill_dp_rank, `request ${i}`).toBe(body.routed_dp_rank);
+    }
+  });
+
   test('that is lost for SGLang is met anew elsewhere, by the same decode worker or another', async () => {
     const { url, prefill, decode, routers, value } = await splitFleet({ facts: { kind: 'sglang' } });
     for (const engine of decode) engine.delayMs = 60;

@@ -89,7 +89,7 @@ async function runBefore(
   last: boolean,
 ): Promise<Handoff | 'retry' | undefined> {
   const body = handoffBody(exchange.body, {
-    ...engineFields(exchange, instance.kind, parts.forwarding),
+    ...engineFields(exchange, { instance, dpRank: selection.worker.dpRank }, parts.forwarding),
     ...NIXL_PREFILL,
   });
   const { circuits } = exchange.model.pool;
@@ -139,8 +139,9 @@ function runBeside(
   selection: Selection,
   instance: WorkerInstance,
 ): Handoff {
-  const fields = bootstrapFields(instance, selection.worker.dpRank, parts.random);
-  const own = engineFields(exchange, instance.kind, parts.forwarding);
+  const { dpRank } = selection.worker;
+  const fields = bootstrapFields(instance, dpRank, parts.random);
+  const own = engineFields(exchange, { instance, dpRank }, parts.forwarding);
   const body = Buffer.from(JSON.stringify({ ...exchange.body, ...own, ...fields }));
   exchange.model.pool.circuits.began(instance.workerId);
   const relay = startHop(parts, exchange, instance, selection, body);
@@ -165,7 +166,8 @@ function runBeside(
   return {
     worker: selection.worker,
     url: instance.url,
-    fields,
+    // Newer ones ask for the rank by name, where older ones go by the room.
+    fields: instance.dpSize > 1 ? { ...fields, disagg_prefill_dp_rank: dpRank } : fields,
     doneMs: undefined,
     meets: true,
     onLost: (listener) => {

@@ -24,6 +24,18 @@ describe('the frontend as a service', () => {
     expect(await worker({ nvext: { backend_instance_id: 2 } })).toBe('400 null/null');
   });
 
+  test('names the rank to SGLang in the body too, as its older versions take no header', async () => {
+    const engines = [await startEngine()];
+    const { url } = await startFrontend({ engines, facts: { dpSize: 2, kind: 'sglang' } });
+    await post(url, '/v1/chat/completions', CHAT, {
+      headers: { 'x-dp-rank': '1', 'x-worker-instance-id': '1' },
+    });
+    expect(engines[0]?.seen[0]?.body).toMatchObject({ routed_dp_rank: 1, data_parallel_rank: 1 });
+    const other = await startFrontend({ engines, facts: { dpSize: 2, kind: 'vllm' } });
+    await post(other.url, '/v1/chat/completions', CHAT);
+    expect(engines[0]?.seen[1]?.body).not.toHaveProperty('routed_dp_rank');
+  });
+
   test('keeps tenants apart and passes their salt to the engine', async () => {
     const engine = await startEngine();
     const { url, routers } = await startFrontend({ engines: [engine] });

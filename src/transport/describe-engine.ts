@@ -91,9 +91,13 @@ async function cacheFacts(
   return { ...measured, ...info };
 }
 
+/** SGLang's own account, by its newer name first: the older one is to go. */
 async function serverInfo(client: HttpClient, url: string, look: LookOptions): Promise<EngineFacts> {
-  const answer = await client.json(`${url}/get_server_info`, look).catch(() => undefined);
-  return answer?.status === 200 ? readSglangServerInfo(answer.body) : {};
+  for (const name of ['server_info', 'get_server_info']) {
+    const answer = await client.json(`${url}/${name}`, look).catch(() => undefined);
+    if (answer?.status === 200) return readSglangServerInfo(answer.body);
+  }
+  return {};
 }
 
 function factsOf(known: WorkerInstance): EngineFacts {

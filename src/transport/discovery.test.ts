@@ -30,6 +30,8 @@ interface EngineState {
   looks?: number;
   metrics?: string;
   serverInfo?: object;
+  /** Where SGLang's account of itself is; versions differ. */
+  serverInfoAt?: '/server_info' | '/get_server_info';
 }
 
 /** A server that answers as an engine; its state may be changed while it runs. */
@@ -41,7 +43,7 @@ async function startEngine(state: EngineState, port = 0): Promise<HttpServer> {
   });
   server.app.get('/health', async (_request, reply) => reply.code(state.health).send());
   server.app.get('/metrics', async (_request, reply) => reply.type('text/plain').send(state.metrics ?? ''));
-  server.app.get('/get_server_info', async () => state.serverInfo ?? {});
+  server.app.get(state.serverInfoAt ?? '/get_server_info', async () => state.serverInfo ?? {});
   await server.start();
   cleanups.push(() => server.stop(0));
   return server;
@@ -137,27 +139,30 @@ describe('static discovery', () => {
     });
   });
 
-  test('asks SGLang’s server where its events are, and what its role is', async () => {
-    const events = { publisher: 'zmq', endpoint: 'tcp://*:5557' };
-    const info = {
-      page_size: 4,
-      dp_size: 2,
-      disaggregation_mode: 'decode',
-      kv_events_config: JSON.stringify(events),
-    };
-    const cards = [{ ...CARD, ownedBy: 'sglang' }];
-    const server = await startEngine({ cards, health: 200, serverInfo: info });
-    const { changes } = discover([parseEngineSpec(server.url)]);
-    await until(() => changes.length > 0);
-    const told = {
-      kind: 'sglang',
-      role: 'decode',
-      blockSize: 4,
-      dpSize: 2,
-      kvEvents: 'tcp://127.0.0.1:5557',
-    };
-    expect(changes[0]!.instance).toMatchObject(told);
-  });
+  test.each(['/server_info', '/get_server_info'] as const)(
+    'asks SGLang’s server at %s where its events are, and what its role is',
+    async (serverInfoAt) => {
+      const events = { publisher: 'zmq', endpoint: 'tcp://*:5557' };
+      const info = {
+        page_size: 4,
+        dp_size: 2,
+        disaggregation_mode: 'decode',
+        kv_events_config: JSON.stringify(events),
+      };
+      const cards = [{ ...CARD, ownedBy: 'sglang' }];
+      const server = await startEngine({ cards, health: 200, serverInfo: info, serverInfoAt });
+      const { changes } = discover([parseEngineSpec(server.url)]);
+      await until(() => changes.length > 0);
+      const told = {
+        kind: 'sglang',
+        role: 'decode',
+        blockSize: 4,
+        dpSize: 2,
+        kvEvents: 'tcp://127.0.0.1:5557',
+      };
+      expect(changes[0]!.instance).toMatchObject(told);
+    },
+  );
 
   test('takes cache sizes and ranks from the metrics of an engine that tells them nowhere else', async () => {
     const rank = (engine: number): string =>
