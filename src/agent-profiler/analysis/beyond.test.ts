@@ -45,57 +45,6 @@ describe('token timing', () => {
   });
 });
 
-describe('the cache what-if', () => {
-  const block = (letter: string): string => letter.repeat(64);
-
-  /** A cache of a number of blocks, least recently used out first, deepest block of a prompt touched first. */
-  function slowSaved(prompts: readonly string[], capacity: number): number {
-    let cache: string[] = [];
-    let saved = 0;
-    for (const prompt of prompts) {
-      const heads = [...prompt].map((_, i) => prompt.slice(0, i + 1));
-      for (const head of heads) {
-        if (!cache.includes(head)) break;
-        saved++;
-      }
-      for (const head of heads.reverse()) cache = [head, ...cache.filter((other) => other !== head)];
-      cache.length = Math.min(cache.length, capacity);
-    }
-    return saved;
-  }
-
-  test('equals a cache that is really kept, at every size', () => {
-    const prompt = fc
-      .array(fc.constantFrom('a', 'b', 'c'), { minLength: 1, maxLength: 5 })
-      .map((letters) => letters.join(''));
-    const property = fc.property(fc.array(prompt, { minLength: 1, maxLength: 14 }), (prompts) => {
-      const collector = new CacheWhatIfCollector();
-      // 16 tokens a block of 64 bytes.
-      const rows = prompts.flatMap((p, i) => [
-        ...call(`u${i}`, i, [...p].map(block).join(''), 16 * p.length),
-      ]);
-      collector.add(traceOf(...rows));
-      const sizes = [1, 2, 3, 5, 8, 13];
-      const { savings } = collector.finish(sizes.map((blocks) => blocks * 16));
-      const slow = [...sizes, 1e9].map((capacity) => slowSaved(prompts, capacity) * 16);
-      expect(savings.map(({ saved_tokens: tokens }) => tokens)).toEqual(slow);
-    });
-    fc.assert(property, { numRuns: 300 });
-  });
-
-  test('guesses tokens from bytes where none are reported, and says so', () => {
-    const collector = new CacheWhatIfCollector();
-    collector.add(
-      traceOf(['LLM_START', 0, 'a', { input: block('x') }], ['LLM_START', 1, 'b', { input: block('x') }]),
-    );
-    expect(collector.finish([])).toMatchObject({
-      prompt_tokens: 32,
-      estimated_calls: 2,
-      savings: [{ saved_tokens: 16, saved_share: 0.5 }],
-    });
-  });
-});
-
 describe('recommendations', () => {
   function advise(traces: readonly Trace[]) {
     const [waste, cache, timing] = [

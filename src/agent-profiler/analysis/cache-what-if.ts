@@ -24,6 +24,8 @@ export interface CacheWhatIf {
 
 const BLOCK_BYTES = 64;
 const BYTES_PER_TOKEN = 4;
+/** What division may take from a whole number of blocks. */
+const ROUNDING = 1e-9;
 /** Distinct blocks that are told apart: 256 MB of prompts. */
 const MAX_BLOCKS = 2 ** 22;
 
@@ -42,6 +44,7 @@ export class CacheWhatIfCollector {
   readonly #tokensPerBlock = new Column();
   readonly #chains: BlockChains;
   #blocks = 0;
+  #blockTokens = 0;
   #isCut = false;
   #promptTokens = 0;
   #cachedTokens = 0;
@@ -73,7 +76,11 @@ export class CacheWhatIfCollector {
       this.#promptTokens += tokens;
       this.#cachedTokens += reported?.cached ?? 0;
       this.#starts.push(event.timeS);
-      this.#tokensPerBlock.push(bytes === 0 ? 0 : (tokens * BLOCK_BYTES) / bytes);
+      const tokensPerBlock = bytes === 0 ? 0 : (tokens * BLOCK_BYTES) / bytes;
+      const blocks = Math.floor(bytes / BLOCK_BYTES);
+      this.#tokensPerBlock.push(tokensPerBlock);
+      this.#blocks += blocks;
+      this.#blockTokens += blocks * tokensPerBlock;
       this.#pushBlocks(event.name, bytes);
     }
   }
@@ -84,7 +91,8 @@ export class CacheWhatIfCollector {
     const replay = new StackDistances(this.#chains.size + 1);
     const saved = new Float64Array(cacheTokens.length + 1);
     // One size of block in tokens for all, so that a cache holds a number of blocks.
-    const blockTokens = this.#blocks === 0 ? 1 : this.#promptTokens / this.#blocks;
+    const blockTokens = this.#blocks === 0 ? 1 : this.#blockTokens / this.#blocks;
+    const fitting = cacheTokens.map((tokens) => Math.floor(tokens / blockTokens + ROUNDING));
     let chain = new Uint32Array(1 << 10);
     for (const call of order) {
       const length = this.#lengths.at(call);
@@ -97,8 +105,7 @@ export class CacheWhatIfCollector {
         const distance = replay.distance(chain[i]!);
         if (distance === undefined) break;
         deepest = Math.max(deepest, distance);
-        for (const [size, capacity] of cacheTokens.entries())
-          if (deepest * blockTokens < capacity) saved[size]! += tokens;
+        for (const [size, blocks] of fitting.entries()) if (deepest < blocks) saved[size]! += tokens;
         saved[cacheTokens.length]! += tokens;
       }
       // The tail first, so that a prefix is never evicted before what builds on it.
@@ -142,7 +149,6 @@ export class CacheWhatIfCollector {
       last = block;
       length++;
     }
-    this.#blocks += Math.floor(bytes / BLOCK_BYTES);
     this.#lastBlocks.push(last);
     this.#lengths.push(length);
   }

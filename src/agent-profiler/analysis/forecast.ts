@@ -88,13 +88,21 @@ export function forecastRows(trace: Trace): ForecastRow[] | undefined {
   return rows;
 }
 
-/** For each call the calls up to it (its own completion unknown) and the calls after it, padded with zeros. */
+/** Samples as long as the requests are on average. */
 export function forecastMatrices(
   requests: readonly (readonly ForecastRow[])[],
   maxLength = Number.POSITIVE_INFINITY,
 ): ForecastMatrices {
   const rows = requests.reduce((sum, request) => sum + request.length, 0);
   const length = Math.min(maxLength, requests.length === 0 ? 0 : Math.ceil(rows / requests.length));
+  return { length, ...samples(requests, length) };
+}
+
+/** For each call the calls up to it (its own completion unknown) and the calls after it, padded with zeros. */
+function samples(
+  requests: readonly (readonly ForecastRow[])[],
+  length: number,
+): Omit<ForecastMatrices, 'length'> {
   const X: number[][] = [];
   const Y: number[][] = [];
   for (const request of requests) {
@@ -108,7 +116,7 @@ export function forecastMatrices(
       Y.push(future);
     }
   }
-  return { length, X, Y };
+  return { X, Y };
 }
 
 /** Fits a ridge regression, and keeps the plain mean instead where that does better on what neither has seen. */
@@ -126,11 +134,12 @@ export function fitForecast(requests: readonly (readonly ForecastRow[])[]): Fore
     train_r2: whole.r2,
   };
   if (held.length === 0) return { ...ridge, holdout: null };
-  const train = forecastMatrices(
+  // All of one length: features of the last calls must stand in the same places.
+  const train = samples(
     requests.filter((_, i) => i % HOLDOUT !== HOLDOUT - 1),
     length,
   );
-  const test = forecastMatrices(held, train.length);
+  const test = samples(held, length);
   const fitted = fitLinear(train.X, train.Y, RIDGE);
   const average = means(train.Y);
   const mae = absoluteError(
