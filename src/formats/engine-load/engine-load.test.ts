@@ -38,6 +38,30 @@ describe('the load of an engine', () => {
     expect(others).toMatchObject([{ rank: 1, running: 9 }]);
   });
 
+  test('of SGLang with attention in parallel is told for each rank, by the first of its tensor-parallel ranks', () => {
+    const series = (name: string, dp: number, tp: number, value: number, more = ''): string =>
+      `sglang:${name}{dp_rank="${dp}",tp_rank="${tp}"${more}} ${value}\n`;
+    const text = [
+      series('num_running_reqs', 0, 0, 3),
+      series('num_running_reqs', 1, 2, 5),
+      // A follower, as with --enable-metrics-for-all-schedulers.
+      series('num_running_reqs', 1, 3, 5),
+      ...[2, 3].map((tp) => series('prefill_effective_tokens_total', 1, tp, 100, ',mode="input"')),
+      ...[2, 3].map((tp) => series('prefill_effective_tokens_total', 1, tp, 40, ',mode="device_hit"')),
+    ].join('');
+    const loads = loadsOf(text);
+    expect(loads).toMatchObject([
+      { rank: 0, running: 3 },
+      { rank: 1, running: 5, prefixHits: 40, prefixQueries: 100 },
+    ]);
+    expect(totalLoad(loads)).toMatchObject({ running: 8 });
+  });
+
+  test('of SGLang with priorities is that of all of them', () => {
+    const text = ['1', '2', ''].map((of, i) => `sglang:num_queue_reqs{priority="${of}"} ${[4, 5, 9][i]}\n`);
+    expect(loadsOf(text.join(''))).toMatchObject([{ waiting: 9 }]);
+  });
+
   test('that is not told is unknown, not zero', () => {
     expect(loadsOf('# TYPE x gauge\nx 1\n')).toEqual([]);
     const [load] = loadsOf('vllm:num_requests_running 2\nvllm:kv_cache_usage_perc NaN\n');

@@ -49,7 +49,7 @@ const NAMES: Readonly<Record<Figure, readonly string[]>> = {
   usedBlocks: ['trtllm_kv_cache_used_blocks', 'trtllm:kv_cache_used_blocks'],
   totalBlocks: ['sglang:num_pages', 'trtllm_kv_cache_max_blocks', 'trtllm:kv_cache_max_blocks'],
   blockSize: ['sglang:page_size', 'trtllm_kv_cache_tokens_per_block', 'trtllm:kv_cache_tokens_per_block'],
-  usedTokens: ['sglang:num_used_tokens'],
+  usedTokens: ['sglang:num_used_tokens', 'sglang:kv_used_tokens'],
   totalTokens: ['sglang:max_total_num_tokens'],
   prefixHits: ['vllm:prefix_cache_hits', 'vllm:gpu_prefix_cache_hits'],
   prefixQueries: ['vllm:prefix_cache_queries', 'vllm:gpu_prefix_cache_queries'],
@@ -70,9 +70,10 @@ const MAX_RANK = 4096;
 /** The loads of all ranks, by rank; none if the text is of no known engine. */
 export function readEngineLoads(exposition: ParsedExposition): EngineLoad[] {
   const figures = new Map<number, Figures>();
+  const leaders = leadersOf(exposition);
   const of = (sample: ParsedSample): Figures | undefined => {
-    const rank = rankOf(sample);
-    if (rank === undefined) return undefined;
+    const rank = rankOf(sample.labels);
+    if (rank === undefined || !speaksFor(rank, sample.labels, leaders)) return undefined;
     if (!figures.has(rank)) figures.set(rank, {});
     return figures.get(rank);
   };
@@ -151,9 +152,34 @@ function samplesOf({ families }: ParsedExposition, name: string): readonly Parse
   return family?.samples.filter((sample) => sample.name === name || sample.name === `${name}_total`) ?? [];
 }
 
-/** Undefined for the followers of a parallel group, which repeat what its first says. */
-function rankOf({ labels }: ParsedSample): number | undefined {
-  if ((labels.tp_rank ?? '0') !== '0' || (labels.pp_rank ?? '0') !== '0') return undefined;
+type Labels = ParsedSample['labels'];
+
+/**
+ * Of each data-parallel rank, the lowest of its tensor-parallel ranks: with attention in parallel, SGLang counts these
+ * through all data-parallel ones.
+ */
+function leadersOf(exposition: ParsedExposition): ReadonlyMap<number, number> {
+  const leaders = new Map<number, number>();
+  for (const name of [...Object.values(NAMES).flat(), SGLANG_PREFILL])
+    for (const { labels } of samplesOf(exposition, name)) {
+      const rank = rankOf(labels);
+      if (rank === undefined) continue;
+      leaders.set(rank, Math.min(leaders.get(rank) ?? Number.POSITIVE_INFINITY, tensorRank(labels)));
+    }
+  return leaders;
+}
+
+/** Not so the followers of a parallel group, which repeat what its first says, and the shares of single priorities. */
+function speaksFor(rank: number, labels: Labels, leaders: ReadonlyMap<number, number>): boolean {
+  if ((labels.pp_rank ?? '0') !== '0' || (labels.priority ?? '') !== '') return false;
+  return tensorRank(labels) === (leaders.get(rank) ?? 0);
+}
+
+function tensorRank({ tp_rank = '0' }: Labels): number {
+  return /^\d+$/.test(tp_rank) ? Number(tp_rank) : 0;
+}
+
+function rankOf(labels: Labels): number | undefined {
   const text = RANK_LABELS.map((label) => labels[label]).find((value) => value !== undefined);
   const rank = /^\d+$/.test(text ?? '') ? Number(text) : 0;
   return rank <= MAX_RANK ? rank : undefined;
