@@ -4,6 +4,7 @@ import { SILENT_LOG } from '../base/log.ts';
 import { EventDecoder } from '../formats/kv-events/event-decoder.ts';
 import type { WorkerInstance } from '../transport/discovery.ts';
 import type { EventSource, PublishedBatch } from '../transport/event-source.ts';
+import { PULLED_EVENTS } from '../transport/pulled-event-source.ts';
 import { zmqEventSources } from '../transport/zmq/zmq-event-source.ts';
 import { PRETENDED_HOST } from '../worker/handoff.ts';
 import type { ExaminationParts } from './engine-examination.ts';
@@ -66,6 +67,15 @@ export async function examineEvents(
       ...nothing,
       findings: [warn('events', 'none are published: what is cached has to be guessed', mend)],
     };
+  }
+  if (instance.kvEvents === PULLED_EVENTS) {
+    // Whoever asks takes them from who else does.
+    const pulled = warn(
+      'events',
+      'are pulled: not looked at, as that would take them from a frontend that runs',
+      'Look at kvasir_index_rank_state of the frontend, which should be exact.',
+    );
+    return { ...nothing, findings: [pulled] };
   }
   const findings: Finding[] = [];
   const all = new Map<string, bigint>();

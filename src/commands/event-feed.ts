@@ -1,3 +1,4 @@
+import type { Clock } from '../base/clock.ts';
 import { toError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { EventDecoder } from '../formats/kv-events/event-decoder.ts';
@@ -10,6 +11,7 @@ import type { EventSource, PublishedBatch } from '../transport/event-source.ts';
 import type { HttpClient } from '../transport/http-client.ts';
 import type { NatsConnection } from '../transport/nats/nats-connection.ts';
 import { NATS_EVENTS, natsEventSources } from '../transport/nats/nats-event-source.ts';
+import { PULLED_EVENTS, pulledEventSources } from '../transport/pulled-event-source.ts';
 import { zmqEventSource, zmqEventSources } from '../transport/zmq/zmq-event-source.ts';
 import type { RunningWorker } from '../worker/start-worker.ts';
 
@@ -40,8 +42,12 @@ export interface FeedParts {
   readonly nats?: NatsConnection | undefined;
 }
 
-/** Feeds an engine's publishers, one for each rank, on ZMQ or NATS, to a router's index. */
-export function followEngine(instance: WorkerInstance, router: KvRouter, parts: FeedParts): StopFeed {
+/** Feeds an engine's events, of each rank, from ZMQ, NATS or itself, to a router's index. */
+export function followEngine(
+  instance: WorkerInstance,
+  router: KvRouter,
+  parts: FeedParts & { readonly clock: Clock },
+): StopFeed {
   const sources = eventSources(instance, parts);
   if (sources.length === 0)
     for (let dpRank = 0; dpRank < instance.dpSize; dpRank++)
@@ -52,7 +58,11 @@ export function followEngine(instance: WorkerInstance, router: KvRouter, parts: 
   };
 }
 
-function eventSources(instance: WorkerInstance, { client, log, nats: connection }: FeedParts): EventSource[] {
+function eventSources(
+  instance: WorkerInstance,
+  { client, clock, log, nats: connection }: FeedParts & { readonly clock: Clock },
+): EventSource[] {
+  if (instance.kvEvents === PULLED_EVENTS) return pulledEventSources(instance, { client, clock, log });
   if (!instance.kvEvents?.startsWith(NATS_EVENTS)) return zmqEventSources(instance, { client, log });
   if (connection !== undefined) return natsEventSources(instance, { connection, client });
   log.error(

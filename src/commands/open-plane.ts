@@ -51,7 +51,7 @@ const ANSWER_MS = 2000;
 /** Puts together what the settings say; connections are made in the background. */
 export async function openPlane(settings: PlaneSettings, parts: PlaneParts): Promise<Plane> {
   checkEngines(settings);
-  const { client, log } = parts;
+  const { client, clock, log } = parts;
   const nats =
     settings.discovery === 'nats' || settings.routerReplicaSync
       ? await connectNats(settings, parts, 'frontend')
@@ -60,7 +60,7 @@ export async function openPlane(settings: PlaneSettings, parts: PlaneParts): Pro
   const { namespace } = settings;
   return {
     discovery,
-    feedEvents: (instance, router) => followEngine(instance, router, { client, log, nats }),
+    feedEvents: (instance, router) => followEngine(instance, router, { client, clock, log, nats }),
     shareBookings:
       nats === undefined || !settings.routerReplicaSync
         ? undefined

@@ -82,7 +82,7 @@ export const FRONTEND_SETTINGS = {
   engine: list({
     placeholder: 'SPEC',
     separator: ' ',
-    help: 'engines to put requests to: http://host:port[,kv-events=tcp://...][,model=NAME][,tokenizer=PATH][,block-size=N][,role=prefill|decode|both][,dp=N][,kind=vllm|sglang|trtllm|kvasir|openai][,api-key-env=VARIABLE][,bootstrap-port=N]',
+    help: 'engines to put requests to: http://host:port[,kv-events=tcp://...|pull][,model=NAME][,tokenizer=PATH][,block-size=N][,role=prefill|decode|both][,dp=N][,kind=vllm|sglang|trtllm|kvasir|openai][,api-key-env=VARIABLE][,bootstrap-port=N]',
   }),
   host: text({
     default: '127.0.0.1',

@@ -2,6 +2,7 @@ import { fail } from '../base/errors.ts';
 import { closest } from '../base/settings.ts';
 import type { EngineRole } from '../formats/openai/model-card.ts';
 import { ENGINE_KINDS, type EngineKind } from './discovery.ts';
+import { PULLED_EVENTS } from './pulled-event-source.ts';
 
 /** What a person says of an engine; the rest is asked of the engine. */
 export interface EngineSpec {
@@ -27,7 +28,9 @@ const ZMQ_ADDRESS = /^(bind\+)?(tcp:\/\/.+:\d+|ipc:\/\/.+|inproc:\/\/.+)$/;
 type Reader = (value: string, refuse: (reason: string, mend: string) => Error) => Partial<EngineSpec>;
 
 const READERS: Readonly<Record<string, Reader>> = {
-  'kv-events': (value, refuse) => ({ kvEvents: zmqAddress(value, refuse) }),
+  'kv-events': (value, refuse) => ({
+    kvEvents: value === PULLED_EVENTS ? value : zmqAddress(value, refuse),
+  }),
   replay: (value, refuse) => ({ replay: zmqAddress(value, refuse) }),
   model: (value) => ({ model: value }),
   tokenizer: (value) => ({ tokenizer: value }),
@@ -85,7 +88,10 @@ export function workerIdOf(url: string, hashBytes: (bytes: Uint8Array, seed: big
 
 function zmqAddress(value: string, refuse: (reason: string, mend: string) => Error): string {
   if (ZMQ_ADDRESS.test(value)) return value;
-  throw refuse('is not a ZMQ address', 'Write tcp://HOST:PORT, with bind+ before it to bind.');
+  throw refuse(
+    'is not a ZMQ address',
+    'Write tcp://HOST:PORT, with bind+ before it to bind; for TensorRT-LLM kv-events=pull.',
+  );
 }
 
 function positive(value: string, refuse: (reason: string, mend: string) => Error): number {
