@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { fail } from '../base/errors.ts';
+import { tokenIdsSchema } from '../formats/openai/prompt-schema.ts';
 import { DEFAULT_NAME, type PartitionFilter, type PartitionKey } from './partitions.ts';
 
 const MAX_U64 = 2n ** 64n - 1n;
@@ -28,7 +29,7 @@ export const hashes = z
     ]),
   )
   .transform((list) => BigUint64Array.from(list, (each) => BigInt.asUintN(64, BigInt(each))));
-export const tokenIds = z.array(z.int().min(0).max(MAX_U32)).transform((list) => Uint32Array.from(list));
+export const tokenIds = tokenIdsSchema(0).transform((list) => Uint32Array.from(list));
 const name = z.string().min(1).max(512);
 
 /** Model and routing group of a request; `tenant_id`, the group's old name, is read and has no effect. */

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { fail } from '../base/errors.ts';
+import { tokenIdsSchema } from '../formats/openai/prompt-schema.ts';
 import type { BlockHasher } from '../kv/hash.ts';
 import type { KvRouter } from '../kv/kv-router.ts';
 import { BIG_JSON } from './big-json.ts';
@@ -28,7 +29,7 @@ const question = z.looseObject({ model: z.string().optional(), ...prompt, ...con
 const best = z.looseObject({ ...question.shape, request_id: requestId.nullish() });
 const generation = z.looseObject({
   model: z.string().optional(),
-  token_ids: z.array(z.int().min(0)).min(1),
+  token_ids: tokenIdsSchema(1),
   stop_conditions: z.looseObject({}).nullish(),
   sampling_options: z.looseObject({}).nullish(),
   stream: z.boolean().default(true),

@@ -130,12 +130,25 @@ describe('requests', () => {
     },
   );
 
-  test.each([[[-1]], [[4294967296]], [[1.5]], [[]], [[[]]], [null], [['a', 1]]])(
-    'refuse a prompt of %j',
-    (prompt) => {
-      expect(() => parseCompletionRequest({ model: 'm', prompt })).toThrow(/^Validation: prompt/);
-    },
-  );
+  test.each([
+    [[7, -1], 'prompt.1: is no token id (0 to 4294967295) (got -1)'],
+    [[4294967296], 'prompt.0: is no token id'],
+    [[1.5], 'prompt.0: is no token id'],
+    [[1, 'a'], 'prompt.1: is no token id (0 to 4294967295) (got "a")'],
+    [[], 'prompt: is empty (got [])'],
+    [[[]], 'prompt.0: is empty'],
+    [[[1], 2], 'prompt.1: is no list of token ids (got 2)'],
+    [[[1], [2, null]], 'prompt.1.1: is no token id'],
+    [['a', 1], 'prompt.1: is no text, unlike the first (got 1)'],
+    [null, 'prompt: has a wrong type: give a text, token ids, or a list of either (got null)'],
+    [undefined, 'prompt: has a wrong type'],
+    [{}, 'prompt: has a wrong type'],
+  ])('refuse a prompt of %j', (prompt, reason) => {
+    expect(() => parseCompletionRequest({ model: 'm', prompt })).toThrow(`Validation: ${reason}`);
+    expect(() =>
+      parseCompletionRequest(prompt === undefined ? { model: 'm' } : { model: 'm', prompt }),
+    ).toThrow(/^Validation: prompt/);
+  });
 
   test('take worker ids as integers or as text', () => {
     const nvext = { backend_instance_id: '17868415983866978093', prefill_worker_id: 7 };

@@ -1,9 +1,7 @@
 import { z } from 'zod';
 import { fail } from '../../base/errors.ts';
+import { completionPromptSchema } from './prompt-schema.ts';
 
-const MAX_TOKEN_ID = 2 ** 32 - 1;
-
-const tokenId = z.int().min(0).max(MAX_TOKEN_ID);
 const part = z.looseObject({ type: z.string(), text: z.string().optional() });
 const message = z.looseObject({
   role: z.string().min(1),
@@ -87,12 +85,7 @@ export const chatRequestSchema = z.looseObject({
 
 export const completionRequestSchema = z.looseObject({
   ...shared,
-  prompt: z.union([
-    z.string(),
-    z.array(z.string()).min(1),
-    z.array(tokenId).min(1),
-    z.array(z.array(tokenId).min(1)).min(1),
-  ]),
+  prompt: completionPromptSchema,
   echo: z.boolean().nullish(),
 });
 
