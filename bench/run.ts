@@ -14,6 +14,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   apply: () => import('./apply.ts'),
   'index-trace': () => import('./index-trace.ts'),
   decode: () => import('./decode.ts'),
+  'request-check': () => import('./request-check.ts'),
   'routing-overhead': () => import('./routing-overhead.ts'),
   'metrics-observe': () => import('./metrics-observe.ts'),
   'metrics-render': () => import('./metrics-render.ts'),
