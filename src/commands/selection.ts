@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { RealClock } from '../base/clock.ts';
-import { SeededRandom } from '../base/random.ts';
 import { BlockHasher } from '../kv/hash.ts';
 import { ROUTER_SETTINGS } from '../kv/settings.ts';
 import { IndexerMetrics } from '../metrics/indexer-metrics.ts';
@@ -22,6 +21,7 @@ import { defineCommand } from './command.ts';
 import { followRank } from './event-feed.ts';
 import { makeIndexPartition } from './index-partition.ts';
 import { routerConfigs } from './router-configs.ts';
+import { routerRandom } from './router-random.ts';
 
 const MAX_BODY_BYTES = 8 * 1024 * 1024;
 
@@ -41,7 +41,7 @@ docs/guides/router-services.md has every path.`,
     const clock = new RealClock();
     const client = new HttpClient();
     const hasher = new BlockHasher();
-    const random = new SeededRandom(settings.routerSeed ?? Math.trunc(clock.wallMs()));
+    const random = routerRandom(settings.routerSeed, undefined);
     const process = new ProcessMetrics({ clock, log, instanceId: random.nextInt(2 ** 48).toString() });
     const metrics = new IndexerMetrics(process.service);
     const peers = new Peers(client, log);

@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { RealClock } from '../base/clock.ts';
 import { fail } from '../base/errors.ts';
-import { SeededRandom } from '../base/random.ts';
 import type { SettingsOf } from '../base/settings.ts';
 import type { FRONTEND_SETTINGS } from '../frontend/settings.ts';
 import { BlockHasher } from '../kv/hash.ts';
@@ -10,6 +9,7 @@ import { DISCOVERY_SETTINGS } from '../transport/discovery-settings.ts';
 import { announceService } from './announce-service.ts';
 import type { CommandContext } from './command.ts';
 import { routerConfigs } from './router-configs.ts';
+import { routerRandom } from './router-random.ts';
 import type { StartFrontendOptions } from './start-frontend.ts';
 
 /** How the fleet is found and routed to; `FRONTEND_SETTINGS` say how it is served. */
@@ -57,7 +57,7 @@ export async function serveFrontend(
       client,
       env: process.env,
       minInitialWorkers: settings.routerMinInitialWorkers,
-      ...(settings.routerSeed !== undefined && { random: new SeededRandom(settings.routerSeed) }),
+      random: routerRandom(settings.routerSeed, settings.routerId),
       feedEvents: remoteIndex ? undefined : plane.feedEvents,
       remoteIndexer: remoteUrl === undefined ? undefined : (onFailure) => makeRemote(remoteUrl, onFailure),
       shareBookings: plane.shareBookings,

@@ -36,7 +36,10 @@ const ROUTING_SETTINGS = {
     default: 'current',
     help: 'version of the KV cost: 1.0 is that of Dynamo 1.0.2, with its ties',
   }),
-  routerSeed: int({ min: 0, help: 'seed of ties and draws; chosen anew at each start unless given' }),
+  routerSeed: int({
+    min: 0,
+    help: 'seed of ties and draws, for each --router-id its own; chosen anew at each start unless given',
+  }),
   loadAware: flag({ env: 'DYN_LOAD_AWARE', help: 'kv mode by load alone, without cache signals' }),
   routerMinInitialWorkers: int({
     default: 0,

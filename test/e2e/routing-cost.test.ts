@@ -199,14 +199,17 @@ describe('what a worker costs', () => {
         );
       return chosen.join();
     };
-    const [first, again, other, legacy] = await Promise.all([
+    const [first, again, other, twin, legacy] = await Promise.all([
       draws('--router-seed', '7'),
       draws('--router-seed', '7'),
       draws('--router-seed', '8'),
+      // A router of another name that shares the configuration.
+      draws('--router-seed', '7', '--router-id', 'two'),
       draws('--router-preset', '1.0'),
     ]);
     expect(again).toBe(first);
     expect(other).not.toBe(first);
+    expect(twin).not.toBe(first);
     expect(new Set(first.split(',')).size).toBeGreaterThan(1);
     // Two are empty, and the one that holds a prompt is never taken.
     expect(new Set(legacy.split(',')).size).toBe(2);
