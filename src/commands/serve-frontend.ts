@@ -30,12 +30,14 @@ export async function serveFrontend(
   }: { readonly role: string } & Pick<StartFrontendOptions, 'addRoutes' | 'keyedPaths' | 'restoreBookings'>,
 ): Promise<number> {
   const { log, signal } = context;
-  const [{ startFrontend }, { openPlane }, { HttpClient }, { RemoteIndexer }] = await Promise.all([
-    import('./start-frontend.ts'),
-    import('./open-plane.ts'),
-    import('../transport/http-client.ts'),
-    import('../transport/remote-indexer.ts'),
-  ]);
+  const [{ startFrontend }, { openPlane }, { HttpClient }, { RemoteIndexer }, { RouteRecorder }] =
+    await Promise.all([
+      import('./start-frontend.ts'),
+      import('./open-plane.ts'),
+      import('../transport/http-client.ts'),
+      import('../transport/remote-indexer.ts'),
+      import('../transport/route-recorder.ts'),
+    ]);
   const clock = new RealClock();
   const client = new HttpClient();
   const remoteUrl = remoteIndexerUrl(settings);
@@ -45,6 +47,8 @@ export async function serveFrontend(
   const served = settings.serveIndexer ? await serveIndex(routes) : routes;
   const makeRemote = (url: string, onFailure: () => void) =>
     new RemoteIndexer({ url, client, clock, log, timeoutMs: settings.remoteIndexerTimeoutMs, onFailure });
+  const makeRecorder = (url: string, onLost: (count: number) => void) =>
+    new RouteRecorder({ url, client, clock, log, onLost });
   const plane = await openPlane(settings, { client, clock, log });
   try {
     const running = await startFrontend({
@@ -60,6 +64,7 @@ export async function serveFrontend(
       random: routerRandom(settings.routerSeed, settings.routerId),
       feedEvents: remoteIndex ? undefined : plane.feedEvents,
       remoteIndexer: remoteUrl === undefined ? undefined : (onFailure) => makeRemote(remoteUrl, onFailure),
+      routeRecorder: remoteUrl === undefined ? undefined : (onLost) => makeRecorder(remoteUrl, onLost),
       shareBookings: plane.shareBookings,
       restoreBookings,
     });
@@ -84,17 +89,11 @@ function remoteIndexerUrl({
   useRemoteIndexer,
   remoteIndexer,
   serveIndexer,
-  routerKvEvents,
 }: SettingsOf<typeof FLEET_SETTINGS>): string | undefined {
   if (!useRemoteIndexer && remoteIndexer === undefined) return undefined;
   if (serveIndexer)
     throw fail('KV_USAGE', {
       reason: '--serve-indexer needs an index, and --use-remote-indexer leaves it to others',
-      mend: 'Give one of them.',
-    });
-  if (!routerKvEvents)
-    throw fail('KV_USAGE', {
-      reason: 'an indexer knows what events tell, and --no-router-kv-events guesses from decisions',
       mend: 'Give one of them.',
     });
   if (remoteIndexer === undefined)

@@ -29,6 +29,7 @@ import { ThompsonRouterMetrics } from '../metrics/thompson-router-metrics.ts';
 import type { Discovery } from '../transport/discovery.ts';
 import { HttpClient } from '../transport/http-client.ts';
 import type { RemoteIndexer } from '../transport/remote-indexer.ts';
+import type { RouteRecorder } from '../transport/route-recorder.ts';
 import { readPredictions } from './hint-predictions.ts';
 import { followJoiningLoad } from './join-loads.ts';
 import { openPolicyFiles } from './policy-files.ts';
@@ -59,6 +60,8 @@ export interface StartFrontendOptions {
   readonly feedEvents?: PoolParts['feedEvents'] | undefined;
   /** Asks elsewhere what workers hold, in place of indexes of the routers' own. */
   readonly remoteIndexer?: ((onFailure: () => void) => RemoteIndexer) | undefined;
+  /** Tells the same place where prompts went. */
+  readonly routeRecorder?: ((onLost: (count: number) => void) => RouteRecorder) | undefined;
   /** Routes beside the OpenAI API, and which of their paths ask for a key. */
   readonly addRoutes?: FrontendParts['addRoutes'];
   readonly keyedPaths?: FrontendParts['keyedPaths'];
@@ -101,6 +104,9 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
     return watch;
   };
   const random = options.random ?? new SeededRandom(Math.trunc(clock.wallMs()));
+  const recorder = options.routeRecorder?.((count) =>
+    instruments.requestsOf('decode').remoteWritesFailed(count),
+  );
   const makeRouter: PoolParts['makeRouter'] = (pool, hop) => {
     const { model, blockSize } = pool;
     const config = options.router(model, hop);
@@ -112,6 +118,9 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
     let unwatch = (): void => {};
     const observer = joinObservers(
       { stopped: () => unwatch() },
+      recorder === undefined
+        ? {}
+        : { routeRemembered: (worker, sequence, ttlMs) => recorder.record(model, worker, sequence, ttlMs) },
       instruments.observe({ model, blockSize, hop, policyClasses, repeats }),
       files.observe(policyName, blockSize),
       config.mode.startsWith('thompson') ? thompson().observer : {},
@@ -208,6 +217,7 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
   const stopShowing = showDiscovery(process, discovery);
   const stop = async (): Promise<void> => {
     await frontend.stop();
+    recorder?.stop();
     await files.stop();
     stopWatching();
     stopShowing();

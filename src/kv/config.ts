@@ -14,7 +14,7 @@ export interface RouterConfig {
   readonly indexLimitBytes: number;
   /** Engines publish events; otherwise the router guesses from its own decisions. */
   readonly useKvEvents: boolean;
-  /** Requests bring what ranks hold: there is no index here, and nothing is guessed. */
+  /** Requests bring what ranks hold: there is no index here. */
   readonly remoteIndex: boolean;
   /** How long a routed prompt is taken to stay cached when there are no events. */
   readonly ttlMs: number;

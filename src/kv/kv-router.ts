@@ -3,7 +3,7 @@ import { fail } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import { SessionAffinity } from './affinity.ts';
 import { type Booking, makeBooking } from './booking.ts';
-import { BusyMonitor, type BusyThresholds, type LoadReport, UNKNOWN_BATCHED_TOKENS } from './busy.ts';
+import { BusyMonitor, type BusyThresholds, type LoadReport } from './busy.ts';
 import { Chooser } from './chooser.ts';
 import type { RouterConfig } from './config.ts';
 import { type CandidateExplanation, type Decision, DecisionLog } from './decision-log.ts';
@@ -18,7 +18,7 @@ import type { Lesson, Policy, RequestOutcome } from './policies/policy.ts';
 import { PredictionBias, type RankBias } from './prediction-bias.ts';
 import { PromptLookup } from './prompt-lookup.ts';
 import { AdmissionQueue, type QueuedPrompt } from './queue/admission-queue.ts';
-import { canQueue, type PolicyClass } from './queue/policy-classes.ts';
+import { canQueue, isHeldBack } from './queue/policy-classes.ts';
 import type { RankLoad } from './rank-load.ts';
 import { Replica, type ReplicaOptions } from './replica/replica.ts';
 import { overriddenWeights, promptLength, type RouteRequest } from './route-request.ts';
@@ -96,6 +96,7 @@ export class KvRouter {
       hasher,
       rankOf: (worker) => this.fleet.rankOf(worker)?.id,
       isSilent,
+      observer,
     });
     const loadModel = options.loadModel ?? makeLoadModel(config);
     this.decisions = new DecisionLog(config.decisionLogSize);
@@ -173,6 +174,13 @@ export class KvRouter {
     this.#queue?.drain();
   }
 
+  /** Takes in that another router sent a prompt to a rank, for as long as told; false for a rank that is not here. */
+  learnRoute(worker: WorkerKey, sequence: BigUint64Array, ttlMs: number): boolean {
+    const rank = this.fleet.rankOf(worker);
+    if (rank !== undefined) this.#lookup.learnRoute(rank.id, sequence, ttlMs);
+    return rank !== undefined;
+  }
+
   /** A booking without a sign of life for so long is freed. */
   get leaseMs(): number {
     return this.#config.leaseMs;
@@ -227,7 +235,7 @@ export class KvRouter {
     const { worker, predictedCachedTokens } = decision;
     if (!query) this.#observer.decided?.(decision);
     const booking = query ? undefined : this.#book(request, decision, blocks, weights.trackPrefillTokens);
-    if (!query) this.#lookup.remember(decision.rank, sequence, weights);
+    if (!query) this.#lookup.remember(worker, decision.rank, sequence, weights);
     const phases = phaseTimings(startMs, hashedMs, matchedMs, trackedMs, this.#clock.nowMs());
     const promptBlocks = Math.ceil(isl / this.blockSize);
     this.#observer.phases?.(phases);
@@ -324,15 +332,10 @@ export class KvRouter {
       workers: () => this.fleet.size,
       select: (request) => this.select(request),
       pressure: (request, policyClass) =>
-        this.#chooser.pressure(request, (rank) => this.#isOver(rank, policyClass)),
+        this.#chooser.pressure(request, ({ id, worker }) =>
+          isHeldBack(policyClass, this.sequences.prefillTokens(id), worker.info.maxNumBatchedTokens),
+        ),
     });
-  }
-
-  #isOver({ id, worker }: FleetRank, { busyThreshold, busyThresholdFrac }: PolicyClass): boolean {
-    const tokens = this.sequences.prefillTokens(id);
-    if (busyThreshold !== undefined && tokens > busyThreshold) return true;
-    const batch = worker.info.maxNumBatchedTokens ?? UNKNOWN_BATCHED_TOKENS;
-    return busyThresholdFrac !== undefined && tokens > busyThresholdFrac * batch;
   }
 
   #measure(request: RouteRequest): QueuedPrompt {

@@ -61,6 +61,8 @@ export interface RouterObserver {
     activePrefillTokens: number,
     cause: LoadChange,
   ): void;
+  /** A prompt is taken to be cached where it went, for a time; its hashes can be read only now. */
+  routeRemembered?(worker: WorkerKey, sequence: BigUint64Array, ttlMs: number): void;
   workerRegistered?(worker: WorkerKey): void;
   workerRemoved?(worker: WorkerKey): void;
   eventApplied?(worker: WorkerKey, kind: KvEvent['kind'], status: string, durationMs: number): void;

@@ -4,6 +4,7 @@ import type { WorkerKey } from './event.ts';
 import { handedOverlaps } from './handed-overlaps.ts';
 import type { BlockHasher } from './hash.ts';
 import type { KvIndex } from './index/kv-index.ts';
+import type { RouterObserver } from './observer.ts';
 import type { Overlaps } from './overlap.ts';
 import type { KvWeights } from './policies/kv-cost.ts';
 import type { RouteRequest } from './route-request.ts';
@@ -20,6 +21,7 @@ export interface PromptLookupOptions {
   readonly rankOf: (worker: WorkerKey) => number | undefined;
   /** The rank publishes no events. */
   readonly isSilent: (rank: number) => boolean;
+  readonly observer: RouterObserver;
 }
 
 const NO_RANKS = new Uint32Array(0);
@@ -68,11 +70,18 @@ export class PromptLookup {
   }
 
   /** Remembers that a prompt went to a rank, for as long as that tells something about its cache. */
-  remember(rank: number, sequence: BigUint64Array, weights: KvWeights): void {
-    const { config, index, isSilent } = this.#options;
-    const events = config.remoteIndex || (config.useKvEvents && index !== undefined && !isSilent(rank));
-    const ttlMs = events ? config.predictedTtlMs : config.ttlMs;
-    if (ttlMs !== undefined && this.usesCache(weights)) this.#routed.route(rank, sequence, ttlMs);
+  remember(worker: WorkerKey, rank: number, sequence: BigUint64Array, weights: KvWeights): void {
+    const { config, index, isSilent, observer } = this.#options;
+    const indexed = config.remoteIndex || (index !== undefined && !isSilent(rank));
+    const ttlMs = config.useKvEvents && indexed ? config.predictedTtlMs : config.ttlMs;
+    if (ttlMs === undefined || !this.usesCache(weights)) return;
+    this.#routed.route(rank, sequence, ttlMs);
+    observer.routeRemembered?.(worker, sequence, ttlMs);
+  }
+
+  /** The same for a prompt that another router sent there. */
+  learnRoute(rank: number, sequence: BigUint64Array, ttlMs: number): void {
+    this.#routed.route(rank, sequence, ttlMs);
   }
 
   residentBlocks(rank: number): number {

@@ -116,7 +116,8 @@ export class RouterRequestMetrics {
     this.#queryFailures.inc();
   }
 
-  remoteWriteFailed(): void {
-    this.#writeFailures.inc();
+  /** So many decisions did not reach the remote indexer. */
+  remoteWritesFailed(count: number): void {
+    this.#writeFailures.inc(count);
   }
 }

@@ -16,6 +16,11 @@ export const BIG_JSON = {
   },
 };
 
+/** Worker ids and hashes exceed what the parser of a server that is not a service's own keeps. */
+export function wholeBody({ rawBody }: { readonly rawBody: Buffer | undefined }): unknown {
+  return BIG_JSON.parse(rawBody?.toString('utf8') ?? 'null');
+}
+
 function parseNumber(text: string): number | bigint {
   return INTEGER.test(text) && !isSafeNumber(text) ? BigInt(text) : Number(text);
 }

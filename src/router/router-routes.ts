@@ -5,7 +5,7 @@ import { fail } from '../base/errors.ts';
 import { tokenIdsSchema } from '../formats/openai/prompt-schema.ts';
 import type { BlockHasher } from '../kv/hash.ts';
 import type { KvRouter } from '../kv/kv-router.ts';
-import { BIG_JSON } from './big-json.ts';
+import { BIG_JSON, wholeBody } from './big-json.ts';
 import { constraints, constraintsOf, type PromptInput, prompt, promptOf } from './prompt-input.ts';
 import { refusalError } from './refusal.ts';
 import { check } from './request-schemas.ts';
@@ -89,11 +89,6 @@ export function addRouterRoutes(app: FastifyInstance, parts: RouterRoutesParts):
         return { method: 'free_marked', success: true };
     }
   });
-}
-
-/** Worker ids and hashes exceed what the server's own parser keeps. */
-function wholeBody({ rawBody }: FastifyRequest): unknown {
-  return BIG_JSON.parse(rawBody?.toString('utf8') ?? 'null');
 }
 
 /** Worker ids exceed 2^53, which the server's own JSON does not write. */

@@ -3,9 +3,10 @@ import { z } from 'zod';
 import { fail } from '../base/errors.ts';
 import type { BlockHasher } from '../kv/hash.ts';
 import type { KvRouter } from '../kv/kv-router.ts';
-import { BIG_JSON } from './big-json.ts';
+import { wholeBody } from './big-json.ts';
 import { answerQuery } from './query-answer.ts';
 import { check, hashes, partition, tokenIds } from './request-schemas.ts';
+import { learnDecisions } from './routing-decisions.ts';
 
 export interface ServedIndexParts {
   /** The routers of a model; none for an unknown one. */
@@ -14,7 +15,7 @@ export interface ServedIndexParts {
 }
 
 /** Beginnings of the paths below. */
-export const SERVED_INDEX_PATHS = ['/query', '/query_by_hash'];
+export const SERVED_INDEX_PATHS = ['/query', '/query_by_hash', '/routing_decisions'];
 
 const query = z.looseObject({
   ...partition,
@@ -40,9 +41,11 @@ export function addServedIndexRoutes(app: FastifyInstance, { routersOf, hasher }
     const namespace = { loraName: lora_name ?? undefined, cacheSalt: cache_salt ?? undefined };
     return answerQuery(known(model_name), { tokens: token_ids, namespace });
   });
-  app.post('/query_by_hash', async ({ rawBody }) => {
-    // Hashes exceed what the framework's own parser keeps.
-    const { model_name, block_hashes } = check(hashQuery, BIG_JSON.parse(rawBody?.toString('utf8') ?? ''));
+  app.post('/routing_decisions', async (request) =>
+    learnDecisions(wholeBody(request), ({ modelName }) => routersOf(modelName)),
+  );
+  app.post('/query_by_hash', async (request) => {
+    const { model_name, block_hashes } = check(hashQuery, wholeBody(request));
     const routers = known(model_name);
     const isl = routers[0].blockSize * block_hashes.length;
     return answerQuery(routers, { hashes: { sequence: hasher.chain(block_hashes) }, isl });

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
+import { post } from '../support/json-service.ts';
 import { KvasirProcess } from '../support/kvasir-process.ts';
 import { metricSum } from '../support/metric-value.ts';
 import { until } from '../support/workers.ts';
@@ -108,9 +109,43 @@ describe('a router that looks up elsewhere', () => {
   });
 
   test.each([
+    ['what it guesses, without events', '', ['--no-router-kv-events']],
+    ['what events do not tell yet', 'tcp://127.0.0.1:9', ['--router-predicted-ttl-secs', '60']],
+  ])('tells others %s', async (_, silent, flags) => {
+    const workers = await Promise.all([startWorker(), startWorker()]);
+    // Nobody publishes at the second address, so that all that is known comes from decisions.
+    const engines = workers.flatMap(({ url }) => [
+      '--engine',
+      silent === '' ? url : `${url},kv-events=${silent}`,
+    ]);
+    const knowing = await start('frontend', ...engines, '--http-port', '0', '--serve-indexer', ...flags);
+    const away = ['--remote-indexer', knowing.url, ...PATIENT];
+    const [one, two] = await Promise.all([
+      start('frontend', ...engines, '--http-port', '0', ...away, ...flags),
+      start('frontend', ...engines, '--http-port', '0', ...away, ...flags),
+    ]);
+    for (const { url } of [knowing, one, two]) await until(async () => (await workersOf(url)).length === 2);
+    const { worker, blocks } = await ask(one.url);
+    expect(blocks).toBe(0);
+    await until(async () => {
+      const question = { model_name: 'kvasir-sim', token_ids: [...Buffer.from(PROMPT)] };
+      const { body } = await post(`${knowing.url}/query`, question);
+      return body.scores[String(worker)]?.['0'] > 0;
+    });
+    for (const { url } of [one, two, knowing]) {
+      const found = await ask(url);
+      expect([found.worker, found.blocks > 10]).toEqual([worker, true]);
+    }
+    const lost = 'dynamo_component_router_remote_indexer_write_failures_total';
+    expect(await sumAt(one.url, lost)).toBe(0);
+    await knowing.process.kill();
+    await ask(one.url);
+    await until(async () => (await sumAt(one.url, lost)) > 0);
+  });
+
+  test.each([
     [['--use-remote-indexer'], /does not say where/],
     [['--remote-indexer', 'http://x:1', '--serve-indexer'], /Give one of them/],
-    [['--remote-indexer', 'http://x:1', '--no-router-kv-events'], /Give one of them/],
     [['--remote-indexer', 'indexer:8090'], /Write http:\/\/HOST:PORT/],
   ])('is told what contradicts: %j', async (args, reason) => {
     const process = new KvasirProcess(['frontend', '--http-port', '0', ...args]);

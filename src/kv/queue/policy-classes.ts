@@ -1,4 +1,5 @@
 import { fail } from '../../base/errors.ts';
+import { UNKNOWN_BATCHED_TOKENS } from '../busy.ts';
 import { QUEUE_POLICIES, type QueuePolicy } from './queue-order.ts';
 
 /** One queue among those of a router. */
@@ -44,6 +45,16 @@ export function canQueue({ classes }: QueueConfig): boolean {
   return classes.some(
     ({ busyThreshold, busyThresholdFrac }) => busyThreshold !== undefined || busyThresholdFrac !== undefined,
   );
+}
+
+/** Whether a rank with so many prompt tokens to compute gets no further requests of a class. */
+export function isHeldBack(
+  { busyThreshold, busyThresholdFrac }: PolicyClass,
+  tokens: number,
+  batchedTokens: number = UNKNOWN_BATCHED_TOKENS,
+): boolean {
+  if (busyThreshold !== undefined && tokens > busyThreshold) return true;
+  return busyThresholdFrac !== undefined && tokens > busyThresholdFrac * batchedTokens;
 }
 
 /** Index of the class that takes a request: family and bucket, else family alone, else that of the default family. */

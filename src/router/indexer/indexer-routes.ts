@@ -15,6 +15,7 @@ import {
   tokenIds,
   workerId,
 } from '../request-schemas.ts';
+import { learnDecisions } from '../routing-decisions.ts';
 import { done } from '../service-server.ts';
 import type { Indexer } from './indexer.ts';
 
@@ -97,6 +98,7 @@ export function addIndexerRoutes(
       isl: size * block_hashes.length,
     });
   });
+  app.post('/routing_decisions', async ({ body }) => learnDecisions(body, (key) => indexer.routersOf(key)));
   app.get('/dump', async () => indexer.dump());
   addPeerRoutes(app, '', peers);
   // Logs go to stderr, whose rotation is its reader's: there is nothing to reopen.

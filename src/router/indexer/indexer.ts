@@ -1,6 +1,7 @@
 import { type Clock, sleepUntil } from '../../base/clock.ts';
 import { fail } from '../../base/errors.ts';
 import type { WorkerKey } from '../../kv/event.ts';
+import type { KvRouter } from '../../kv/kv-router.ts';
 import { dumpOf, type PartitionDump } from '../index-dump.ts';
 import { type IndexPartition, withRank } from '../index-partition.ts';
 import {
@@ -123,6 +124,12 @@ export class Indexer {
   /** `prompt` as tokens or as hashes; throws KV_RECORD_UNKNOWN for a partition without workers. */
   query(key: PartitionKey, prompt: QueriedPrompt): QueryAnswer {
     return answerQuery([this.#partitions.require(key).value.router], prompt);
+  }
+
+  /** The router of a partition; none for an unknown one. */
+  routersOf(key: PartitionKey): readonly KvRouter[] {
+    const partition = this.#partitions.find(key);
+    return partition === undefined ? [] : [partition.value.router];
   }
 
   blockSizeOf(key: PartitionKey): number {
