@@ -103,11 +103,11 @@ export async function attempt(
       if (request.remeets) return { kind: 'unmet', error };
       throw error;
     }
-    if (meter.tokenCount === 0 && request.remeets && isLackOfPrefill(outcome, request.handoff)) {
+    if (meter.tokenCount === 0 && request.remeets && isLackOfPrefill(outcome, answer, request.handoff)) {
       meter.end('cancelled');
       const facts = {
         url: request.handoff!.url,
-        reason: `it was not there to be fetched: ${reasonOf(outcome)}`,
+        reason: `it was not there to be fetched: ${answer.splitter.error?.message ?? reasonOf(outcome)}`,
       };
       return { kind: 'unmet', error: fail('KV_PREFILL_FAILED', facts) };
     }
@@ -138,9 +138,15 @@ export async function attempt(
  * Whether a decode worker seems to lack what a prefill worker had kept for it, which vLLM tells as a defect of its own: the
  * prefill worker has died since, or the time to fetch it is over.
  */
-function isLackOfPrefill(outcome: RelayOutcome, handoff: Handoff | undefined): boolean {
+function isLackOfPrefill(
+  outcome: RelayOutcome,
+  { splitter }: AnswerStream,
+  handoff: Handoff | undefined,
+): boolean {
   if (handoff === undefined || handoff.meets) return false;
-  return outcome.kind === 'answered' && outcome.status === 500;
+  if (outcome.kind === 'answered') return outcome.status === 500 && faultOf(outcome) !== 'engine';
+  // Of a stream, the same comes as its first event.
+  return outcome.kind === 'streamed' && splitter.withholds && splitter.error?.dead !== true;
 }
 
 /** Why another engine may do better; one that does not say whose failing it was is asked whether it lives. */

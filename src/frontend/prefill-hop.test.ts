@@ -213,6 +213,19 @@ describe('a prompt computed elsewhere', () => {
     expect(routers.flatMap((router) => router.loads()).every((load) => load.activeRequests === 0)).toBe(true);
   });
 
+  test.each([
+    ['said in a stream', 'Internal server error', [1, 1]],
+    ['but not when the decode worker died', 'EngineCore died', [1, 0]],
+  ])('is done again elsewhere when it was gone, %s', async (_, message, prompts) => {
+    const { url, prefill, decode } = await splitFleet({ router: { mode: 'round-robin' } });
+    const data = JSON.stringify({ error: { message, type: 'InternalServerError', code: 500 } });
+    decode[0].lastWords = { data, afterTokens: 0 };
+    const response = await post(url, '/v1/chat/completions', { ...CHAT, stream: true, max_tokens: 2 });
+    expect(payloads(await response.text()).filter((event) => event.includes('"content":"w'))).toHaveLength(2);
+    expect(prefill.map(({ seen }) => seen.length)).toEqual(prompts);
+    expect(seenOf(decode)).toHaveLength(2);
+  });
+
   test('costs as many tries as there are prefill workers when the decode worker is to blame', async () => {
     const { url, prefill, decode } = await splitFleet();
     for (const engine of decode) engine.behave = 'plain 500';

@@ -7,6 +7,8 @@ export type Fault = 'engine' | 'request' | 'unclear';
 export interface EngineError {
   readonly message: string;
   readonly fault: Fault;
+  /** The engine itself says that it is gone, and not only that it failed. */
+  readonly dead?: boolean;
 }
 
 /** Error types by which engines and gateways blame themselves, whatever code comes with them. */
@@ -37,7 +39,8 @@ const BROKEN_FINISHES = new Set(['abort', 'error']);
 export function readEngineError(error: unknown, begun: boolean): EngineError | undefined {
   const message = readErrorMessage(error);
   if (message === undefined) return undefined;
-  return { message, fault: faultOf(error, message, begun) };
+  const dead = isDeath(error, message);
+  return { message, fault: faultOf(error, dead, begun), ...(dead && { dead }) };
 }
 
 /** The error that a choice ended with in place of an answer; undefined if it ended as it should. */
@@ -60,9 +63,9 @@ export function refusalFault(status: number, error: unknown, message: string): F
   return status >= 500 && status !== 501 ? 'unclear' : 'request';
 }
 
-function faultOf(error: unknown, message: string, begun: boolean): Fault {
+function faultOf(error: unknown, dead: boolean, begun: boolean): Fault {
   const { type, code } = fieldsOf(error);
-  if (code >= 500 || isDeath(error, message) || OWN_FAULT.test(type)) return 'engine';
+  if (dead || code >= 500 || OWN_FAULT.test(type)) return 'engine';
   return code >= 400 && !begun ? 'request' : 'unclear';
 }
 
