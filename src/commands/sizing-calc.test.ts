@@ -16,16 +16,24 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(dir, { recursive: true }));
 
-async function calc(flags: Readonly<Record<string, unknown>>, interactive = false): Promise<string> {
+async function calc(
+  flags: Readonly<Record<string, unknown>>,
+  interactive = false,
+  stopsAfterTwo = false,
+): Promise<string> {
   const lines: string[] = [];
+  const stop = new AbortController();
   const settings = resolveSettings(command.settings, {
     env: {},
     flags: { calcOutputDir: join(dir, 'out'), ...flags },
   });
   const code = await command.run(settings, {
-    log: createLog('silent'),
+    // One line a level: after the second one the test may stop.
+    log: Object.create(createLog('silent'), {
+      info: { value: ({ concurrency }: { concurrency?: number }) => concurrency === 2 && stop.abort() },
+    }),
     logLevel: 'silent',
-    signal: new AbortController().signal,
+    signal: stopsAfterTwo ? stop.signal : new AbortController().signal,
     interactive,
     print: (line) => void lines.push(line),
   });
@@ -190,6 +198,13 @@ describe('sizing against an endpoint', () => {
     // Two calls and the 20 ms between them.
     expect(runtime).toBeGreaterThan(latency + 0.02);
     expect(printed.calc_data['1'].sizing_metrics.alerts.workflow_interrupted).toBe(false);
+  });
+
+  test('interrupted, sizes from the levels that it has', async () => {
+    const worker = await workers.start();
+    const flags = { endpoint: worker.url, concurrencies: '1,2,4', sessions: '2', turns: '1', thinkTime: '0' };
+    const printed = JSON.parse(await calc(flags, false, true));
+    expect(Object.keys(printed.calc_data)).toEqual(['1', '2']);
   });
 
   test('marks a level whose calls fail as interrupted', async () => {

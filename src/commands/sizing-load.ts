@@ -80,7 +80,11 @@ export async function measureLevels(load: SizingLoad, context: CommandContext): 
           clock,
           onRecord: (record, state) => progress.update(state, record.outcome !== 'completed'),
         });
-        context.signal.throwIfAborted();
+        if (context.signal.aborted) {
+          if (levels.size < 2) throw context.signal.reason;
+          context.log.warn({ levels: levels.size }, 'interrupted: sizing from the levels measured so far');
+          return levels;
+        }
         const { metrics, failed } = levelOf(run);
         levels.set(concurrency, metrics);
         const { llm_latency_p95: latency, workflow_runtime_p95: runtime } = metrics;
