@@ -51,7 +51,7 @@ The OpenAI API of kvasir frontend is served too. docs/guides/router-services.md 
       addRoutes: (app, frontend) =>
         addRouterRoutes(app, {
           hasher,
-          complete: (request, reply) => frontend.serve('completions', request, reply),
+          complete: (request, reply, overrides) => frontend.serve('completions', request, reply, overrides),
           routers: () => frontend.directory.pools().flatMap((pool) => [...pool.routers.values()]),
           routerOf: (model) => {
             const [first] = frontend.directory.models();

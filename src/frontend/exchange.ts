@@ -1,5 +1,6 @@
 import type { FastifyReply } from 'fastify';
 import type { ChatRequest, CompletionRequest } from '../formats/openai/request.ts';
+import type { RouterOverrides } from '../kv/route-request.ts';
 import type { RequestGuard } from '../metrics/request-guard.ts';
 import type { ResponseCollector } from '../metrics/response-collector.ts';
 import type { ClientPresence } from '../transport/client-presence.ts';
@@ -28,6 +29,8 @@ export interface Exchange {
   model: ServedModel;
   readonly prompt: Prompt;
   readonly controls: ClientControls;
+  /** Of the router's weights, for this request alone. */
+  readonly overrides: RouterOverrides | undefined;
   /** Headers for the engine. */
   readonly headers: Readonly<Record<string, string>>;
   readonly receivedMs: number;

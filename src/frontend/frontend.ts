@@ -4,6 +4,7 @@ import type { KvasirError } from '../base/errors.ts';
 import { fail } from '../base/errors.ts';
 import { errorBody } from '../formats/openai/error-body.ts';
 import { modelList } from '../formats/openai/model-card.ts';
+import type { RouterOverrides } from '../kv/route-request.ts';
 import type { ProcessMetrics } from '../metrics/process-metrics.ts';
 import { HttpServer, type RenderedError } from '../transport/http-server.ts';
 import { serveMetrics } from '../transport/http-server-metrics.ts';
@@ -108,12 +109,17 @@ export class Frontend {
   }
 
   /** Serves a request whose body is one of the endpoint's, whatever path it came by. */
-  serve(endpoint: Endpoint, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  serve(
+    endpoint: Endpoint,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    overrides?: RouterOverrides,
+  ): Promise<FastifyReply> {
     const { maxRequests } = this.#options;
     if (this.#stage === 'draining') throw fail('KV_DRAINING');
     if (this.#server.inFlight > maxRequests)
       throw fail('KV_OVERLOADED', { reason: `the frontend has ${maxRequests} requests in flight` });
-    return serveRequest(this.#serve, endpoint, request, reply);
+    return serveRequest(this.#serve, endpoint, request, reply, overrides);
   }
 
   #addRoutes(app: FastifyInstance): void {

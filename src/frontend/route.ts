@@ -29,7 +29,7 @@ const AFTER_HANDOFF: RouterOverrides = {
   trackPrefillTokens: false,
 };
 
-const AFTER_HANDOFF_WARM: RouterOverrides = { ...AFTER_HANDOFF, overlapScoreCredit: undefined };
+const { overlapScoreCredit: _, ...AFTER_HANDOFF_WARM } = AFTER_HANDOFF;
 
 /** Waits until the hop has a worker, and books it. Rejects if the client leaves meanwhile. */
 export async function place(
@@ -84,6 +84,7 @@ async function routeRequest(exchange: Exchange, router: KvRouter, hop: HopReques
     askHeld === undefined || phase === 'decode'
       ? undefined
       : await askHeld({ tokens: prompt.tokens, namespace });
+  const afterHandoff = hop.keepsCredit === true ? AFTER_HANDOFF_WARM : AFTER_HANDOFF;
   return {
     // Not the client's id, which need not be unique.
     requestId: crypto.randomUUID(),
@@ -94,7 +95,7 @@ async function routeRequest(exchange: Exchange, router: KvRouter, hop: HopReques
       phase === 'prefill' ? 1 : (controls.expectedOutputTokens ?? requestedMaxTokens(request)),
     conversation: controls.conversation,
     controls: { ...pin, ...session, excludedWorkers: excluded, priority, strictPriority, policyClass },
-    ...(phase === 'decode' && { overrides: hop.keepsCredit === true ? AFTER_HANDOFF_WARM : AFTER_HANDOFF }),
+    overrides: phase === 'decode' ? { ...exchange.overrides, ...afterHandoff } : exchange.overrides,
   };
 }
 

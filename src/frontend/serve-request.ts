@@ -9,6 +9,7 @@ import {
   parseCompletionRequest,
   requestedMaxTokens,
 } from '../formats/openai/request.ts';
+import type { RouterOverrides } from '../kv/route-request.ts';
 import { ClientPresence } from '../transport/client-presence.ts';
 import type { AgentHintReader } from './agent-hints.ts';
 import { type DispatchParts, dispatch } from './dispatch.ts';
@@ -41,6 +42,7 @@ export async function serveRequest(
   endpoint: Endpoint,
   httpRequest: FastifyRequest,
   reply: FastifyReply,
+  overrides?: RouterOverrides,
 ): Promise<FastifyReply> {
   const body = httpRequest.body as Readonly<Record<string, unknown>> | null;
   const stream = body?.stream === true;
@@ -57,7 +59,7 @@ export async function serveRequest(
   let exchange: Exchange | undefined;
   try {
     claim = parts.quotaOf(httpRequest)?.claim();
-    exchange = await prepare(parts, endpoint, httpRequest, reply, { client, guard, stream });
+    exchange = await prepare(parts, endpoint, httpRequest, reply, { client, guard, stream, overrides });
     claim?.prompt(exchange.prompt.length);
     if (!client.left) await dispatch(parts, exchange);
   } catch (thrown) {
@@ -80,7 +82,7 @@ async function prepare(
   endpoint: Endpoint,
   { body: parsed, rawBody, headers }: FastifyRequest,
   reply: FastifyReply,
-  begun: Pick<Exchange, 'client' | 'guard' | 'stream'>,
+  begun: Pick<Exchange, 'client' | 'guard' | 'stream' | 'overrides'>,
 ): Promise<Exchange> {
   const receivedMs = parts.clock.nowMs();
   const id = requestId(headers);

@@ -42,7 +42,7 @@ export interface FleetChange {
 /** The workers that requests can go to. Owns the interned ids of their ranks. */
 export class Fleet {
   readonly ranks = new Ranks();
-  readonly #workers = new Map<string, FleetWorker>();
+  #workers = new Map<string, FleetWorker>();
   readonly #byRank: (FleetRank | undefined)[] = [];
   readonly #replicas = new Map<string, number>();
 
@@ -50,6 +50,7 @@ export class Fleet {
     return this.#workers.size;
   }
 
+  /** In the order of their ids, whoever joined first: a seed then means the same draws for the same fleet. */
   workers(): IterableIterator<FleetWorker> {
     return this.#workers.values();
   }
@@ -92,6 +93,7 @@ export class Fleet {
     if (old !== undefined) this.#countReplicas(old.info, -1);
     this.#countReplicas(info, 1);
     this.#workers.set(info.workerId, worker);
+    if (old === undefined) this.#workers = new Map([...this.#workers].sort(([a], [b]) => compareIds(a, b)));
     return { added, removed };
   }
 
@@ -117,4 +119,9 @@ export class Fleet {
       else this.#replicas.delete(lora);
     }
   }
+}
+
+/** Decimal numbers by their size. */
+function compareIds(a: string, b: string): number {
+  return a.length - b.length || (a < b ? -1 : 1);
 }

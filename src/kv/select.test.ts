@@ -130,6 +130,14 @@ describe('the fleet', () => {
     expect(fleet.remove('a')).toEqual([]);
   });
 
+  test('tells its workers in the order of their ids, whoever joined first', () => {
+    const fleet = makeFleet(...['100', '9', '20'].map((workerId) => ({ workerId })));
+    fleet.remove('9');
+    fleet.put({ workerId: '3' });
+    fleet.put({ workerId: '20', dpSize: 2 });
+    expect([...fleet.workers()].map(({ info }) => info.workerId)).toEqual(['3', '20', '100']);
+  });
+
   test('agrees with a list of workers under any changes', () => {
     const change = fc.record({
       id: fc.constantFrom('a', 'b', 'c'),

@@ -5,8 +5,9 @@ import { fail } from '../base/errors.ts';
 import { tokenIdsSchema } from '../formats/openai/prompt-schema.ts';
 import type { BlockHasher } from '../kv/hash.ts';
 import type { KvRouter } from '../kv/kv-router.ts';
+import type { RouterOverrides } from '../kv/route-request.ts';
 import { BIG_JSON, wholeBody } from './big-json.ts';
-import { constraints, constraintsOf, type PromptInput, prompt, promptOf } from './prompt-input.ts';
+import { constraints, constraintsOf, overrides, type PromptInput, prompt, promptOf } from './prompt-input.ts';
 import { refusalError } from './refusal.ts';
 import { check } from './request-schemas.ts';
 import { overlapRow } from './selection/overlap-row.ts';
@@ -17,7 +18,11 @@ export interface RouterRoutesParts {
   /** All routers, for bookings that name no model. */
   routers(): readonly KvRouter[];
   /** Routes a completion to a worker and passes its answer on. */
-  complete(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply>;
+  complete(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    overrides: RouterOverrides | undefined,
+  ): Promise<FastifyReply>;
   readonly hasher: BlockHasher;
 }
 
@@ -33,6 +38,7 @@ const generation = z.looseObject({
   stop_conditions: z.looseObject({}).nullish(),
   sampling_options: z.looseObject({}).nullish(),
   stream: z.boolean().default(true),
+  router_config_override: overrides,
 });
 const method = z.discriminatedUnion('method', [
   z.looseObject({ method: z.literal('new'), ...best.shape, tokens: prompt.token_ids }),
@@ -45,9 +51,11 @@ const method = z.discriminatedUnion('method', [
 export function addRouterRoutes(app: FastifyInstance, parts: RouterRoutesParts): void {
   const { hasher } = parts;
   app.post('/generate', async (request, reply) => {
-    request.body = completionOf(check(generation, request.body), (model) => parts.routerOf(model).model);
-    request.rawBody = Buffer.from(JSON.stringify(request.body));
-    return parts.complete(request, reply);
+    const told = check(generation, wholeBody(request));
+    const completion = BIG_JSON.stringify(completionOf(told, (model) => parts.routerOf(model).model));
+    request.rawBody = Buffer.from(completion);
+    request.body = JSON.parse(completion);
+    return parts.complete(request, reply, told.router_config_override ?? undefined);
   });
   app.post('/best_worker_id', async (request, reply) => {
     wholeIds(reply);
@@ -147,7 +155,15 @@ function bookingOf({ routers }: RouterRoutesParts, id: string) {
 
 /** A preprocessed request as a completion of token ids; what stops and samples keeps its name there. */
 function completionOf(
-  { token_ids, model, stop_conditions, sampling_options, stream, ...rest }: z.infer<typeof generation>,
+  {
+    token_ids,
+    model,
+    stop_conditions,
+    sampling_options,
+    stream,
+    router_config_override: _,
+    ...rest
+  }: z.infer<typeof generation>,
   nameOf: (model: string | undefined) => string,
 ): object {
   const given = (options: object | null | undefined): object =>

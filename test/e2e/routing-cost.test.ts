@@ -214,4 +214,27 @@ describe('what a worker costs', () => {
     // Two are empty, and the one that holds a prompt is never taken.
     expect(new Set(legacy.split(',')).size).toBe(2);
   });
+
+  // The last one, as it leaves its prompt in a worker's cache.
+  test('holds for requests that the router sends itself', async () => {
+    const { url } = await router();
+    const asked = {
+      token_ids: TOKENS,
+      stop_conditions: { max_tokens: 1 },
+      stream: false,
+      router_config_override: { overlap_score_credit: 0.25, prefill_load_scale: 3 },
+    };
+    const answer = await post(`${url}/generate`, asked);
+    expect(answer.status).toBe(200);
+    expect(answer.body.usage.completion_tokens).toBe(1);
+    const { decisions } = (await get(`${url}/debug/decisions?limit=1`)).body;
+    expect(decisions[0].weights).toMatchObject({ overlapScoreCredit: 0.25, prefillLoadScale: 3 });
+    for (const candidate of decisions[0].candidates)
+      expect(candidate.cost).toBeCloseTo(
+        costOf(candidate, decisions[0].candidates, { ...DEFAULTS, O: 0.25, P: 3 }),
+        9,
+      );
+    const wrong = { ...asked, router_config_override: { overlap_score_credit: -1 } };
+    expect((await post(`${url}/generate`, wrong)).status).toBe(400);
+  });
 });
