@@ -137,11 +137,26 @@ describe('broken input', () => {
     expect(faults).toHaveLength(1);
   });
 
+  test('is gone on after at the next event, though the bytes are cut before it', () => {
+    const text = JSON.stringify([[event(1), event(2), event(3)]], null, 2).replace('\n    },\n', '\n    ,\n');
+    for (const piece of [1, 3, 1 << 20])
+      expect(read(text, piece)).toEqual({ requests: [[2, 3]], faults: [3] });
+  });
+
   test('at the end loses only what is missing', () => {
     const text = JSON.stringify([[event(1)], [event(2), event(3)]]);
     const cut = read(text.slice(0, -30));
     expect(cut.requests).toEqual([[1], [2]]);
     expect(cut.faults).toHaveLength(1);
+  });
+
+  test('of another kind is told of, line by line, and comes to an end', () => {
+    expect(read('name: x\nkeys:\n  - 1\n')).toEqual({ requests: [], faults: [1, 1] });
+    expect(read(`{"a"::1}\n${JSON.stringify([[event(1)]])}`)).toEqual({ requests: [[1]], faults: [1] });
+  });
+
+  test('is told from a byte order mark, though it is cut', () => {
+    expect(read(`\ufeff${JSON.stringify([[event(1)]])}`, 2)).toEqual({ requests: [[1]], faults: [] });
   });
 
   test('NaN and Infinity, which Python writes, are read as null', () => {
@@ -299,6 +314,7 @@ describe('texts as Python prints them', () => {
       `["it's", 'say "it\\'s"', 'tab\\t', '\\u200b', 'é日']`,
     ],
     ['[]', '[]'],
+    ['{"b": 1.0, "10": 2, "2": 3.5}', "{'b': 1.0, '10': 2, '2': 3.5}"],
   ])('%s', (source, expected) => {
     expect(pythonText(JSON.parse(source), () => source)).toBe(expected);
   });
@@ -313,6 +329,10 @@ describe('texts as Python prints them', () => {
       '-0.0',
       '1.2345678901234568e+17',
     ]);
+  });
+
+  test('have what Python writes beside JSON', () => {
+    expect(pythonText([null, null, null], () => '[NaN, Infinity, -Infinity]')).toBe('[nan, inf, -inf]');
   });
 
   test('keep number literals of prompts through the reader', () => {

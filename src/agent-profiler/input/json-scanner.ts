@@ -16,6 +16,7 @@ export interface ScanHandler {
 const STEPS = 'intermediate_steps';
 const [QUOTE, BACKSLASH, COMMA, COLON] = [34, 92, 44, 58];
 const [OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT, NEWLINE] = [91, 93, 123, 125, 10];
+const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
 const MAX_VALUE_BYTES = 2 ** 29 - 2 ** 20;
 
 type Container = 'top' | 'outer' | 'list' | 'object';
@@ -47,6 +48,8 @@ export class JsonScanner {
   #line = 1;
   #lineStart = 0;
   #lineBlank = true;
+  // Whether the chunks before this one had nothing of the present line but blanks.
+  #cutInBlank = true;
   #offset = 0;
   #resync = false;
 
@@ -55,7 +58,7 @@ export class JsonScanner {
   }
 
   push(chunk: Uint8Array): void {
-    let i = this.#offset === 0 && chunk[0] === 0xef && chunk[1] === 0xbb && chunk[2] === 0xbf ? 3 : 0;
+    let i = 0;
     while (i < chunk.length) {
       if (this.#resync) i = this.#skipToValue(chunk, i);
       else if (this.#inValue) {
@@ -70,6 +73,7 @@ export class JsonScanner {
         }
       } else i = this.#between(chunk, i);
     }
+    this.#cutInBlank = this.#isFirstOfLine(chunk, chunk.length);
     this.#offset += chunk.length;
   }
 
@@ -92,9 +96,11 @@ export class JsonScanner {
   #between(chunk: Uint8Array, i: number): number {
     const byte = chunk[i]!;
     if (byte === NEWLINE) this.#newline(i);
-    if (byte <= 32 || byte === COMMA) return i + 1;
+    if (byte <= 32 || byte === COMMA || byte === BYTE_ORDER_MARK[this.#offset + i]) return i + 1;
     const container = this.#containers.at(-1)!;
-    if (byte === COLON && container === 'object' && this.#key !== undefined) {
+    if (byte === COLON) {
+      if (container !== 'object' || this.#key === undefined || this.#afterColon)
+        return this.#broken('a colon without a name', i);
       this.#afterColon = true;
       return i + 1;
     }
@@ -170,7 +176,8 @@ export class JsonScanner {
         else if (byte === QUOTE) {
           this.#inString = false;
           if (brackets.length === 0) return i + 1;
-        } else if (byte === NEWLINE) return this.#broken('a text is not closed at the end of its line', i);
+        } else if (byte === NEWLINE)
+          return this.#broken('a text is not closed at the end of its line', i, chunk);
         continue;
       }
       if (byte <= 32) {
@@ -181,12 +188,12 @@ export class JsonScanner {
       if (byte === QUOTE) this.#inString = true;
       else if (byte === OPEN_LIST || byte === OPEN_OBJECT) {
         if (brackets.at(-1) === CLOSE_OBJECT && this.#previous !== COLON)
-          return this.#broken('a member without a name', i);
+          return this.#broken('a member without a name', i, chunk);
         brackets.push(byte + 2);
         this.#previous = byte;
       } else if (byte === CLOSE_LIST || byte === CLOSE_OBJECT) {
         if (brackets.length === 0) return i;
-        if (brackets.pop() !== byte) return this.#broken('a bracket closes another kind', i);
+        if (brackets.pop() !== byte) return this.#broken('a bracket closes another kind', i, chunk);
         if (brackets.length === 0) return i + 1;
         this.#previous = byte;
       } else if (byte === COMMA || byte === COLON) {
@@ -233,7 +240,7 @@ export class JsonScanner {
   }
 
   /** Drops the value at hand; what follows is skipped up to the next value at its column. */
-  #broken(reason: string, at = 0): number {
+  #broken(reason: string, at = 0, chunk?: Uint8Array): number {
     const faultLine = this.#inValue ? this.#valueLine : this.#line;
     this.#handler.fault(faultLine, reason);
     this.#inValue = false;
@@ -247,10 +254,16 @@ export class JsonScanner {
       this.#afterColon = false;
     }
     this.#resync = true;
-    // The line of the fault may itself begin with the next value: look at it again from its start.
+    // What breaks a value on a later line may be the beginning of the next one.
+    this.#lineBlank = this.#line > faultLine && chunk !== undefined && this.#isFirstOfLine(chunk, at);
+    return at;
+  }
+
+  /** Whether nothing but blanks stands before a place on its line. */
+  #isFirstOfLine(chunk: Uint8Array, at: number): boolean {
     const lineAt = this.#lineStart - this.#offset;
-    this.#lineBlank = this.#line > faultLine && lineAt >= 0;
-    return this.#lineBlank ? lineAt : at;
+    const isBlank = chunk.subarray(Math.max(0, lineAt), at).every((byte) => byte <= 32);
+    return isBlank && (lineAt >= 0 || this.#cutInBlank);
   }
 
   #skipToValue(chunk: Uint8Array, from: number): number {

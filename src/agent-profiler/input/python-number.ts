@@ -1,11 +1,3 @@
-/** The number literals of a JSON text in order of appearance, as written. */
-export function rawNumbers(source: string): readonly string[] {
-  const found: string[] = [];
-  for (const match of source.matchAll(/"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/gs))
-    if (match[0][0] !== '"') found.push(match[0]);
-  return found;
-}
-
 /** A JSON number literal as Python prints the value it parses to: integers whole, floats with a point. */
 export function pythonNumber(literal: string): string {
   if (/^-?\d+$/.test(literal)) return literal === '-0' ? '0' : literal;

@@ -1,49 +1,52 @@
-import { pythonNumber, rawNumbers } from './python-number.ts';
+import { pythonNumber } from './python-number.ts';
+import { skipString } from './raw-member.ts';
 
 /**
- * A JSON value as Python's `str()` prints it: texts as they are, everything else as a literal.
- * `source` gives the JSON text the value was parsed from; it tells `5.0` from `5`.
+ * A JSON value as Python's `str()` prints it: texts as they are, everything else as a literal. `source` gives the
+ * JSON text that the value was parsed from; it tells `5.0` from `5`, and the order of members that look like numbers.
  */
 export function pythonText(value: unknown, source?: () => string): string {
-  if (typeof value === 'string') return value;
-  let literals: readonly string[] | undefined;
-  let at = 0;
-  const number = (n: number): string => {
-    if (source !== undefined) literals ??= rawNumbers(source());
-    return pythonNumber(literals?.[at++] ?? String(n));
-  };
-  const parts: string[] = [];
-  // A stack instead of recursion: inputs nest as deep as their author likes.
-  const todo: (string | { readonly value: unknown })[] = [{ value }];
-  while (todo.length > 0) {
-    const next = todo.pop()!;
-    if (typeof next === 'string') parts.push(next);
-    else if (Array.isArray(next.value)) {
-      todo.push(']');
-      for (let i = next.value.length - 1; i >= 0; i--) {
-        todo.push({ value: next.value[i] as unknown });
-        if (i > 0) todo.push(', ');
-      }
-      todo.push('[');
-    } else if (typeof next.value === 'object' && next.value !== null) {
-      const entries = Object.entries(next.value);
-      todo.push('}');
-      for (let i = entries.length - 1; i >= 0; i--) {
-        const [key, member] = entries[i]!;
-        todo.push({ value: member as unknown }, `${i > 0 ? ', ' : ''}${quoted(key)}: `);
-      }
-      todo.push('{');
-    } else parts.push(scalar(next.value, number));
-  }
-  return parts.join('');
+  return typeof value === 'string' ? value : pythonLiteral(source?.() || JSON.stringify(value ?? null));
 }
 
-function scalar(value: unknown, number: (n: number) => string): string {
-  if (value === null || value === undefined) return 'None';
-  if (value === true) return 'True';
-  if (value === false) return 'False';
-  if (typeof value === 'number') return number(value);
-  return quoted(String(value));
+const MARKS: Readonly<Record<string, string>> = {
+  ',': ', ',
+  ':': ': ',
+  '[': '[',
+  ']': ']',
+  '{': '{',
+  '}': '}',
+};
+const WORDS: Readonly<Record<string, string>> = {
+  null: 'None',
+  true: 'True',
+  false: 'False',
+  NaN: 'nan',
+  Infinity: 'inf',
+  '-Infinity': '-inf',
+};
+
+/** One pass over the text: inputs nest as deep, and their texts are as long, as their author likes. */
+function pythonLiteral(json: string): string {
+  const parts: string[] = [];
+  const word = /[^\s,:[\]{}"]+/y;
+  for (let i = 0; i < json.length; ) {
+    const character = json[i]!;
+    const mark = MARKS[character];
+    let end = i + 1;
+    if (mark !== undefined) parts.push(mark);
+    else if (character === '"') {
+      end = skipString(json, i);
+      parts.push(quoted(JSON.parse(json.slice(i, end)) as string));
+    } else if (character > ' ') {
+      word.lastIndex = i;
+      const [found = character] = word.exec(json) ?? [];
+      parts.push(WORDS[found] ?? pythonNumber(found));
+      end = i + found.length;
+    }
+    i = end;
+  }
+  return parts.join('');
 }
 
 const SHORT_ESCAPES: Readonly<Record<string, string>> = {

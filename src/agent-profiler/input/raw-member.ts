@@ -31,10 +31,14 @@ function skipSpace(source: string, at: number): number {
   return i;
 }
 
-function skipString(source: string, at: number): number {
-  let i = at + 1;
-  while (i < source.length && source[i] !== '"') i += source[i] === '\\' ? 2 : 1;
-  return i + 1;
+/** Position after the text literal that starts at `at`: its end is a quote after an even number of backslashes. */
+export function skipString(source: string, at: number): number {
+  for (let quote = source.indexOf('"', at + 1); quote >= 0; quote = source.indexOf('"', quote + 1)) {
+    let before = quote - 1;
+    while (source[before] === '\\') before--;
+    if ((quote - before) % 2 === 1) return quote + 1;
+  }
+  return source.length;
 }
 
 function skipValue(source: string, at: number): number {
