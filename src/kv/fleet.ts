@@ -43,6 +43,7 @@ export interface FleetChange {
 export class Fleet {
   readonly ranks = new Ranks();
   #workers = new Map<string, FleetWorker>();
+  #inOrder = true;
   readonly #byRank: (FleetRank | undefined)[] = [];
   readonly #replicas = new Map<string, number>();
 
@@ -52,6 +53,9 @@ export class Fleet {
 
   /** In the order of their ids, whoever joined first: a seed then means the same draws for the same fleet. */
   workers(): IterableIterator<FleetWorker> {
+    // Not at each join: thousands may join before anyone looks.
+    if (!this.#inOrder) this.#workers = new Map([...this.#workers].sort(([a], [b]) => compareIds(a, b)));
+    this.#inOrder = true;
     return this.#workers.values();
   }
 
@@ -93,7 +97,7 @@ export class Fleet {
     if (old !== undefined) this.#countReplicas(old.info, -1);
     this.#countReplicas(info, 1);
     this.#workers.set(info.workerId, worker);
-    if (old === undefined) this.#workers = new Map([...this.#workers].sort(([a], [b]) => compareIds(a, b)));
+    if (old === undefined) this.#inOrder = false;
     return { added, removed };
   }
 
