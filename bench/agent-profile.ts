@@ -37,7 +37,7 @@ const REFERENCE: Readonly<Record<string, Recorded>> = {
 const REFERENCE_SECONDS = Object.entries(REFERENCE)
   .filter(([name]) => name !== 'nested and chart')
   .reduce((sum, [, { seconds }]) => sum + seconds, 0);
-const MAX_RESIDENT_MB = 450;
+const MAX_RESIDENT_MB = 420;
 const MAX_RESIDENT_MB_FULL = 700;
 const EVENTS = 100_000;
 const FULL_EVENTS = 1_000_000;
