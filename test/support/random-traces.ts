@@ -44,7 +44,7 @@ const span = fc.record({
   length: fc.integer({ min: -3, max: 14 }),
   hasStart: mostly,
   hasEnd: mostly,
-  chunks: fc.nat(1),
+  chunks: fc.nat(2),
   parent: fc.constantFrom('root', 'lost', '', ...UUIDS, ...UUIDS),
   name: fc.constantFrom(undefined, 'm', 'n', '～', '😀'),
   fn: fc.constantFrom(undefined, ...FUNCTIONS),
@@ -103,8 +103,8 @@ function eventsOf(drawn: DrawnSpan, functions: Ancestry): readonly TraceEvent[] 
     events.push(
       event(`${drawn.kind}_START`, drawn.start, { data: { input: drawn.input }, usage_info: usageInfo }),
     );
-  if (drawn.kind === 'LLM' && drawn.chunks > 0)
-    events.push(event('LLM_NEW_TOKEN', drawn.start + 1, { data: { chunk: 'x' } }));
+  for (let chunk = 1; drawn.kind === 'LLM' && chunk <= drawn.chunks; chunk++)
+    events.push(event('LLM_NEW_TOKEN', drawn.start + chunk, { data: { chunk: 'x' } }));
   if (drawn.hasEnd)
     events.push(
       event(`${drawn.kind}_END`, endTime, {
