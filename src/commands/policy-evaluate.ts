@@ -7,7 +7,8 @@ import { type DecisionHistory, type PastDecision, readDecisions } from '../kv/ev
 import { PolicyJudge, type Verdict } from '../kv/evaluation/judge-policy.ts';
 import { MEASURES, measured } from '../kv/evaluation/latency-model.ts';
 import { makePolicy, type PolicyName } from '../kv/policies/make-policy.ts';
-import { ROUTER_SETTINGS, readRouterConfig } from '../kv/settings.ts';
+import { readRouterConfig } from '../kv/read-config.ts';
+import { ROUTER_SETTINGS } from '../kv/settings.ts';
 import { aligned } from '../replay/comparison-table.ts';
 import { defineCommand } from './command.ts';
 

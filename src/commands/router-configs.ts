@@ -3,7 +3,8 @@ import { parse as parseYaml } from 'yaml';
 import { fail, toError } from '../base/errors.ts';
 import type { Hop } from '../frontend/worker-pool.ts';
 import type { RouterConfig } from '../kv/config.ts';
-import { type RouterSettings, readRouterConfig } from '../kv/settings.ts';
+import { readRouterConfig } from '../kv/read-config.ts';
+import type { RouterSettings } from '../kv/settings.ts';
 
 /** The routers' configurations as the settings say, by model and hop; throws at once for settings that contradict. */
 export function routerConfigs(settings: RouterSettings): (model: string, hop: Hop) => RouterConfig {

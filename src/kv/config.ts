@@ -4,7 +4,7 @@ import type { PolicyName } from './policies/make-policy.ts';
 import type { ThompsonParameters } from './policies/thompson-parameters.ts';
 import { type QueueConfig, singleClass } from './queue/policy-classes.ts';
 
-/** Everything a {@link KvRouter} can be told; made from settings by `settings.ts`. */
+/** Everything a {@link KvRouter} can be told; made from settings by `read-config.ts`. */
 export interface RouterConfig {
   readonly mode: PolicyName;
   readonly weights: KvWeights;

@@ -1,13 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { envName, flagName, resolveSettings, type SettingRows } from '../base/settings.ts';
 import { DEFAULT_ROUTER_CONFIG } from './config.ts';
-import {
-  MIGRATION_SETTINGS,
-  ROUTER_SETTINGS,
-  type RouterSettings,
-  readRouterConfig,
-  SCALE_OUT_SETTINGS,
-} from './settings.ts';
+import { readRouterConfig } from './read-config.ts';
+import { MIGRATION_SETTINGS, ROUTER_SETTINGS, type RouterSettings, SCALE_OUT_SETTINGS } from './settings.ts';
 
 const rows: SettingRows = { ...ROUTER_SETTINGS, ...MIGRATION_SETTINGS, ...SCALE_OUT_SETTINGS };
 
