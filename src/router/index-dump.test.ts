@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
+import { BIG_JSON } from '../base/big-json.ts';
 import { VirtualClock } from '../base/clock.ts';
 import { SeededRandom } from '../base/random.ts';
 import { routerConfig } from '../kv/config.ts';
 import type { KvEvent } from '../kv/event.ts';
 import { NaiveIndex } from '../kv/index/naive-index.ts';
 import { KvRouter } from '../kv/kv-router.ts';
-import { BIG_JSON } from './big-json.ts';
 import { dumpOf, readDump } from './index-dump.ts';
 
 const BIGGEST = '18446744073709551615';

@@ -1,9 +1,9 @@
+import { BIG_JSON } from '../base/big-json.ts';
 import { toError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { WorkerKey } from '../kv/event.ts';
 import type { Snapshot } from '../kv/intake/event-source.ts';
 import type { HttpClient } from '../transport/http-client.ts';
-import { BIG_JSON } from './big-json.ts';
 import { type PartitionRanks, readDump } from './index-dump.ts';
 import { nameOf, type PartitionKey } from './partitions.ts';
 import { UrlSet } from './url-set.ts';

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import { BIG_JSON, wholeBody } from '../base/big-json.ts';
 import { fail } from '../base/errors.ts';
 import { tokenIdsSchema } from '../formats/openai/prompt-schema.ts';
 import type { BlockHasher } from '../kv/hash.ts';
 import type { KvRouter } from '../kv/kv-router.ts';
 import type { RouterOverrides } from '../kv/route-request.ts';
-import { BIG_JSON, wholeBody } from './big-json.ts';
 import { constraints, constraintsOf, overrides, type PromptInput, prompt, promptOf } from './prompt-input.ts';
 import { refusalError } from './refusal.ts';
 import { check } from './request-schemas.ts';

@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
+import { wholeBody } from '../base/big-json.ts';
 import { fail } from '../base/errors.ts';
 import type { BlockHasher } from '../kv/hash.ts';
 import type { KvRouter } from '../kv/kv-router.ts';
-import { wholeBody } from './big-json.ts';
 import { answerQuery } from './query-answer.ts';
 import { check, hashes, partition, tokenIds } from './request-schemas.ts';
 import { learnDecisions } from './routing-decisions.ts';

@@ -1,6 +1,6 @@
+import { BIG_JSON } from '../base/big-json.ts';
 import type { Log } from '../base/log.ts';
 import { HttpServer } from '../transport/http-server.ts';
-import { BIG_JSON } from './big-json.ts';
 
 export interface ServiceServerOptions {
   readonly host: string;

@@ -1,4 +1,4 @@
-import { isSafeNumber, parse } from 'lossless-json';
+import { BIG_JSON } from '../base/big-json.ts';
 import { type Clock, sleepUntil } from '../base/clock.ts';
 import { fail, toError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
@@ -108,10 +108,7 @@ class EventPuller {
     if (status !== 200)
       throw fail('KV_ENGINE_UNREACHABLE', { url: this.#url, reason: `it answered ${status}` });
     // Hashes have 64 bits.
-    return parse(text, undefined, {
-      parseNumber: (digits) =>
-        /^-?\d+$/.test(digits) && !isSafeNumber(digits) ? BigInt(digits) : Number(digits),
-    });
+    return BIG_JSON.parse(text);
   }
 
   #deliver({ dpRank, events, after }: PulledEvents): void {

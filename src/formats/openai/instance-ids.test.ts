@@ -18,10 +18,7 @@ describe('worker ids in a body', () => {
       { prefill_worker_id: 12, x: Number('90071992547409931') },
     ],
     ['{"nvext":{"decode_worker_id":"18446744073709551615"}}', { decode_worker_id: '18446744073709551615' }],
-    [
-      '{"nvext":{"decode_worker_id":-17046939228301554673}}',
-      { decode_worker_id: Number('-17046939228301554673') },
-    ],
+    ['{"nvext":{"decode_worker_id":-17046939228301554673}}', { decode_worker_id: '-17046939228301554673' }],
     ['{"nvext":null}', null],
     ['{}', undefined],
   ])('of %s are whole', (text, nvext) => {

@@ -1,4 +1,4 @@
-import { isSafeNumber, parse } from 'lossless-json';
+import { BIG_JSON } from '../../base/big-json.ts';
 
 const ID_FIELDS = ['backend_instance_id', 'decode_worker_id', 'prefill_worker_id'] as const;
 
@@ -11,16 +11,11 @@ export function wholeInstanceIds(body: unknown, raw: Buffer | undefined): unknow
   if (typeof nvext !== 'object' || nvext === null || raw === undefined) return body;
   const rounded = ID_FIELDS.filter((field) => isRounded((nvext as Record<string, unknown>)[field]));
   if (rounded.length === 0) return body;
-  const written = parse(raw.toString('utf8'), undefined, { parseNumber: digits }) as typeof body;
-  const ids = (written as { nvext: Record<string, unknown> }).nvext;
-  const whole = Object.fromEntries(rounded.map((field) => [field, ids[field]]));
+  const { nvext: ids } = BIG_JSON.parse(raw.toString('utf8')) as { nvext: Record<string, unknown> };
+  const whole = Object.fromEntries(rounded.map((field) => [field, String(ids[field])]));
   return { ...(body as object), nvext: { ...nvext, ...whole } };
 }
 
 function isRounded(id: unknown): boolean {
   return typeof id === 'number' && Number.isInteger(id) && !Number.isSafeInteger(id);
-}
-
-function digits(text: string): number | string {
-  return /^\d+$/.test(text) && !isSafeNumber(text) ? text : Number(text);
 }
