@@ -70,7 +70,7 @@ export async function measureLevels(load: SizingLoad, context: CommandContext): 
       const seed = load.seed + concurrency;
       const target = new OpenAiTarget(targetOptions({ ...bench, seed }, endpoint, undefined));
       const progress = await ProgressView.create(
-        context.log,
+        context.log.child({ concurrency }),
         () => clock.nowMs(),
         context.interactive && process.stderr.isTTY,
       );

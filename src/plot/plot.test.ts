@@ -79,6 +79,29 @@ describe('charts', () => {
     expect(new Set(places).size).toBe(4);
   });
 
+  test('keep the legend off the data where a side of the frame is free', () => {
+    const flat = [1, 2, 4, 8].map((x) => ({ x, y: 2 + x / 100 }));
+    const svg = xyChart({
+      ...{ title: 't', x: { label: 'x' }, y: { label: 'y' } },
+      series: [
+        { name: 'measured', points: flat, draw: 'points' },
+        { name: 'fitted', points: flat, draw: 'line' },
+      ],
+      rules: [{ axis: 'y', value: 3, label: 'target' }],
+    });
+    const [left, top, width, height] =
+      /<rect x="([\d.]+)" y="([\d.]+)" width="([\d.]+)" height="([\d.]+)"[^>]*fill-opacity/
+        .exec(svg)!
+        .slice(1)
+        .map(Number) as [number, number, number, number];
+    const dots = [...svg.matchAll(/<circle cx="([\d.]+)" cy="([\d.]+)" r="4"[^>]*stroke=/g)];
+    expect(dots).toHaveLength(4);
+    for (const [, x, y] of dots)
+      expect(
+        Number(x) > left && Number(x) < left + width && Number(y) > top && Number(y) < top + height,
+      ).toBe(false);
+  });
+
   test('leave a hole where the surface is unknown', () => {
     const whole = surfaceChart({
       ...PEAK,

@@ -183,16 +183,13 @@ function markPoint(mark: XyPoint, within: Frame, placed: LabelPlacer): Svg {
 
 type ColoredSeries = XySeries & { readonly color: string };
 
-/** Names of the series, in the corner of the frame that hides the least data. */
+/** Names of the series, in the corner of the frame, or at the middle of a side, that hides the least. */
 function legend(series: readonly ColoredSeries[], drawn: readonly Place[], within: Frame): Svg {
   const widest = Math.max(...series.map(({ name }) => textWidth(name, FONT.note)));
   const [width, height] = [widest + 44, series.length * 20 + 10];
-  const spots = [
-    { left: within.right - width - 8, top: within.top + 28 },
-    { left: within.left + 8, top: within.top + 28 },
-    { left: within.right - width - 8, top: within.bottom - height - 28 },
-    { left: within.left + 8, top: within.bottom - height - 28 },
-  ];
+  const heights = [within.top + 28, within.bottom - height - 28, (within.top + within.bottom - height) / 2];
+  const sides = [within.right - width - 8, within.left + 8];
+  const spots = heights.flatMap((top) => sides.map((left) => ({ left, top })));
   // Points are wider than their places.
   const hidden = ({ left, top }: { left: number; top: number }): number =>
     covered(drawn, { left: left - 6, top: top - 6, width: width + 12, height: height + 12 });

@@ -4,7 +4,7 @@ import { stringify } from 'yaml';
 import { fail, toError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Svg } from '../plot/svg.ts';
-import { writeFileAtomic } from '../transport/atomic-file.ts';
+import { removeLeftovers, writeFileAtomic } from '../transport/atomic-file.ts';
 import type { ProfilePhase } from './phases.ts';
 import type { EngineOrder } from './target.ts';
 
@@ -46,6 +46,7 @@ export class ProfileOutput {
   static async open(dir: string, say: (line: string) => void, log: Log): Promise<ProfileOutput> {
     try {
       await mkdir(dir, { recursive: true });
+      await removeLeftovers(dir);
       return new ProfileOutput(dir, await open(join(dir, LOG_FILE), 'a'), say, log);
     } catch (thrown) {
       throw fail(

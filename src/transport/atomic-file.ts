@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+
+const LEFTOVER = /\.[0-9a-f]{12}\.tmp$/;
 
 /** Writes a file whole or not at all: beside its place first, synced, then renamed over it. Makes missing folders. */
 export async function writeFileAtomic(path: string, content: string | Uint8Array): Promise<void> {
@@ -19,4 +21,12 @@ export async function writeFileAtomic(path: string, content: string | Uint8Array
     await rm(beside, { force: true });
     throw thrown;
   }
+}
+
+/** Removes what writers that were killed have left beside files of a folder and of those in it. */
+export async function removeLeftovers(dir: string): Promise<void> {
+  const names = await readdir(dir, { recursive: true });
+  await Promise.all(
+    names.filter((name) => LEFTOVER.test(name)).map((name) => rm(join(dir, name), { force: true })),
+  );
 }

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { SeededRandom } from '../../src/base/random.ts';
@@ -66,6 +66,10 @@ describe('a profile that is cut short', () => {
     expect(keys.toSorted()).toEqual(journalKeys(whole).toSorted());
     const { points } = summary as { points: { measured: number; reused: number } };
     expect(points.measured + points.reused).toBe(total);
+    // Nor is anything left of files that a kill cut short.
+    expect(readdirSync(killed, { recursive: true }).toSorted()).toEqual(
+      readdirSync(whole, { recursive: true }).toSorted(),
+    );
   });
 
   test('says on SIGINT how to go on, and exits 1', async () => {
