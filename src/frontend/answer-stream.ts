@@ -5,7 +5,7 @@ import type { Joining } from '../formats/openai/joined-chunk.ts';
 import { SSE_DONE, sseFrame } from '../formats/sse/frame.ts';
 import { RelaySplitter, type SplitterOptions } from '../formats/sse/relay-splitter.ts';
 import { EventStream } from '../transport/http-server-sse.ts';
-import type { RelayListener } from '../transport/relay.ts';
+import type { Relay, RelayListener } from '../transport/relay.ts';
 import type { AnswerMeter } from './answer-meter.ts';
 import type { Exchange } from './exchange.ts';
 
@@ -29,7 +29,7 @@ export class AnswerStream implements RelayListener {
   #splitter: RelaySplitter;
   #earlier: BegunAnswer | undefined;
   #stream: EventStream | undefined;
-  #resume: () => void = () => {};
+  #relay: Pick<Relay, 'resume' | 'complete'> | undefined;
 
   constructor(exchange: Exchange, leg: Leg) {
     this.#exchange = exchange;
@@ -73,9 +73,9 @@ export class AnswerStream implements RelayListener {
     return { promptTokens, tokens, chat: this.#leg.completes ? head : undefined };
   }
 
-  /** What to call when a slow client has read on. */
-  onResume(resume: () => void): void {
-    this.#resume = resume;
+  /** Where the bytes come from: told when a slow client has read on, and when the answer is whole. */
+  follow(relay: Pick<Relay, 'resume' | 'complete'>): void {
+    this.#relay = relay;
   }
 
   begin(): void {
@@ -91,9 +91,10 @@ export class AnswerStream implements RelayListener {
       if (before > 0) this.#leg.meter.tokens(fresh, atMs);
       else this.#leg.meter.firstTokens(splitter.firstTokens, fresh - splitter.firstTokens, atMs);
     }
+    if (splitter.done) this.#relay?.complete();
     if (out.length === 0) return true;
     if (this.#open().write(out)) return true;
-    this.#stream?.onDrain(this.#resume);
+    this.#stream?.onDrain(() => this.#relay?.resume());
     return false;
   }
 

@@ -78,7 +78,7 @@ export async function attempt(
     answer,
     parts.clock,
   );
-  answer.onResume(() => relay.resume());
+  answer.follow(relay);
   const stopListening = exchange.client.onLeave(() => relay.cancel());
   const letLeaseGo = meter.keepLease(parts.clock);
   const stopWatching = watchForHang(parts.client, {

@@ -9,6 +9,7 @@ import {
   startFrontend,
 } from '../../test/support/frontend-setup.ts';
 import { until } from '../../test/support/until.ts';
+import { SSE_DONE } from '../formats/sse/frame.ts';
 import type { QueueConfig } from '../kv/queue/policy-classes.ts';
 import { bareInstance } from '../transport/discovery.ts';
 
@@ -192,6 +193,32 @@ describe('the frontend, when things go wrong,', () => {
     expect(counted).toBeLessThan(sent * 60);
     expect(await value('dynamo_frontend_output_sequence_tokens_sum{model="m"}')).toBe(counted);
   });
+
+  test.each(['die after done', 'linger after done'] as const)(
+    'counts an answer as whole with its [DONE], also of engines that %s, and of clients that leave with it',
+    async (behave) => {
+      const engines = [await startEngine(), await startEngine()];
+      for (const engine of engines) engine.behave = behave;
+      const parts = { migrationLimit: 1, idleTimeoutMs: 100 };
+      const { url, value, frontend } = await startFrontend({ engines, parts });
+      const one = async (leaves: boolean): Promise<void> => {
+        const response = await post(url, '/v1/chat/completions', { ...CHAT, stream: true });
+        let text = '';
+        for await (const piece of response.body as unknown as AsyncIterable<Uint8Array>) {
+          text += Buffer.from(piece).toString();
+          if (leaves && text.endsWith(SSE_DONE)) break;
+        }
+        expect(text.endsWith(SSE_DONE)).toBe(true);
+      };
+      await Promise.all(Array.from({ length: 12 }, (_, i) => one(i % 2 === 0)));
+      await until(() => frontend.inFlight === 0 && engines.every((engine) => engine.active === 0));
+      expect(await value(requestsTotal(true))).toBe(12);
+      expect(await value(requestsTotal(true, 'cancelled'))).toBe(0);
+      expect(await value('dynamo_frontend_disconnected_clients')).toBe(0);
+      const moved = 'dynamo_frontend_model_migration_total{migration_type="ongoing_request",model="m"}';
+      expect(await value(moved)).toBe(0);
+    },
+  );
 
   test('answers 503 while nobody serves, and takes workers in as they come and go', async () => {
     const { url, discovery, value } = await startFrontend();

@@ -186,8 +186,10 @@ export class Processor {
           stream = new EventStream(reply, headers);
         },
         data: (bytes) => {
-          if (stream?.write(splitter.push(bytes)) !== false) return true;
-          stream.onDrain(() => relay.resume());
+          const sent = stream?.write(splitter.push(bytes)) !== false;
+          if (splitter.done) relay.complete();
+          if (sent) return true;
+          stream?.onDrain(() => relay.resume());
           return false;
         },
       },

@@ -152,6 +152,34 @@ describe('a relay', () => {
     await until(() => closed >= 1);
   });
 
+  test.each(['dies', 'ends', 'never ends'])(
+    'is over once its listener has all, when the engine then %s',
+    async (how) => {
+      let closed = false;
+      const url = await upstream((_request, response) => {
+        response.on('close', () => {
+          closed = true;
+        });
+        stream(response).write('data: [DONE]\n\n');
+        if (how === 'dies') setTimeout(() => response.socket?.destroy(), 5);
+        if (how === 'ends') setTimeout(() => response.end(), 5);
+      });
+      const started = startRelay(
+        url,
+        {
+          data: () => {
+            started.relay.complete();
+            return false;
+          },
+        },
+        { idleTimeoutMs: 60 },
+      );
+      expect(await started.relay.outcome).toEqual({ kind: 'streamed' });
+      expect(closed).toBe(false);
+      await until(() => closed);
+    },
+  );
+
   test('reads no faster than its listener, then goes on, and blames the client that never reads', async () => {
     const piece = Buffer.alloc(256 * 1024, 'x');
     let written = 0;

@@ -26,7 +26,7 @@ export interface RelayListener {
 
 /** How an exchange ended: every way is an expected outcome. */
 export type RelayOutcome =
-  /** The event stream ended in good HTTP order. */
+  /** The event stream ended in good HTTP order, or {@link Relay.complete} was called. */
   | { readonly kind: 'streamed' }
   /** An answer that is no event stream, an error of the engine included. */
   | {
@@ -89,6 +89,16 @@ export class Relay implements Dispatcher.DispatchHandler {
     this.#finish({ kind: 'cancelled' });
   }
 
+  /**
+   * The listener has the whole answer: the end of the stream is not waited for, nor is its loss one. The connection is
+   * left to end in good order, within the time that a begun answer may be silent.
+   */
+  complete(): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    this.#settle({ kind: 'streamed' });
+  }
+
   /** The client has read what it got. */
   resume(): void {
     if (!this.#paused) return;
@@ -120,7 +130,7 @@ export class Relay implements Dispatcher.DispatchHandler {
     if (this.#settled) return;
     this.#lastMs = this.#clock.nowMs();
     if (this.#streaming) {
-      if (this.#listener.data(bytes, this.#lastMs)) return;
+      if (this.#listener.data(bytes, this.#lastMs) || this.#settled) return;
       this.#paused = true;
       controller.pause();
       return;
@@ -135,6 +145,7 @@ export class Relay implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
+    this.#cancelTimer();
     const answer = this.#answer;
     if (answer === undefined) this.#finish({ kind: 'streamed' });
     else {
@@ -144,6 +155,7 @@ export class Relay implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    this.#cancelTimer();
     this.#finish({ kind: 'broke', reason: connectionProblem(error) });
   }
 
@@ -167,6 +179,7 @@ export class Relay implements Dispatcher.DispatchHandler {
     const limitMs = begun ? idleTimeoutMs : headersTimeoutMs;
     this.#cancelTimer = this.#clock.at(this.#lastMs + limitMs, () => {
       if (this.#clock.nowMs() - this.#lastMs < limitMs) this.#armTimer();
+      else if (this.#settled) this.#abort();
       else {
         const waiting = !begun ? 'headers' : this.#paused ? 'client' : 'data';
         this.#finish({ kind: 'timeout', waiting, afterMs: limitMs });

@@ -46,6 +46,7 @@ const PASSED_HEADERS = [
 /** Of answers: what clients of an engine read. */
 const ANSWER_HEADERS = ['endpoint-load-metrics', 'retry-after', 'x-request-id'];
 const PLAIN_TIMEOUT_MS = 10_000;
+const DONE = Buffer.from(SSE_DONE);
 
 /** Puts the engine's own API behind this port, byte for byte. */
 export function addUpstreamRoutes(app: FastifyInstance, options: UpstreamRoutesOptions): void {
@@ -106,7 +107,7 @@ async function relay(
     answer,
     clock,
   );
-  answer.onResume = () => running.resume();
+  answer.relay = running;
   reply.raw.once('close', () => {
     if (!reply.raw.writableEnded) running.cancel();
   });
@@ -158,7 +159,7 @@ class StreamedRelay implements RelayListener {
   readonly #reply: FastifyReply;
   readonly #handled: HandledRequest;
   #stream: EventStream | undefined;
-  onResume: () => void = () => {};
+  relay: Pick<Relay, 'resume' | 'complete'> | undefined;
 
   constructor(reply: FastifyReply, handled: HandledRequest) {
     this.#reply = reply;
@@ -175,8 +176,10 @@ class StreamedRelay implements RelayListener {
 
   data(bytes: Buffer): boolean {
     this.#handled.sending(bytes.length);
+    // One that comes in two pieces is followed by the end of the stream as well.
+    if (bytes.subarray(-DONE.length).equals(DONE)) this.relay?.complete();
     if (this.#stream!.write(bytes)) return true;
-    this.#stream!.onDrain(() => this.onResume());
+    this.#stream!.onDrain(() => this.relay?.resume());
     return false;
   }
 

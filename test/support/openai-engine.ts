@@ -13,6 +13,8 @@ export type Behaviour =
   | 'error at once in stream'
   | 'wrong in stream'
   | 'end without done'
+  | 'linger after done'
+  | 'die after done'
   | 'refuse 400'
   | 'refuse 503'
   | 'plain 500'
@@ -184,7 +186,10 @@ export class OpenAiEngine {
       if (response.destroyed) return;
     }
     if (options?.include_usage === true) response.write(sseFrame(chunks.usage(usage)));
-    response.end(behave === 'end without done' ? '' : SSE_DONE);
+    if (behave === 'end without done') return void response.end();
+    await new Promise((resolve) => response.write(SSE_DONE, resolve));
+    if (behave === 'die after done') response.socket?.destroy();
+    else if (behave !== 'linger after done') response.end();
   }
 
   async #pause(tokens: number): Promise<void> {
