@@ -25,9 +25,10 @@ if (entry !== undefined) {
   };
   process.stdout.write(`${manifest.version}\n`);
 } else {
-  const near = closestVerb(first);
+  const words = [first, second].filter((word) => word !== '' && !word.startsWith('-')).join(' ');
+  const near = closestVerb(words) ?? closestVerb(first);
   process.stderr.write(
-    `error: unknown command ${JSON.stringify(process.argv.slice(2).join(' '))}\n  ${near ? `Did you mean kvasir ${near}? ` : ''}kvasir --help lists the commands.\n`,
+    `error: unknown command ${JSON.stringify(words)}\n  ${near ? `Did you mean kvasir ${near}? ` : ''}kvasir --help lists the commands.\n`,
   );
   process.exitCode = 2;
 }

@@ -39,9 +39,9 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     summary: 'serve the load of workers over HTTP',
     load: async () => (await import('../commands/slot-tracker.ts')).command,
   },
-  'thompson processor': {
+  processor: {
     summary: 'stand before workers as one engine, placed by a Thompson router',
-    load: async () => (await import('../commands/thompson-processor.ts')).command,
+    load: async () => (await import('../commands/processor.ts')).command,
   },
   'thompson router': {
     summary: 'choose workers for a Thompson processor, and learn',

@@ -223,8 +223,9 @@ describe('profile sla with engines over HTTP', () => {
     // A busy machine holds single probes up, but none comes back early.
     expect(Math.min(...ttft)).toBeGreaterThan(200 * 0.99);
     expect(Math.min(...ttft)).toBeLessThan(200 * 1.1);
-    // Over 500 tokens what delays one of them evens out.
-    expect(Math.abs(itl - 5)).toBeLessThan(5 * 0.03);
+    // Over 500 tokens what delays one of them evens out; what delays each, a busy machine's timers, is under a millisecond.
+    expect(itl).toBeGreaterThan(5 * 0.99);
+    expect(itl).toBeLessThan(5 + 1);
   });
 
   test('serves what it recommends under load, and journals that too', async () => {

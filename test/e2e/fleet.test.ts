@@ -116,27 +116,30 @@ describe('a fleet of processes', () => {
     );
 
     const prompts = Array.from({ length: 6 }, (_, group) => `group ${group}: ${'shared words '.repeat(60)}`);
-    const asked = Array.from({ length: 48 }, (_, i) => {
-      // Those who leave ask for answers that cannot be over before they do.
-      const leaves = i % 4 === 3;
-      return complete(
-        url,
-        `${prompts[i % 6]} question ${i}`,
-        leaves ? 1500 : 300 + (i % 5) * 50,
-        leaves ? 5 : undefined,
-      );
-    });
+    const stay = (i: number): Promise<Outcome> =>
+      complete(url, `${prompts[i % 6]} question ${i}`, 300 + (i % 5) * 50);
+    // Those who leave ask for answers that cannot be over before they do.
+    const leave = (i: number): Promise<Outcome> => complete(url, `${prompts[i % 6]} question ${i}`, 1500, 5);
+    const early = Array.from({ length: 36 }, (_, i) => (i % 3 === 2 ? leave(i) : stay(i)));
     const cancelled = (families: Families): number =>
       total(families, 'dynamo_frontend_requests_total', { error_type: 'cancelled' });
     // A client that leaves in the instant in which its worker dies may be counted as either.
     await eventually('those who leave have left', async () => cancelled(await scrape(url)) === 12);
-    const running = await Promise.all(
-      workers.map(async (worker) => total(await scrape(worker.url), 'vllm:num_requests_running')),
-    );
-    // One that is in the middle of answers.
-    const [victim] = workers.splice(running.indexOf(Math.max(...running)), 1);
+    const late = Array.from({ length: 12 }, (_, i) => stay(36 + i));
+    const running = (): Promise<number[]> =>
+      Promise.all(
+        workers.map(async (worker) => total(await scrape(worker.url), 'vllm:num_requests_running')),
+      );
+    // The one that dies is in the middle of answers.
+    let busiest = 0;
+    await eventually('a worker has several answers to give', async () => {
+      const counts = await running();
+      busiest = counts.indexOf(Math.max(...counts));
+      return counts[busiest]! >= 4;
+    });
+    const [victim] = workers.splice(busiest, 1);
     victim!.process.signal('SIGKILL');
-    const outcomes = await Promise.all(asked);
+    const outcomes = await Promise.all([...early, ...late]);
     const count = (how: Outcome['how']): number => outcomes.filter((outcome) => outcome.how === how).length;
     expect(count('left')).toBe(12);
     expect(count('broken')).toBeGreaterThan(0);

@@ -74,7 +74,7 @@ beforeAll(async () => {
     return JSON.stringify({ worker_id: 1, worker, decision_id: 'd0' });
   });
   processor = new KvasirProcess([
-    ...['thompson', 'processor', '--http-port', '0', '--router-url', router, '--engine', engine],
+    ...['processor', '--http-port', '0', '--router-url', router, '--engine', engine],
     ...['--tokenizer', 'byte'],
   ]);
   url = String((await processor.json()).url);

@@ -1,7 +1,7 @@
 const POLL_MS = 5;
 
 /** Polls until the condition holds; fails after the time. */
-export async function until(condition: () => boolean | Promise<boolean>, withinMs = 5000): Promise<void> {
+export async function until(condition: () => boolean | Promise<boolean>, withinMs = 20_000): Promise<void> {
   await eventually('the condition', condition, withinMs);
 }
 

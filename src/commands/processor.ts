@@ -23,11 +23,11 @@ const CHAT = '/v1/chat/completions';
 const PATHS = [CHAT, '/v1/completions'] as const;
 
 export const command = defineCommand({
-  name: 'thompson processor',
+  name: 'processor',
   summary: 'stand before workers as one engine, placing requests by a Thompson router',
   details: `Example:
   kvasir thompson router --engine http://127.0.0.1:9001 --engine http://127.0.0.1:9002
-  kvasir thompson processor --router-url http://127.0.0.1:8082 --engine http://127.0.0.1:9001 --engine http://127.0.0.1:9002
+  kvasir processor --router-url http://127.0.0.1:8082 --engine http://127.0.0.1:9001 --engine http://127.0.0.1:9002
   kvasir frontend --engine http://127.0.0.1:8083
 
 It serves the OpenAI API; /metrics has dynamo_component_thompson_*. Without --router-url requests go to the workers in turn.`,
@@ -130,7 +130,7 @@ It serves the OpenAI API; /metrics has dynamo_component_thompson_*. Without --ro
       const url = await server.start();
       directory.start();
       plane.start();
-      announceService('thompson-processor', url, context);
+      announceService('processor', url, context);
       if (!signal.aborted) await once(signal, 'abort');
     } finally {
       await server.stop(1000 * settings.drainSecs);
