@@ -42,7 +42,10 @@ export class PromptEncoders {
   ): Promise<PromptEncoder> {
     const source = instance.tokenizer ?? this.#fallback;
     if (source === BYTE) return byteEncoder(true);
-    if (source !== undefined) return this.#load(source);
+    if (source !== undefined) {
+      const encoder = await this.#load(source);
+      return instance.kind === 'sglang' ? asSglang(encoder) : encoder;
+    }
     const { url, kind, models } = instance;
     const remote = new EngineEncoder(this.#client, models[0] ?? '', engines);
     try {
@@ -86,6 +89,16 @@ export class PromptEncoders {
     }
     return loading;
   }
+}
+
+/** Chats as SGLang renders them. */
+function asSglang(encoder: PromptEncoder): PromptEncoder {
+  return {
+    exact: encoder.exact,
+    encode: (text) => encoder.encode(text),
+    ...(encoder.encodeMore && { encodeMore: encoder.encodeMore.bind(encoder) }),
+    encodeChat: (messages, options) => encoder.encodeChat(messages, { ...options, dialect: 'sglang' }),
+  };
 }
 
 /** Texts are the engine's tokens; chats are only told apart. */

@@ -25,12 +25,18 @@ export class EngineEncoder implements PromptEncoder {
   }
 
   encodeChat(messages: readonly ChatMessage[], options: ChatRenderOptions): Promise<Uint32Array> {
+    const { reasoningEffort: effort } = options;
+    // `/tokenize` knows no effort, but hands the template whatever else it is given.
+    const variables =
+      effort === undefined
+        ? options.variables
+        : { reasoning_effort: effort, enable_thinking: effort !== 'none', ...options.variables };
     return this.#ask({
       messages,
       add_generation_prompt: (options.addGenerationPrompt ?? true) && options.continueFinalMessage !== true,
       ...(options.continueFinalMessage === true && { continue_final_message: true }),
       ...(options.tools !== undefined && { tools: options.tools }),
-      ...(options.variables !== undefined && { chat_template_kwargs: options.variables }),
+      ...(variables !== undefined && { chat_template_kwargs: variables }),
     });
   }
 

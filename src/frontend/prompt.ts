@@ -1,4 +1,4 @@
-import type { ChatRequest, CompletionRequest } from '../formats/openai/request.ts';
+import { type ChatRequest, type CompletionRequest, chatRendering } from '../formats/openai/request.ts';
 import type { ChatMessage, ChatRenderOptions } from '../tokenizer/tokenizer.ts';
 
 /** Makes token ids of prompts; long ones may go to another thread. */
@@ -24,12 +24,8 @@ export interface Prompt {
 }
 
 export async function encodeChatPrompt(request: ChatRequest, encoder: PromptEncoder): Promise<Prompt> {
-  const tokens = await encoder.encodeChat(request.messages as readonly ChatMessage[], {
-    addGenerationPrompt: request.add_generation_prompt ?? true,
-    continueFinalMessage: request.continue_final_message ?? false,
-    ...(request.tools != null && { tools: request.tools }),
-    ...(request.chat_template_kwargs != null && { variables: request.chat_template_kwargs }),
-  });
+  const messages = request.messages as readonly ChatMessage[];
+  const tokens = await encoder.encodeChat(messages, chatRendering(request));
   return { tokens, length: tokens.length, longest: tokens.length };
 }
 

@@ -1,11 +1,14 @@
 import { Template } from '@huggingface/jinja';
 import { fail, toError } from '../base/errors.ts';
-import type { ChatMessage, ChatRenderOptions } from './tokenizer.ts';
+import { type TemplateTraits, viewOfMessages, viewOfTools } from './chat-view.ts';
+import { takesContentParts } from './template-content.ts';
+import type { ChatDialect, ChatMessage, ChatRenderOptions } from './tokenizer.ts';
 
 /** A model's chat template, parsed once (tens of milliseconds) and rendered often (below one). */
 export class ChatTemplate {
   readonly #template: Template;
   readonly #tokens: Readonly<Record<string, string>>;
+  readonly #traits: Readonly<Record<ChatDialect, TemplateTraits>>;
 
   /** `tokens` are the special tokens by the names that templates use (`bos_token`, `eos_token`, ...). */
   constructor(source: string, tokens: Readonly<Record<string, string>>) {
@@ -16,16 +19,33 @@ export class ChatTemplate {
       throw fail('KV_TOKENIZER_UNUSABLE', { reason }, cause);
     }
     this.#tokens = tokens;
+    const { parsed } = this.#template;
+    const developer = /["']developer["']/.test(source);
+    const traitsIn = (dialect: ChatDialect) => ({
+      parts: takesContentParts(parsed, source, dialect),
+      developer,
+    });
+    this.#traits = { vllm: traitsIn('vllm'), sglang: traitsIn('sglang') };
   }
 
-  /** Throws `KV_REQUEST_INVALID` when the template refuses the messages. */
+  /** Messages as the engine's server hands them to the template. */
+  view(messages: readonly ChatMessage[], { dialect = 'vllm' }: ChatRenderOptions = {}): ChatMessage[] {
+    return viewOfMessages(messages, this.#traits[dialect], dialect);
+  }
+
+  /** Renders messages as {@link view} gives them. Throws `KV_REQUEST_INVALID` when the template refuses them. */
   render(messages: readonly ChatMessage[], options: ChatRenderOptions = {}): string {
+    const { dialect = 'vllm', tools, reasoningEffort } = options;
     const variables = {
       ...this.#tokens,
+      ...(reasoningEffort !== undefined && {
+        reasoning_effort: reasoningEffort,
+        ...(dialect === 'vllm' && { enable_thinking: reasoningEffort !== 'none' }),
+      }),
       ...options.variables,
       messages,
       add_generation_prompt: options.addGenerationPrompt ?? true,
-      ...(options.tools !== undefined && { tools: options.tools }),
+      ...(tools !== undefined && { tools: viewOfTools(tools, dialect) }),
     };
     try {
       return this.#template.render(variables);

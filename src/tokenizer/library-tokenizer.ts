@@ -141,9 +141,10 @@ class WindowStream implements TokenStream {
 /** A template closes every turn: to leave the last one open, what comes after its text is cut off. */
 function renderWith(
   template: ChatTemplate,
-  messages: readonly ChatMessage[],
+  given: readonly ChatMessage[],
   options: ChatRenderOptions = {},
 ): string {
+  const messages = template.view(given, options);
   const last = messages.at(-1);
   if (options.continueFinalMessage !== true || last === undefined) return template.render(messages, options);
   const text = template.render(messages, { ...options, addGenerationPrompt: false });

@@ -12,7 +12,12 @@ export interface ChatPart {
   readonly [field: string]: unknown;
 }
 
+/** Whose server prepares messages for the chat template; each does it in its own way. */
+export type ChatDialect = 'vllm' | 'sglang';
+
 export interface ChatRenderOptions {
+  /** vLLM's unless given. */
+  readonly dialect?: ChatDialect;
   /** Opens the assistant's turn, so that the model continues with its answer. True unless given. */
   readonly addGenerationPrompt?: boolean;
   /** Leaves the last message open, so that the model goes on with it; then no turn is opened. */
@@ -20,6 +25,8 @@ export interface ChatRenderOptions {
   readonly tools?: readonly unknown[];
   /** Further variables of the template (`chat_template_kwargs`). */
   readonly variables?: Readonly<Record<string, unknown>>;
+  /** How much a model that reasons is to do so; templates read it. */
+  readonly reasoningEffort?: string;
 }
 
 /** Turns text into the token ids that an engine would see, and back. Stateless but for caches. */
@@ -53,5 +60,11 @@ export interface TokenStream {
 export function messageText(message: ChatMessage): string {
   if (typeof message.content === 'string') return message.content;
   if (!Array.isArray(message.content)) return '';
-  return (message.content as readonly ChatPart[]).map((part) => part.text ?? '').join('');
+  return (message.content as readonly ChatPart[]).map(textOfPart).join('');
+}
+
+/** A part's text, which parts of other types than `text` have under their own names. */
+export function textOfPart(part: ChatPart): string {
+  const text = part.text ?? part[part.type];
+  return typeof text === 'string' ? text : '';
 }

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { fail } from '../base/errors.ts';
 import { snapshotBody } from '../formats/kv-events/snapshot.ts';
 import { type EngineFacts, modelList } from '../formats/openai/model-card.ts';
+import { chatRendering, chatRequestSchema } from '../formats/openai/request.ts';
 import type { ChatMessage } from '../tokenizer/tokenizer.ts';
 import { type Exposition, serveMetrics } from '../transport/http-server-metrics.ts';
 import type { KvEventStream } from './kv-event-stream.ts';
@@ -26,11 +27,7 @@ export interface EngineRoutesOptions {
 
 const tokenizeSchema = z.union([
   z.looseObject({ prompt: z.string(), return_token_strs: z.boolean().nullish() }),
-  z.looseObject({
-    messages: z.array(z.looseObject({ role: z.string() })).min(1),
-    add_generation_prompt: z.boolean().nullish(),
-    return_token_strs: z.boolean().nullish(),
-  }),
+  chatRequestSchema.omit({ model: true }).extend({ return_token_strs: z.boolean().nullish() }),
 ]);
 const detokenizeSchema = z.looseObject({
   tokens: z.array(
@@ -74,9 +71,7 @@ function addTokenRoutes(app: FastifyInstance, { contextLength, service }: Engine
     const tokens =
       'prompt' in body
         ? tokenizer.encode(body.prompt as string)
-        : tokenizer.encodeChat(body.messages as unknown as readonly ChatMessage[], {
-            addGenerationPrompt: body.add_generation_prompt ?? true,
-          });
+        : tokenizer.encodeChat(body.messages as readonly ChatMessage[], chatRendering(body));
     return {
       count: tokens.length,
       max_model_len: contextLength,

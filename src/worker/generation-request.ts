@@ -3,6 +3,7 @@ import type { AnswerKind } from '../formats/openai/answer.ts';
 import {
   type ChatRequest,
   type CompletionRequest,
+  chatRendering,
   parseChatRequest,
   parseCompletionRequest,
   requestedMaxTokens,
@@ -49,12 +50,8 @@ const MAX_STOPS = 64;
 
 export function chatGeneration(body: unknown, tokenizer: Tokenizer): GenerationRequest {
   const request = parseChatRequest(body);
-  const tokens = tokenizer.encodeChat(request.messages as readonly ChatMessage[], {
-    addGenerationPrompt: request.add_generation_prompt ?? true,
-    continueFinalMessage: request.continue_final_message ?? false,
-    ...(request.tools && { tools: request.tools }),
-    ...(request.chat_template_kwargs && { variables: request.chat_template_kwargs }),
-  });
+  const messages = request.messages as readonly ChatMessage[];
+  const tokens = tokenizer.encodeChat(messages, chatRendering(request));
   return { ...shared('chat', request, [tokens]), echo: false };
 }
 

@@ -62,7 +62,7 @@ const shared = {
   max_tokens: z.int().min(1).nullish(),
   min_tokens: z.int().min(0).nullish(),
   n: z.int().min(1).max(128).nullish(),
-  temperature: z.number().min(0).max(2).nullish(),
+  temperature: z.number().min(0).nullish(),
   top_p: z.number().gt(0).max(1).nullish(),
   stop: z.union([z.string(), z.array(z.string())]).nullish(),
   seed: z.number().nullish(),
@@ -81,10 +81,13 @@ export const chatRequestSchema = z.looseObject({
   add_generation_prompt: z.boolean().nullish(),
   continue_final_message: z.boolean().nullish(),
   chat_template_kwargs: z.record(z.string(), z.unknown()).nullish(),
+  reasoning_effort: z.string().nullish(),
 });
 
 export const completionRequestSchema = z.looseObject({
   ...shared,
+  // None at all: only the prompt is echoed, with its log probabilities.
+  max_tokens: z.int().min(0).nullish(),
   prompt: completionPromptSchema,
   echo: z.boolean().nullish(),
 });
@@ -101,6 +104,25 @@ export function parseChatRequest(body: unknown): ChatRequest {
 
 export function parseCompletionRequest(body: unknown): CompletionRequest {
   return parse(completionRequestSchema, body);
+}
+
+type Rendering =
+  | 'add_generation_prompt'
+  | 'continue_final_message'
+  | 'tools'
+  | 'chat_template_kwargs'
+  | 'reasoning_effort';
+
+/** What a chat request says of how its messages become a prompt. */
+export function chatRendering(request: Partial<Pick<ChatRequest, Rendering>>) {
+  const { tools, reasoning_effort: reasoningEffort, chat_template_kwargs: variables } = request;
+  return {
+    addGenerationPrompt: request.add_generation_prompt ?? true,
+    continueFinalMessage: request.continue_final_message ?? false,
+    ...(tools != null && { tools }),
+    ...(variables != null && { variables }),
+    ...(reasoningEffort != null && { reasoningEffort }),
+  };
 }
 
 /** The most tokens that the request lets the engine generate, if it says so. */
