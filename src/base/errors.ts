@@ -104,6 +104,11 @@ export const ERRORS = {
     status: 415,
     hint: 'Send Content-Type: application/json.',
   },
+  KV_CONTENT_ENCODING: {
+    message: 'the content encoding {encoding} is not supported',
+    status: 415,
+    hint: 'Send the body as it is, or as gzip, deflate or br.',
+  },
   KV_BODY_TOO_LARGE: {
     message: 'the request body exceeds {limit} bytes',
     status: 413,

@@ -1,5 +1,5 @@
 import { connect } from 'node:net';
-import { gunzipSync } from 'node:zlib';
+import { brotliCompressSync, deflateSync, gunzipSync, gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, test } from 'vitest';
 import { until } from '../../test/support/until.ts';
 import { fail } from '../base/errors.ts';
@@ -64,6 +64,17 @@ describe('the HTTP server', () => {
   });
 
   const json = { 'content-type': 'application/json' };
+
+  test.each([
+    ['gzip', gzipSync],
+    ['deflate', deflateSync],
+    ['BR', brotliCompressSync],
+  ] as const)('takes bodies as %s', async (encoding, compress) => {
+    const headers = { ...json, 'content-encoding': encoding };
+    const url = await echo();
+    const response = await fetch(`${url}/echo`, { method: 'POST', headers, body: compress('{"a":"é"}') });
+    expect(await response.json()).toEqual({ body: { a: 'é' }, bytes: 10 });
+  });
   test.each([
     ['POST', '/echo', json, '{"a":', 400, 'BadRequestError', /^Validation: the body is not valid JSON: /],
     [
@@ -83,6 +94,33 @@ describe('the HTTP server', () => {
       400,
       'BadRequestError',
       /not valid UTF-8 \(first bad byte near position 2\)/,
+    ],
+    [
+      'POST',
+      '/echo',
+      { ...json, 'content-encoding': 'gzip' },
+      gzipSync(`"${'x'.repeat(300)}"`),
+      413,
+      'RequestEntityTooLargeError',
+      /exceeds 200 bytes/,
+    ],
+    [
+      'POST',
+      '/echo',
+      { ...json, 'content-encoding': 'gzip' },
+      '{"a":1}',
+      400,
+      'BadRequestError',
+      /the body is not valid gzip: incorrect header check/,
+    ],
+    [
+      'POST',
+      '/echo',
+      { ...json, 'content-encoding': 'zstd' },
+      '{"a":1}',
+      415,
+      'UnsupportedMediaTypeError',
+      /content encoding zstd is not supported\. Send the body as it is/,
     ],
     ['POST', '/echo', json, `"${'x'.repeat(300)}"`, 413, 'RequestEntityTooLargeError', /exceeds 200 bytes/],
     ['POST', '/echo', { 'content-type': 'text/csv' }, 'a', 415, 'UnsupportedMediaTypeError', /text\/csv/],

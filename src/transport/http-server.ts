@@ -1,5 +1,5 @@
 import type { AddressInfo } from 'node:net';
-import { type FastifyInstance, type FastifyReply, fastify } from 'fastify';
+import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import { fail, type KvasirError, toError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { errorBody } from '../formats/openai/error-body.ts';
@@ -9,7 +9,7 @@ import {
   refuseMalformedHttp,
   toRequestError,
 } from './http-server-errors.ts';
-import { type JsonParser, parseJsonBody } from './http-server-json.ts';
+import { decodedBody, type JsonParser, parseJsonBody } from './http-server-json.ts';
 
 export interface HttpServerOptions {
   readonly host: string;
@@ -34,7 +34,7 @@ export interface RenderedError {
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The body's bytes as they came, of a JSON request. */
+    /** The bytes of a JSON request's body, decompressed. */
     rawBody: Buffer | undefined;
   }
 }
@@ -78,12 +78,9 @@ export class HttpServer {
     this.app.addContentTypeParser(
       /^application\/([\w.+-]+\+)?json\b/i,
       { parseAs: 'buffer' },
-      (request, body, done) => {
-        try {
-          done(null, parseJsonBody(request, body as Buffer, options.json?.parse ?? JSON.parse));
-        } catch (thrown) {
-          done(thrown as Error);
-        }
+      async (request: FastifyRequest, body: Buffer) => {
+        const bytes = await decodedBody(request.headers['content-encoding'], body, this.#maxBodyBytes);
+        return parseJsonBody(request, bytes, options.json?.parse ?? JSON.parse);
       },
     );
     this.#countInFlight();

@@ -4,6 +4,12 @@ import type { FinishReason } from '../formats/openai/answer.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { answerText, sentenceEnd } from './answer-text.ts';
 
+/** An answer in full. */
+export interface PlannedAnswer {
+  readonly tokens: Uint32Array;
+  readonly length: AnswerLength;
+}
+
 /** The reference's words. */
 const BEYOND_LIMITS = 'request exceeds worker admission limits';
 
@@ -56,6 +62,20 @@ export function answerLength(key: number, limits: AnswerLimits): AnswerLength {
   return tokens <= room ? { tokens, reason: 'stop' } : { tokens: room, reason: 'length' };
 }
 
+/** A given text as an answer: it ends by itself, or where the request or the engine has no room for more. */
+export function spokenAnswer(
+  text: string,
+  { promptTokens, maxTokens, contextLength, poolTokens }: AnswerLimits,
+  tokenizer: Tokenizer,
+): PlannedAnswer {
+  const ids = withoutBos(tokenizer.encode(text), tokenizer);
+  const end = tokenizer.eosIds[0];
+  const whole = end === undefined ? ids : Uint32Array.of(...ids, end);
+  const room = Math.min(maxTokens ?? whole.length, contextLength - promptTokens, poolTokens - promptTokens);
+  const tokens = whole.subarray(0, room);
+  return { tokens, length: { tokens: tokens.length, reason: room < whole.length ? 'length' : 'stop' } };
+}
+
 /** The tokens of an answer: readable text decided by `key`, in the model's own tokens. */
 export function answerTokens(key: number, length: AnswerLength, tokenizer: Tokenizer): Uint32Array {
   const end = length.reason === 'stop' ? tokenizer.eosIds[0] : undefined;
@@ -63,12 +83,15 @@ export function answerTokens(key: number, length: AnswerLength, tokenizer: Token
   const tokens = new Uint32Array(length.tokens);
   // One token is at most a few characters of such text; the loop is for tokenizers with longer ones.
   for (let characters = spoken; ; characters = 2 * characters + 64) {
-    const ids = tokenizer.encode(answerText(key, characters));
-    const skip = tokenizer.bosId !== undefined && ids[0] === tokenizer.bosId ? 1 : 0;
-    if (ids.length - skip < spoken) continue;
-    tokens.set(ids.subarray(skip, skip + spoken));
+    const ids = withoutBos(tokenizer.encode(answerText(key, characters)), tokenizer);
+    if (ids.length < spoken) continue;
+    tokens.set(ids.subarray(0, spoken));
     break;
   }
   if (end !== undefined) tokens[spoken] = end;
   return tokens;
+}
+
+function withoutBos(ids: Uint32Array, { bosId }: Tokenizer): Uint32Array {
+  return bosId !== undefined && ids[0] === bosId ? ids.subarray(1) : ids;
 }

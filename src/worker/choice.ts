@@ -12,12 +12,14 @@ export interface ChoiceEnd {
   readonly stop: string | undefined;
   /** How many the choice has in all. */
   readonly tokens: number;
+  /** Those of the last piece. */
+  readonly ids: readonly number[];
 }
 
 /** Takes what becomes of one choice: a piece of text for every step, empty where it is not certain yet, then one end or failure. */
 export interface ChoiceListener {
-  /** `tokens` is how many the choice has so far. */
-  text(index: number, text: string, tokens: number): void;
+  /** `tokens` is how many the choice has so far, `ids` are those that have come since the last call. */
+  text(index: number, text: string, tokens: number, ids: readonly number[]): void;
   /** With the last piece of text. */
   end(index: number, text: string, end: ChoiceEnd): void;
   failed(index: number, error: KvasirError): void;
@@ -53,6 +55,7 @@ export class Choice implements RequestSink {
   readonly #options: ChoiceOptions;
   #tokens = 0;
   #held = '';
+  #heldIds: number[] = [];
   #ended = false;
   cachedTokens: number | undefined;
   admittedMs: number | undefined;
@@ -82,8 +85,11 @@ export class Choice implements RequestSink {
     this.#observe(tokenIds.length, atMs);
     const { index, decoder, stops, minTokens, length, listener } = this.#options;
     let text = this.#held;
+    const ids = this.#heldIds;
     this.#held = '';
+    this.#heldIds = [];
     for (const id of tokenIds) {
+      ids.push(id);
       const piece = decoder.push(id);
       if (++this.#tokens <= minTokens) {
         text += piece;
@@ -94,12 +100,15 @@ export class Choice implements RequestSink {
       if (result.stop === undefined) continue;
       this.#ended = true;
       this.#options.cancel();
-      listener.end(index, text, { reason: 'stop', stop: result.stop, tokens: this.#tokens });
+      listener.end(index, text, { reason: 'stop', stop: result.stop, tokens: this.#tokens, ids });
       return;
     }
     // The last piece goes out together with the end, which the engine tells next.
-    if (this.#tokens >= length.tokens) this.#held = text;
-    else listener.text(index, text, this.#tokens);
+    if (this.#tokens < length.tokens) listener.text(index, text, this.#tokens, ids);
+    else {
+      this.#held = text;
+      this.#heldIds = ids;
+    }
   }
 
   finished({ reason, message }: Finish): void {
@@ -129,9 +138,9 @@ export class Choice implements RequestSink {
     const { decoder, stops, listener } = this.#options;
     const last = stops.push(decoder.flush());
     const text = this.#held + last.text;
-    const tokens = this.#tokens;
+    const told = { tokens: this.#tokens, ids: this.#heldIds };
     if (last.stop === undefined)
-      listener.end(index, text + stops.flush(), { reason: planned, stop: undefined, tokens });
-    else listener.end(index, text, { reason: 'stop', stop: last.stop, tokens });
+      listener.end(index, text + stops.flush(), { ...told, reason: planned, stop: undefined });
+    else listener.end(index, text, { ...told, reason: 'stop', stop: last.stop });
   }
 }

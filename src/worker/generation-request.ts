@@ -10,6 +10,7 @@ import {
 } from '../formats/openai/request.ts';
 import type { PromptNamespace } from '../kv/hash.ts';
 import type { ChatMessage, Tokenizer } from '../tokenizer/tokenizer.ts';
+import { type AnswerForm, answerForm } from './answer-form.ts';
 import {
   type BootstrapRoom,
   bootstrapRoom,
@@ -18,6 +19,7 @@ import {
   type RemoteKv,
   remoteKv,
 } from './handoff.ts';
+import type { LogprobsRequest } from './logprobs.ts';
 
 /** A request of either API in the engine's terms. */
 export interface GenerationRequest {
@@ -26,6 +28,7 @@ export interface GenerationRequest {
   /** Each gets `choices` answers; choice numbers run through all of them. */
   readonly prompts: readonly Uint32Array[];
   readonly choices: number;
+  /** 0: the prompt alone is wanted back. */
   readonly maxTokens: number | undefined;
   readonly minTokens: number;
   readonly ignoreEos: boolean;
@@ -43,22 +46,32 @@ export interface GenerationRequest {
   readonly continuousUsage: boolean;
   /** Text put before each answer of a completion. */
   readonly echo: boolean;
+  readonly form: AnswerForm;
+  readonly logprobs: LogprobsRequest | undefined;
 }
 
 const MAX_CHOICES = 1024;
 const MAX_STOPS = 64;
+const MAX_LOGPROBS = 20;
 
 export function chatGeneration(body: unknown, tokenizer: Tokenizer): GenerationRequest {
   const request = parseChatRequest(body);
   const messages = request.messages as readonly ChatMessage[];
   const tokens = tokenizer.encodeChat(messages, chatRendering(request));
-  return { ...shared('chat', request, [tokens]), echo: false };
+  if (request.top_logprobs != null && request.logprobs !== true)
+    throw invalid('top_logprobs', 'it needs logprobs', 'Set logprobs to true.');
+  const top = request.logprobs === true ? (request.top_logprobs ?? 0) : undefined;
+  return { ...shared('chat', request, [tokens]), echo: false, logprobs: logprobsOf('top_logprobs', top) };
 }
 
 export function completionGeneration(body: unknown, tokenizer: Tokenizer): GenerationRequest {
   const request = parseCompletionRequest(body);
   const prompts = promptsOf(request.prompt, tokenizer);
-  return { ...shared('completion', request, prompts), echo: request.echo ?? false };
+  const echo = request.echo ?? false;
+  if (request.max_tokens === 0 && !echo)
+    throw invalid('max_tokens', 'no token is asked for', 'Ask for one, or set echo.');
+  const logprobs = logprobsOf('logprobs', request.logprobs ?? undefined);
+  return { ...shared('completion', request, prompts), echo, logprobs };
 }
 
 function promptsOf(prompt: CompletionRequest['prompt'], tokenizer: Tokenizer): Uint32Array[] {
@@ -73,13 +86,15 @@ function shared(
   kind: AnswerKind,
   request: ChatRequest | CompletionRequest,
   prompts: readonly Uint32Array[],
-): Omit<GenerationRequest, 'echo'> {
+): Omit<GenerationRequest, 'echo' | 'logprobs'> {
   const choices = request.n ?? 1;
   const stops = request.stop == null ? [] : [request.stop].flat();
   if (prompts.length * choices > MAX_CHOICES)
-    throw invalid('n', `${prompts.length} prompts of ${choices} choices exceed ${MAX_CHOICES} answers`);
-  if (stops.length > MAX_STOPS) throw invalid('stop', `${stops.length} stop strings exceed ${MAX_STOPS}`);
-  if (prompts.some((prompt) => prompt.length === 0)) throw invalid('prompt', 'it has no tokens');
+    throw invalid('n', `${prompts.length} prompts of ${choices} choices exceed ${MAX_CHOICES} answers`, LESS);
+  if (stops.length > MAX_STOPS)
+    throw invalid('stop', `${stops.length} stop strings exceed ${MAX_STOPS}`, LESS);
+  if (prompts.some((prompt) => prompt.length === 0))
+    throw invalid('prompt', 'it has no tokens', 'Send at least one.');
   const cacheSalt = request.cache_salt ?? request.nvext?.cache_salt ?? undefined;
   return {
     kind,
@@ -91,6 +106,7 @@ function shared(
     ignoreEos: request.ignore_eos ?? false,
     stops,
     includeStop: request.include_stop_str_in_output === true,
+    form: answerForm(request),
     seed: Math.trunc(request.seed ?? 0) | 0,
     namespace: cacheSalt === undefined ? undefined : { cacheSalt },
     dpRank: rankOf(request.nvext?.dp_rank),
@@ -109,6 +125,16 @@ function rankOf(rank: number | null | undefined): number | undefined {
   return rank == null || rank === 2 ** 32 - 1 ? undefined : rank;
 }
 
-function invalid(param: string, reason: string): Error {
-  return fail('KV_REQUEST_INVALID', { param, reason: `${param}: ${reason}`, mend: 'Ask for less at once.' });
+const LESS = 'Ask for less at once.';
+
+/** How many alternatives; a request without is one for no log probabilities. */
+function logprobsOf(param: string, top: unknown): LogprobsRequest | undefined {
+  if (top === undefined) return undefined;
+  if (Number.isInteger(top) && (top as number) >= 0 && (top as number) <= MAX_LOGPROBS)
+    return { top: top as number };
+  throw invalid(param, `${JSON.stringify(top)} is not from 0 to ${MAX_LOGPROBS}`, '');
+}
+
+function invalid(param: string, reason: string, mend: string): Error {
+  return fail('KV_REQUEST_INVALID', { param, reason: `${param}: ${reason}`, mend });
 }

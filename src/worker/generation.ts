@@ -6,7 +6,14 @@ import type { SimulatedEngine } from '../engine/simulated-engine.ts';
 import type { Usage } from '../formats/openai/usage.ts';
 import type { BlockHasher } from '../kv/hash.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
-import { type AnswerLength, answerLength, answerTokens } from './answer-plan.ts';
+import { sayIn } from './answer-form.ts';
+import {
+  type AnswerLength,
+  answerLength,
+  answerTokens,
+  type PlannedAnswer,
+  spokenAnswer,
+} from './answer-plan.ts';
 import { Choice, type ChoiceEnd, type ChoiceListener, type ChoiceObserver } from './choice.ts';
 import type { GenerationRequest } from './generation-request.ts';
 import { transferMs } from './handoff.ts';
@@ -46,7 +53,7 @@ export interface ChoiceOver {
 
 /** Takes the progress of all choices; `done` or `failed` comes once, last, unless it was cancelled. */
 export interface GenerationListener {
-  text(index: number, text: string, tokens: number): void;
+  text(index: number, text: string, tokens: number, ids: readonly number[]): void;
   end(index: number, text: string, end: ChoiceEnd): void;
   done(): void;
   failed(error: KvasirError): void;
@@ -55,8 +62,22 @@ export interface GenerationListener {
 /** Answers are decided when they are asked for, so this bounds what one request can take. */
 const MAX_PLANNED_TOKENS = 2 ** 22;
 
+/** What will be said to one prompt. */
+interface Plan {
+  readonly key: number;
+  readonly length: AnswerLength;
+  /** Of each choice, where it has a form; free text is made when it is submitted. */
+  readonly said: readonly Said[] | undefined;
+}
+
+interface Said extends PlannedAnswer {
+  readonly tool?: string | undefined;
+}
+
 interface Member {
   readonly id: string;
+  /** Called by the choice. */
+  readonly tool: string | undefined;
   readonly promptTokens: number;
   readonly dpRank: number;
   readonly choice: Choice;
@@ -109,6 +130,11 @@ export class Generation implements ChoiceListener {
     return this.#members[index]!.promptTokens;
   }
 
+  /** The tool that a choice calls: its text is then the call's arguments. */
+  toolOf(index: number): string | undefined {
+    return this.#members[index]!.tool;
+  }
+
   /** Takes everything back from the engine; the listener hears no more. */
   cancel(): void {
     if (this.#over) return;
@@ -121,15 +147,16 @@ export class Generation implements ChoiceListener {
     }
   }
 
-  text(index: number, text: string, tokens: number): void {
-    if (!this.#over) this.#listener.text(index, text, tokens);
+  text(index: number, text: string, tokens: number, ids: readonly number[]): void {
+    if (!this.#over) this.#listener.text(index, text, tokens, ids);
   }
 
   end(index: number, text: string, end: ChoiceEnd): void {
     if (this.#over) return;
     this.#tellOver(this.#members[index]!, end);
     this.#open--;
-    this.#listener.end(index, text, end);
+    if (this.#request.maxTokens === 0) this.#listener.end(index, '', { ...end, ids: [] });
+    else this.#listener.end(index, text, end);
     if (this.#open > 0) return;
     this.#over = true;
     this.#listener.done();
@@ -168,25 +195,32 @@ export class Generation implements ChoiceListener {
     this.#parts.onTransfer({ dpRank, tokens: prompt.length, durationMs, arrived });
   }
 
-  #plan(prompt: Uint32Array): { readonly key: number; readonly length: AnswerLength } {
-    const { hasher, seed, contextLength, poolTokens, meanAnswerTokens: meanTokens } = this.#parts;
+  #plan(prompt: Uint32Array): Plan {
+    const { hasher, seed, contextLength, poolTokens, meanAnswerTokens: meanTokens, tokenizer } = this.#parts;
     const bytes = new Uint8Array(prompt.buffer, prompt.byteOffset, prompt.byteLength);
     const content = Number(hasher.hashBytes(bytes, 0n) & 0xffffffffn);
     const key = hash32(seed, content, this.#request.seed);
-    const { maxTokens, minTokens, ignoreEos } = this.#request;
+    const { maxTokens, minTokens, ignoreEos, form, choices } = this.#request;
     const limits = {
       promptTokens: prompt.length,
-      maxTokens,
+      // A prompt is read by generating one token.
+      maxTokens: maxTokens === 0 ? 1 : maxTokens,
       minTokens,
       ignoreEos,
       contextLength,
       poolTokens,
       meanTokens,
     };
-    return { key, length: answerLength(key, limits) };
+    const length = answerLength(key, limits);
+    if (form.kind === 'text') return { key, length, said: undefined };
+    const said = Array.from({ length: choices }, (_, i) => {
+      const { text, tool } = sayIn(form, hash32(key, i, 2));
+      return { ...spokenAnswer(text, limits, tokenizer), tool };
+    });
+    return { key, length, said };
   }
 
-  #submit(prompt: Uint32Array, { key, length }: { key: number; length: AnswerLength }): void {
+  #submit(prompt: Uint32Array, plan: Plan): void {
     const { engine, tokenizer, nextId, nextRank, observerOf } = this.#parts;
     const { choices, namespace, stops, includeStop, minTokens } = this.#request;
     // All choices of a prompt go to one rank, where the later ones find what the first computed.
@@ -196,6 +230,11 @@ export class Generation implements ChoiceListener {
     // A stopping engine refuses at once, which ends the generation while it is still being submitted.
     for (let i = 0; i < choices && !this.#over; i++) {
       const id = nextId();
+      const said: Said = plan.said?.[i] ?? {
+        length: plan.length,
+        tokens: answerTokens(hash32(plan.key, i, 2), plan.length, tokenizer),
+      };
+      const { length, tool, tokens: plannedTokens } = said;
       const choice = new Choice({
         index: this.#members.length,
         promptTokens: prompt.length,
@@ -208,9 +247,8 @@ export class Generation implements ChoiceListener {
         listener: this,
         cancel: () => void engine.cancel(id),
       });
-      this.#members.push({ id, promptTokens: prompt.length, dpRank, choice });
+      this.#members.push({ id, tool, promptTokens: prompt.length, dpRank, choice });
       this.#open++;
-      const plannedTokens = answerTokens(hash32(key, i, 2), length, tokenizer);
       engine.submit({ id, prompt: shared, maxOutputTokens: length.tokens, plannedTokens, dpRank }, choice);
     }
   }

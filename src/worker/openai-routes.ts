@@ -1,14 +1,21 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { fail, type KvasirError, toError } from '../base/errors.ts';
-import { type AnswerHead, type AnswerKind, answerBody, answerChunks } from '../formats/openai/answer.ts';
+import {
+  type AnswerHead,
+  type AnswerKind,
+  answerBody,
+  answerChunks,
+  type ToolCallHead,
+} from '../formats/openai/answer.ts';
 import type { HandledRequest } from '../metrics/work-handler-metrics.ts';
 import { EventStream } from '../transport/http-server-sse.ts';
 import { Generation, type GenerationParts } from './generation.ts';
 import { chatGeneration, completionGeneration, type GenerationRequest } from './generation-request.ts';
 import { handoffParams } from './handoff.ts';
 import type { Handoffs } from './handoffs.ts';
-import { StreamedAnswer } from './streamed-answer.ts';
+import { LogprobsWriter } from './logprobs.ts';
+import { type Prefix, StreamedAnswer } from './streamed-answer.ts';
 import { WholeAnswer } from './whole-answer.ts';
 import type { WorkerMetrics } from './worker-metrics.ts';
 
@@ -47,7 +54,8 @@ async function serve(
     if (left.signal.aborted) return await abandon(reply, handled);
     const head = headOf(kind, request, service);
     const prefixes = prefixesOf(generation, service);
-    const exchange = { generation, head, prefixes, reply, service, handled };
+    const logprobsOf = logprobsWriters(generation, prefixes, service);
+    const exchange = { generation, head, prefixes, logprobsOf, reply, service, handled };
     return await (generation.stream ? stream(exchange) : answer(exchange));
   } catch (thrown) {
     const error = toError(thrown);
@@ -67,14 +75,16 @@ function abandon(reply: FastifyReply, handled: HandledRequest): Promise<void> {
 interface Exchange {
   readonly generation: GenerationRequest;
   readonly head: AnswerHead;
-  readonly prefixes: readonly string[];
+  readonly prefixes: readonly Prefix[];
+  readonly logprobsOf: (index: number, ids: readonly number[]) => object | undefined;
   readonly reply: FastifyReply;
   readonly service: Service;
   readonly handled: HandledRequest;
 }
 
-async function answer({ generation, head, prefixes, reply, service, handled }: Exchange): Promise<void> {
-  const collected = new WholeAnswer(prefixes);
+async function answer(exchange: Exchange): Promise<void> {
+  const { generation, head, prefixes, logprobsOf, reply, service, handled } = exchange;
+  const collected = new WholeAnswer(prefixes.map(({ text }) => text));
   const running = new Generation(service, generation, collected, service.clock.nowMs());
   whenClientLeaves(reply, () => {
     running.cancel();
@@ -82,11 +92,16 @@ async function answer({ generation, head, prefixes, reply, service, handled }: E
     handled.failed('publish_response');
     collected.abandon();
   });
-  const choices = await collected.choices;
-  if (choices === undefined) {
+  const ended = await collected.choices;
+  if (ended === undefined) {
     reply.hijack();
     return;
   }
+  const choices = ended.map((choice, index) => ({
+    ...choice,
+    call: callOf(head, running, index),
+    logprobs: logprobsOf(index, [...prefixes[index]!.ids, ...collected.ids[index]!]),
+  }));
   const extra = handoffExtra(generation, head, service);
   await service.handoffs.after(generation, head.id);
   const text = JSON.stringify(answerBody(generation.kind, head, choices, running.usage(), extra));
@@ -94,11 +109,14 @@ async function answer({ generation, head, prefixes, reply, service, handled }: E
   await reply.type('application/json; charset=utf-8').send(text);
 }
 
-function stream({ generation, head, prefixes, reply, service, handled }: Exchange): Promise<void> {
+function stream(exchange: Exchange): Promise<void> {
+  const { generation, head, prefixes, logprobsOf, reply, service, handled } = exchange;
   return new Promise((resolve, reject) => {
     const streamed: StreamedAnswer = new StreamedAnswer({
       chunks: answerChunks(generation.kind, head),
       prefixes,
+      callOf: (index) => callOf(head, running, index),
+      logprobsOf,
       includeUsage: generation.includeUsage,
       continuousUsage: generation.continuousUsage,
       open: () => new EventStream(reply),
@@ -182,9 +200,25 @@ function headOf(kind: AnswerKind, request: FastifyRequest, service: Service): An
   };
 }
 
-function prefixesOf({ prompts, choices, echo }: GenerationRequest, { tokenizer }: Service): string[] {
+function prefixesOf({ prompts, choices, echo }: GenerationRequest, { tokenizer }: Service): Prefix[] {
   return prompts.flatMap((prompt) => {
-    const prefix = echo ? tokenizer.decode(prompt) : '';
+    const prefix = echo ? { text: tokenizer.decode(prompt), ids: [...prompt] } : { text: '', ids: [] };
     return Array.from({ length: choices }, () => prefix);
   });
+}
+
+function callOf({ id }: AnswerHead, running: Generation, index: number): ToolCallHead | undefined {
+  const name = running.toolOf(index);
+  return name === undefined ? undefined : { id: `call_${id.slice(id.indexOf('-') + 1)}_${index}`, name };
+}
+
+/** Writes log probabilities where the request asks for them; an echoed prompt's first. */
+function logprobsWriters(
+  { kind, logprobs }: GenerationRequest,
+  prefixes: readonly Prefix[],
+  { tokenizer }: Service,
+): Exchange['logprobsOf'] {
+  if (logprobs === undefined) return () => undefined;
+  const writers = prefixes.map(({ ids }) => new LogprobsWriter(kind, logprobs, tokenizer, ids.length > 0));
+  return (index, ids) => writers[index]!.write(ids);
 }

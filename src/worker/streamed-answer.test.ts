@@ -42,7 +42,9 @@ function answerTo(client: SlowClient, choices: number) {
   const over: unknown[] = [];
   const streamed = new StreamedAnswer({
     chunks: answerChunks('completion', { id: 'cmpl-1', created: 0, model: 'm' }),
-    prefixes: Array.from({ length: choices }, () => ''),
+    prefixes: Array.from({ length: choices }, () => ({ text: '', ids: [] })),
+    callOf: () => undefined,
+    logprobsOf: () => undefined,
     includeUsage: false,
     continuousUsage: false,
     open: () => client,
@@ -58,21 +60,21 @@ describe('an answer to a client that reads too slowly', () => {
   test('gathers what is said meanwhile into one chunk per choice, and loses nothing', () => {
     const client = new SlowClient();
     const { streamed, sent, over } = answerTo(client, 2);
-    streamed.text(0, 'a', 1);
+    streamed.text(0, 'a', 1, []);
     client.reading = false;
-    streamed.text(0, 'b', 2);
+    streamed.text(0, 'b', 2, []);
     for (const [tokens, text] of [...'cdefg'].entries()) {
-      streamed.text(0, text, tokens + 3);
-      streamed.text(1, text.toUpperCase(), tokens + 1);
+      streamed.text(0, text, tokens + 3, []);
+      streamed.text(1, text.toUpperCase(), tokens + 1, []);
     }
     expect(client.texts()).toEqual(['0:a', '0:b']);
     client.read();
     expect(client.texts()).toEqual(['0:a', '0:b', '0:cdefg', '1:CDEFG']);
     client.reading = false;
-    streamed.text(0, 'h', 8);
-    streamed.text(0, 'i', 9);
-    streamed.end(0, 'j', { reason: 'length', stop: undefined, tokens: 10 });
-    streamed.end(1, 'H', { reason: 'stop', stop: 'I', tokens: 7 });
+    streamed.text(0, 'h', 8, []);
+    streamed.text(0, 'i', 9, []);
+    streamed.end(0, 'j', { reason: 'length', stop: undefined, tokens: 10, ids: [] });
+    streamed.end(1, 'H', { reason: 'stop', stop: 'I', tokens: 7, ids: [] });
     streamed.done();
     expect(client.texts().slice(4)).toEqual(['0:h', '0:ij', '1:H']);
     expect(client.frames.at(-1)).toBe('data: [DONE]\n\n');
@@ -84,7 +86,7 @@ describe('an answer to a client that reads too slowly', () => {
     const client = new SlowClient();
     const error = fail('KV_ENGINE_STOPPING', { reason: 'gone' });
     const begun = answerTo(client, 1);
-    begun.streamed.text(0, 'a', 1);
+    begun.streamed.text(0, 'a', 1, []);
     begun.streamed.failed(error);
     expect(JSON.parse(client.frames[1]!.slice(6))).toMatchObject({ error: { code: 503 } });
     expect([client.ended, begun.over]).toEqual([true, [undefined]]);

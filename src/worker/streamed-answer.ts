@@ -1,5 +1,5 @@
 import type { KvasirError } from '../base/errors.ts';
-import type { AnswerChunks } from '../formats/openai/answer.ts';
+import type { AnswerChunks, ChunkExtras, ToolCallHead } from '../formats/openai/answer.ts';
 import { errorBody } from '../formats/openai/error-body.ts';
 import type { Usage } from '../formats/openai/usage.ts';
 import { SSE_DONE, sseFrame } from '../formats/sse/frame.ts';
@@ -13,10 +13,20 @@ export interface FrameStream {
   end(): void;
 }
 
+/** What is put before an answer: the prompt, where it is to be echoed. */
+export interface Prefix {
+  readonly text: string;
+  readonly ids: readonly number[];
+}
+
 export interface StreamedAnswerOptions {
   readonly chunks: AnswerChunks;
   /** Begins the text of each choice; as many as there are choices. */
-  readonly prefixes: readonly string[];
+  readonly prefixes: readonly Prefix[];
+  /** The call that a choice is. */
+  readonly callOf: (index: number) => ToolCallHead | undefined;
+  /** Log probabilities of a choice's next tokens, where they are asked for. */
+  readonly logprobsOf: (index: number, ids: readonly number[]) => object | undefined;
   readonly includeUsage: boolean;
   readonly continuousUsage: boolean;
   /** Begins the event stream; not called if the request fails before its first token. */
@@ -36,31 +46,38 @@ export interface StreamedAnswerOptions {
  */
 export class StreamedAnswer implements GenerationListener {
   readonly #options: StreamedAnswerOptions;
-  readonly #waiting: { text: string; tokens: number }[];
+  readonly #waiting: { text: string; tokens: number; ids: number[]; isFirst: boolean }[];
   #stream: FrameStream | undefined;
   #stalled = false;
 
   constructor(options: StreamedAnswerOptions) {
     this.#options = options;
-    this.#waiting = options.prefixes.map((text) => ({ text, tokens: 0 }));
+    this.#waiting = options.prefixes.map(({ text, ids }) => ({
+      text,
+      tokens: 0,
+      ids: [...ids],
+      isFirst: true,
+    }));
   }
 
-  text(index: number, text: string, tokens: number): void {
+  text(index: number, text: string, tokens: number, ids: readonly number[]): void {
     this.#begin();
     const waiting = this.#waiting[index]!;
     waiting.text += text;
+    waiting.ids.push(...ids);
     waiting.tokens = tokens;
     // As in vLLM every step has its chunk, one without text included: it tells that a token is there.
     if (!this.#stalled) this.#flush(index);
   }
 
-  end(index: number, text: string, { reason, stop, tokens }: ChoiceEnd): void {
+  end(index: number, text: string, { reason, stop, tokens, ids }: ChoiceEnd): void {
     this.#begin();
     const waiting = this.#waiting[index]!;
-    const whole = waiting.text + text;
-    waiting.text = '';
+    waiting.text += text;
+    waiting.ids.push(...ids);
     const usage = this.#usageOf(index, tokens);
-    this.#write(this.#options.chunks.finish(index, whole, reason, usage, stop));
+    const { text: last, more } = this.#take(index);
+    this.#write(this.#options.chunks.finish(index, last, reason, usage, stop, more));
   }
 
   done(): void {
@@ -89,11 +106,19 @@ export class StreamedAnswer implements GenerationListener {
   }
 
   #flush(index: number): void {
-    const { chunks } = this.#options;
+    const usage = this.#usageOf(index, this.#waiting[index]!.tokens);
+    const { text, more } = this.#take(index);
+    this.#write(this.#options.chunks.text(index, text, usage, more));
+  }
+
+  #take(index: number): { readonly text: string; readonly more: ChunkExtras } {
+    const { callOf, logprobsOf } = this.#options;
     const waiting = this.#waiting[index]!;
-    const { text } = waiting;
+    const { text, ids, isFirst } = waiting;
     waiting.text = '';
-    this.#write(chunks.text(index, text, this.#usageOf(index, waiting.tokens)));
+    waiting.ids = [];
+    waiting.isFirst = false;
+    return { text, more: { isFirst, call: callOf(index), logprobs: logprobsOf(index, ids) } };
   }
 
   #usageOf(index: number, completionTokens: number): Usage | undefined {

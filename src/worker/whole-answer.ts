@@ -8,6 +8,7 @@ export class WholeAnswer implements GenerationListener {
   /** Undefined once {@link abandon} was called. */
   readonly choices: Promise<readonly AnswerChoice[] | undefined>;
   readonly #texts: string[];
+  readonly #ids: number[][];
   readonly #ends: AnswerChoice[] = [];
   #resolve: (choices: readonly AnswerChoice[] | undefined) => void = () => {};
   #reject: (error: KvasirError) => void = () => {};
@@ -15,17 +16,25 @@ export class WholeAnswer implements GenerationListener {
   /** `prefixes` begin the text of each choice. */
   constructor(prefixes: readonly string[]) {
     this.#texts = [...prefixes];
+    this.#ids = prefixes.map(() => []);
     this.choices = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
   }
 
-  text(index: number, text: string): void {
-    this.#texts[index] += text;
+  /** Output tokens of each choice. */
+  get ids(): readonly (readonly number[])[] {
+    return this.#ids;
   }
 
-  end(index: number, text: string, { reason, stop }: ChoiceEnd): void {
+  text(index: number, text: string, _tokens: number, ids: readonly number[]): void {
+    this.#texts[index] += text;
+    this.#ids[index]!.push(...ids);
+  }
+
+  end(index: number, text: string, { reason, stop, ids }: ChoiceEnd): void {
+    this.#ids[index]!.push(...ids);
     this.#ends[index] = { text: this.#texts[index]! + text, finishReason: reason, stop };
   }
 
