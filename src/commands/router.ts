@@ -1,7 +1,9 @@
+import { RealClock } from '../base/clock.ts';
 import { fail } from '../base/errors.ts';
 import { flag } from '../base/settings.ts';
 import { FRONTEND_SETTINGS } from '../frontend/settings.ts';
 import { BlockHasher } from '../kv/hash.ts';
+import { KVASIR_THOMPSON } from '../kv/policies/thompson-parameters.ts';
 import { defineCommand } from './command.ts';
 import { FLEET_SETTINGS, serveFrontend } from './serve-frontend.ts';
 
@@ -16,7 +18,8 @@ export const command = defineCommand({
   curl http://127.0.0.1:8082/best_worker_id -H 'content-type: application/json' -d '{"token_ids": [1, 2, 3]}'
   curl http://127.0.0.1:8082/generate -H 'content-type: application/json' -d '{"token_ids": [1, 2, 3], "stop_conditions": {"max_tokens": 8}}'
 
-The OpenAI API of kvasir frontend is served too. docs/guides/router-services.md has every path.`,
+The OpenAI API of kvasir frontend is served too, and in a thompson mode what kvasir processor asks. docs/guides/router-services.md
+has every path.`,
   settings: {
     ...FRONTEND_SETTINGS,
     ...FLEET_SETTINGS,
@@ -42,26 +45,45 @@ The OpenAI API of kvasir frontend is served too. docs/guides/router-services.md 
         reason: '--router-restore asks peers for the bookings of the router of this name',
         mend: 'Give --router-replica-sync and --router-id NAME too.',
       });
-    const { addRouterRoutes, ROUTER_PATHS } = await import('../router/router-routes.ts');
+    const [{ addRouterRoutes, ROUTER_PATHS }, { RouterService, THOMPSON_PATHS }] = await Promise.all([
+      import('../router/router-routes.ts'),
+      import('../thompson/router-service.ts'),
+    ]);
+    const learns = settings.routerMode.startsWith('thompson');
+    const feedbackTimeoutMs = 1000 * KVASIR_THOMPSON.feedbackTimeoutS;
     const hasher = new BlockHasher();
     return serveFrontend(settings, context, {
       role: 'router',
       restoreBookings: settings.routerRestore,
-      keyedPaths: ROUTER_PATHS,
-      addRoutes: (app, frontend) =>
+      keyedPaths: learns ? [...ROUTER_PATHS, ...THOMPSON_PATHS] : ROUTER_PATHS,
+      addRoutes: (app, frontend, thompson) => {
+        const { directory } = frontend;
+        if (learns)
+          new RouterService({
+            clock: new RealClock(),
+            watch: thompson(),
+            feedbackTimeoutMs,
+            models: () => directory.pools().map(({ model }) => model),
+            routerOf: (model) =>
+              directory
+                .models()
+                .find(({ name }) => name === model)
+                ?.pool.router('decode'),
+          }).addRoutes(app);
         addRouterRoutes(app, {
           hasher,
           complete: (request, reply, overrides) => frontend.serve('completions', request, reply, overrides),
-          routers: () => frontend.directory.pools().flatMap((pool) => [...pool.routers.values()]),
+          routers: () => directory.pools().flatMap((pool) => [...pool.routers.values()]),
           routerOf: (model) => {
-            const [first] = frontend.directory.models();
+            const [first] = directory.models();
             const { name, pool } =
-              model === undefined && first !== undefined ? first : frontend.directory.find(model ?? '');
+              model === undefined && first !== undefined ? first : directory.find(model ?? '');
             const router = pool.router('decode');
             if (router === undefined) throw fail('KV_NO_WORKERS', { model: name, reason: 'none is ready' });
             return { router, model: name };
           },
-        }),
+        });
+      },
     });
   },
 });

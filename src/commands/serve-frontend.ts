@@ -118,8 +118,8 @@ async function serveIndex({ addRoutes, keyedPaths = [] }: Routes): Promise<Route
   const hasher = new BlockHasher();
   return {
     keyedPaths: [...keyedPaths, ...SERVED_INDEX_PATHS],
-    addRoutes: (app, frontend) => {
-      addRoutes?.(app, frontend);
+    addRoutes: (app, frontend, thompson) => {
+      addRoutes?.(app, frontend, thompson);
       addServedIndexRoutes(app, {
         hasher,
         routersOf: (model) => {

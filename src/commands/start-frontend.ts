@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import type { FastifyInstance } from 'fastify';
 import { type Clock, RealClock } from '../base/clock.ts';
 import { fail, toError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
@@ -62,8 +63,8 @@ export interface StartFrontendOptions {
   readonly remoteIndexer?: ((onFailure: () => void) => RemoteIndexer) | undefined;
   /** Tells the same place where prompts went. */
   readonly routeRecorder?: ((onLost: (count: number) => void) => RouteRecorder) | undefined;
-  /** Routes beside the OpenAI API, and which of their paths ask for a key. */
-  readonly addRoutes?: FrontendParts['addRoutes'];
+  /** Routes beside the OpenAI API, and which of their paths ask for a key; `thompson` shows what such a policy does. */
+  readonly addRoutes?: (app: FastifyInstance, frontend: Frontend, thompson: () => ThompsonWatch) => void;
   readonly keyedPaths?: FrontendParts['keyedPaths'];
 }
 
@@ -205,7 +206,7 @@ export async function startFrontend(options: StartFrontendOptions): Promise<Runn
       keyedPaths: options.keyedPaths ?? [],
       addRoutes: (app, frontend) => {
         app.get('/', (_, reply) => reply.type('text/html; charset=utf-8').send(DASHBOARD_PAGE));
-        options.addRoutes?.(app, frontend);
+        options.addRoutes?.(app, frontend, thompson);
       },
     },
   );

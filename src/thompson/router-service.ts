@@ -25,6 +25,10 @@ export interface RouterServiceParts {
   routerOf(model: string): KvRouter | undefined;
 }
 
+const FIND_PATH = '/find_worker';
+const FEEDBACK_PATH = '/feedback';
+export const THOMPSON_PATHS = [FIND_PATH, FEEDBACK_PATH] as const;
+
 const NO_REUSE = '<no_reuse>';
 
 /** `/find_worker` and `/feedback` of the Thompson router. */
@@ -39,7 +43,7 @@ export class RouterService {
   }
 
   addRoutes(app: FastifyInstance): void {
-    app.post('/find_worker', async (request, reply) => {
+    app.post(FIND_PATH, async (request, reply) => {
       const { success, data, error } = findWorkerSchema.safeParse(request.body);
       void reply.type('application/json; charset=utf-8');
       if (!success) return reply.code(400).send(JSON.stringify({ error: faultsOf(error) }));
@@ -48,7 +52,7 @@ export class RouterService {
         return reply.code(400).send(JSON.stringify({ error: severalModels(models) }));
       return reply.send(this.#find(data, data.model ?? models[0]));
     });
-    app.post('/feedback', async (request, reply) => {
+    app.post(FEEDBACK_PATH, async (request, reply) => {
       const ack = this.#learn(request.body);
       return reply.code(ack.ok || ack.error === UNKNOWN ? 200 : 400).send(ack);
     });

@@ -1,9 +1,8 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { get, post } from '../support/json-service.ts';
-import { eventually } from '../support/prometheus.ts';
-import { BLOCK, compute, Services } from '../support/services.ts';
+import { BLOCK, computeUntil, Services } from '../support/services.ts';
+import { eventually } from '../support/until.ts';
 
-const WITHIN_MS = 20_000;
 const TOKENS = Array.from({ length: 100 }, (_, i) => i + 1);
 const FULL = 96;
 
@@ -21,18 +20,14 @@ describe('kvasir indexer', () => {
       status: 201,
       body: { status: 'ok' },
     });
-    await compute(worker.url, TOKENS);
     const query = (more: object = {}) =>
       post(`${indexer.url}/query`, { model_name: 'm', token_ids: TOKENS, ...more });
     let answer = await query();
-    await eventually(
-      async () => {
-        answer = await query();
-        return answer.body.scores[biggest]?.['0'] === FULL;
-      },
-      WITHIN_MS,
-      () => JSON.stringify(answer),
-    );
+    const isIndexed = async (): Promise<boolean> => {
+      answer = await query();
+      return answer.body.scores[biggest]?.['0'] === FULL;
+    };
+    await computeUntil(() => JSON.stringify(answer), isIndexed, worker.url, TOKENS);
     expect(answer.body).toEqual({
       scores: { [biggest]: { 0: FULL } },
       frequencies: [],
@@ -50,13 +45,9 @@ describe('kvasir indexer', () => {
     const [worker, indexer] = await Promise.all([startWorker(), start('indexer', '--port', '0')]);
     const registration = { instance_id: 1, endpoint: worker.kvEvents, model_name: 'm', block_size: BLOCK };
     await post(`${indexer.url}/register`, registration);
-    await compute(worker.url, TOKENS);
     const dumped = async () => (await get(`${indexer.url}/dump`)).body['m:default'];
-    await eventually(
-      async () => (await dumped()).events.length > 0,
-      WITHIN_MS,
-      () => 'the dump stays empty',
-    );
+    const isDumped = async (): Promise<boolean> => (await dumped()).events.length > 0;
+    await computeUntil('something is in the dump', isDumped, worker.url, TOKENS);
     const { block_size, events } = await dumped();
     expect(block_size).toBe(BLOCK);
     const { blocks } = events[0].event.data.stored;
@@ -74,27 +65,14 @@ describe('kvasir indexer', () => {
     const [worker, first] = await Promise.all([startWorker(), start('indexer', '--port', '0')]);
     const registration = { instance_id: 1, endpoint: worker.kvEvents, model_name: 'm', block_size: BLOCK };
     await post(`${first.url}/register`, registration);
-    await compute(worker.url, TOKENS);
     const scoreAt = async (url: string) =>
       (await post(`${url}/query`, { model_name: 'm', token_ids: TOKENS })).body.scores?.['1']?.['0'];
-    await eventually(
-      async () => (await scoreAt(first.url)) === FULL,
-      WITHIN_MS,
-      () => 'not indexed',
-    );
+    await computeUntil('it is indexed', async () => (await scoreAt(first.url)) === FULL, worker.url, TOKENS);
     const second = await start('indexer', '--port', '0', '--peers', first.url);
-    await eventually(
-      async () => (await scoreAt(second.url)) === FULL,
-      WITHIN_MS,
-      () => 'not taken over',
-    );
+    await eventually('it is taken over', async () => (await scoreAt(second.url)) === FULL);
     // Followed from here on, it loses nothing of it.
     await post(`${second.url}/register`, registration);
-    await eventually(
-      async () => (await scoreAt(second.url)) === FULL,
-      WITHIN_MS,
-      () => 'lost',
-    );
+    await eventually('it still has it', async () => (await scoreAt(second.url)) === FULL);
     expect((await get(`${second.url}/peers`)).body).toEqual([first.url]);
   });
 
@@ -126,7 +104,6 @@ describe('kvasir indexer', () => {
       { instance_id: 3, additional_salt: '' },
     ])
       expect((await post(`${indexer.url}/register`, { ...registration, ...told })).status).toBe(201);
-    await compute(worker.url, TOKENS);
     const holders = async (cache_salt?: string) => {
       const { body } = await post(`${indexer.url}/query`, { model_name: 'm', token_ids: TOKENS, cache_salt });
       return Object.entries<Record<string, number>>(body.scores)
@@ -140,11 +117,9 @@ describe('kvasir indexer', () => {
       [undefined, '3'],
       ['third', ''],
     ] as const;
-    for (const [salt, holder] of expected)
-      await eventually(
-        async () => (await holders(salt)) === holder,
-        WITHIN_MS,
-        () => `under ${salt} there is not ${holder}`,
-      );
+    const found = async (): Promise<string> =>
+      JSON.stringify(await Promise.all(expected.map(([salt]) => holders(salt))));
+    const wanted = JSON.stringify(expected.map(([, holder]) => holder));
+    await computeUntil(`holders ${wanted}`, async () => (await found()) === wanted, worker.url, TOKENS);
   });
 });

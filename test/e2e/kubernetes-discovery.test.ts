@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { KubernetesApi } from '../support/kubernetes-api.ts';
 import { KvasirProcess } from '../support/kvasir-process.ts';
+import { eventually } from '../support/until.ts';
 
 const LABELS = { 'kvasir-engine': 'true' };
 
@@ -8,14 +9,6 @@ interface Health {
   readonly status: string;
   readonly discovery: { readonly kind: string; readonly ok: boolean; readonly detail: string };
   readonly instances?: readonly { readonly url: string; readonly role: string }[];
-}
-
-async function eventually(what: string, condition: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 30_000;
-  while (!(await condition().catch(() => false))) {
-    if (performance.now() > deadline) throw new Error(`not within 30 s: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
 }
 
 describe('a frontend in Kubernetes', () => {

@@ -1,9 +1,8 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { ask, get, post } from '../support/json-service.ts';
-import { eventually } from '../support/prometheus.ts';
-import { BLOCK, compute, Services } from '../support/services.ts';
+import { BLOCK, computeUntil, Services } from '../support/services.ts';
+import { eventually } from '../support/until.ts';
 
-const WITHIN_MS = 20_000;
 const TOKENS = Array.from({ length: 100 }, (_, i) => i + 1);
 const FULL = 96;
 
@@ -82,16 +81,12 @@ describe('kvasir selection', () => {
       expect(await post(`${url}/workers`, facts)).toMatchObject({ status: 201, body: { schedulable: true } });
     }
     expect((await get(`${url}/ready`)).body).toMatchObject({ ready: true, schedulable_workers: 2 });
-    await compute(two.url, TOKENS);
     let choice = await post(`${url}/select`, { token_ids: TOKENS, selection_id: 's' });
-    await eventually(
-      async () => {
-        choice = await post(`${url}/select`, { token_ids: TOKENS, selection_id: 's' });
-        return choice.body.overlap.gpu === FULL;
-      },
-      WITHIN_MS,
-      () => JSON.stringify(choice),
-    );
+    const isSeen = async (): Promise<boolean> => {
+      choice = await post(`${url}/select`, { token_ids: TOKENS, selection_id: 's' });
+      return choice.body.overlap.gpu === FULL;
+    };
+    await computeUntil(() => JSON.stringify(choice), isSeen, two.url, TOKENS);
     expect(choice.body).toMatchObject({
       selection_id: 's',
       model_name: 'default',
@@ -199,9 +194,8 @@ describe('kvasir selection', () => {
       (await get(`${url}/loads`)).body[0].loads[0].active_requests;
     const becomes = (url: string, count: number) =>
       eventually(
-        async () => (await activeAt(url)) === count,
-        WITHIN_MS,
         () => `${url} should have ${count} active requests`,
+        async () => (await activeAt(url)) === count,
       );
     // Booked before anybody listens.
     expect((await reserve(one.url, 'early')).status).toBe(201);
@@ -256,7 +250,7 @@ describe('kvasir router', () => {
     const worker = await startWorker();
     const { url } = await start('router', '--port', '0', '--engine', worker.url);
     const ready = async () => (await get(`${url}/health`)).status === 200;
-    await eventually(ready, WITHIN_MS, () => 'the router finds no worker');
+    await eventually('the router finds a worker', ready);
     const generated = await post(`${url}/generate`, {
       token_ids: TOKENS,
       stop_conditions: { max_tokens: 3, ignore_eos: true, stop: null },
@@ -264,7 +258,9 @@ describe('kvasir router', () => {
     });
     expect(generated.status).toBe(200);
     expect(generated.body.usage).toMatchObject({ prompt_tokens: 100, completion_tokens: 3 });
-    const best = await post(`${url}/best_worker_id`, { token_ids: TOKENS });
+    const choose = () => post(`${url}/best_worker_id`, { token_ids: TOKENS });
+    await eventually('its cache is known', async () => (await choose()).body.overlap_blocks === 6);
+    const best = await choose();
     expect(best).toMatchObject({ status: 200, body: { dp_rank: 0, overlap_blocks: 6 } });
     expect(BigInt(best.body.worker_id)).toBeGreaterThan(0n);
     const call = (body: object) => post(`${url}/router`, body);

@@ -4,10 +4,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { freePort } from '../../src/transport/free-port.ts';
 import { KvasirProcess } from '../support/kvasir-process.ts';
-import { eventually } from '../support/prometheus.ts';
+import { eventually } from '../support/until.ts';
 
 const FREE = 'tcp://127.0.0.1:0';
-const WITHIN_MS = 20_000;
 const TOKENS = Array.from({ length: 64 }, (_, i) => i);
 
 const running: KvasirProcess[] = [];
@@ -26,9 +25,8 @@ async function startRouter(...more: string[]) {
   const file = ['--policy-state-file', join(folder, 'state.json')];
   const router = await start('thompson', 'router', '--port', '0', ...engines, ...file);
   await eventually(
+    'two workers are known',
     async () => ((await (await fetch(`${router.url}/health`)).json()) as { workers: number }).workers >= 2,
-    WITHIN_MS,
-    () => 'two workers should be known',
   );
   return router;
 }
@@ -138,9 +136,8 @@ test('a Thompson router takes the configuration of the toolkit, and asks for the
   const other = await start('worker', '--http-port', '0', '--model-name', 'other', '--system-port', '0');
   const { url } = await startRouter('--engine', other.url, '--config', config, '--lints-v', '0.2');
   await eventually(
+    'the other model is known',
     async () => (await post(`${url}/find_worker`, { tokens: TOKENS })).status === 400,
-    WITHIN_MS,
-    () => 'the other model should be known',
   );
   const { body } = await post(`${url}/find_worker`, { tokens: TOKENS });
   expect(body.error).toMatch(/^model: this router serves several, .*other/);
@@ -154,4 +151,21 @@ test('a Thompson router takes the configuration of the toolkit, and asks for the
   const wrong = new KvasirProcess(['thompson', 'router', '--port', '0', '--config', config]);
   expect(await wrong.exitCode()).toBe(2);
   expect(wrong.stderr).toContain('Did you mean lints.v?');
+});
+
+test('a standalone router in a Thompson mode is asked and told by a processor', async () => {
+  const engines = workers.flatMap((worker) => ['--engine', worker]);
+  const router = await start('router', '--router-mode', 'thompson', '--port', '0', ...engines);
+  const asking = ['--router-url', router.url, '--http-port', '0', ...engines];
+  const { url } = await start('processor', ...asking);
+  const messages = [{ role: 'user', content: 'Hello' }];
+  const body = { model: 'kvasir-sim', messages, max_tokens: 3 };
+  await eventually('it serves', async () => (await post(`${url}/v1/chat/completions`, body)).status === 200);
+  const sum = async (family: string): Promise<number> =>
+    [...(await byWorker(router.url, family)).values()].reduce((total, count) => total + count, 0);
+  await eventually(
+    'it has learned',
+    async () => (await sum('thompson_router_feedback_latency_seconds_count')) > 0,
+  );
+  expect(await sum('thompson_router_decisions_total')).toBeGreaterThan(0);
 });

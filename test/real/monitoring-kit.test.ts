@@ -2,8 +2,8 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { KvasirProcess } from '../support/kvasir-process.ts';
-import { eventually } from '../support/prometheus.ts';
 import { realPart } from '../support/real-part.ts';
+import { eventually } from '../support/until.ts';
 
 const PROGRAM = join(import.meta.dirname, '../../dist/bin/kvasir.js');
 const WITHIN_MS = 60_000;
@@ -112,6 +112,7 @@ describe.skipIf(realPart('prometheus').skip).each(['vllm', 'sglang'] as const)(
     test('gives every alias a finite value for each worker', async () => {
       let missing: string[] = [];
       await eventually(
+        () => missing.join('\n'),
         async () => {
           missing = [];
           for (const name of ALIASES[engine]) {
@@ -122,13 +123,13 @@ describe.skipIf(realPart('prometheus').skip).each(['vllm', 'sglang'] as const)(
           return missing.length === 0 && (busy[0] ?? 0) > 0;
         },
         WITHIN_MS,
-        () => missing.join('\n'),
       );
     });
 
     test('answers the reference’s collector wherever such a fleet can', async () => {
       let empty: string[] = [];
       await eventually(
+        () => empty.join(', '),
         async () => {
           const result = collect('--compat', 'nat');
           const fields = Object.entries(result).filter(
@@ -143,13 +144,13 @@ describe.skipIf(realPart('prometheus').skip).each(['vllm', 'sglang'] as const)(
           return empty.length === 0;
         },
         WITHIN_MS,
-        () => empty.join(', '),
       );
     });
 
     test('has one KV efficiency, whoever is asked', async () => {
       let seen: unknown;
       await eventually(
+        () => JSON.stringify(seen),
         async () => {
           const [alias] = await query(
             engine === 'vllm'
@@ -168,7 +169,6 @@ describe.skipIf(realPart('prometheus').skip).each(['vllm', 'sglang'] as const)(
           );
         },
         WITHIN_MS,
-        () => JSON.stringify(seen),
       );
     });
   },

@@ -8,6 +8,7 @@ import { KvasirProcess } from '../support/kvasir-process.ts';
 import { metricSum } from '../support/metric-value.ts';
 import { NatsServer } from '../support/nats-server.ts';
 import { realPart } from '../support/real-part.ts';
+import { eventually } from '../support/until.ts';
 
 const { skip } = realPart('nats-server');
 const LEASE_SECS = 2;
@@ -30,14 +31,6 @@ const health = async ({ url }: Started): Promise<Health> =>
   (await (await fetch(`${url}/health`)).json()) as Health;
 const instances = async (frontend: Started): Promise<number> =>
   (await health(frontend)).instances?.length ?? 0;
-
-async function eventually(what: string, condition: () => Promise<boolean>, limitMs = 30_000): Promise<void> {
-  const deadline = performance.now() + limitMs;
-  while (!(await condition().catch(() => false))) {
-    if (performance.now() > deadline) throw new Error(`not within ${limitMs} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
 
 /** One conversation's prompt: a prefix of its own, and a turn that differs. */
 function ask({ url }: Started, conversation: number, turn: number, maxTokens = 20): Promise<Response> {

@@ -8,9 +8,10 @@ import {
   readConsumerCatalogue,
 } from '../support/consumer-queries.ts';
 import { KvasirProcess } from '../support/kvasir-process.ts';
-import { eventually, Prometheus, promtoolCheck, type ScrapeTarget } from '../support/prometheus.ts';
+import { Prometheus, promtoolCheck, type ScrapeTarget } from '../support/prometheus.ts';
 import { realPart } from '../support/real-part.ts';
 import { sharedFile } from '../support/shared-data.ts';
+import { eventually } from '../support/until.ts';
 
 const MODEL = 'test-model';
 const WITHIN_MS = 90_000;
@@ -157,7 +158,7 @@ describe.skipIf(realPart('prometheus').skip)('a real Prometheus that scrapes kva
   test('finds every target up, and promtool no line that it cannot read', async () => {
     const healthy = async () =>
       [...(await prometheus.targets()).values()].every(({ health }) => health === 'up');
-    await eventually(healthy, WITHIN_MS, () => 'a target is not up');
+    await eventually('a target is not up', healthy, WITHIN_MS);
     for (const { url } of targets) {
       const checked = promtoolCheck(await (await fetch(`${url}/metrics`)).text());
       expect(checked.parsed).toBe(true);
@@ -178,7 +179,7 @@ describe.skipIf(realPart('prometheus').skip)('a real Prometheus that scrapes kva
       failures = answers.filter((failure) => failure !== undefined);
       return failures.length === 0;
     };
-    await eventually(allAnswered, WITHIN_MS, () => failures.join('\n'));
+    await eventually(() => failures.join('\n'), allAnswered, WITHIN_MS);
   });
 
   test('fills every panel of the dashboards', async () => {
@@ -200,7 +201,7 @@ describe.skipIf(realPart('prometheus').skip)('a real Prometheus that scrapes kva
       }
       return empty.length === 0;
     };
-    await eventually(allFilled, WITHIN_MS, () => empty.join('\n'));
+    await eventually(() => empty.join('\n'), allFilled, WITHIN_MS);
   });
 
   test('counts as many tokens at the frontend as the engines made', async () => {
@@ -215,6 +216,7 @@ describe.skipIf(realPart('prometheus').skip)('a real Prometheus that scrapes kva
     let before = await sums();
     // What clients that left had asked for may still be made for a moment.
     await eventually(
+      'the fleet does not come to rest',
       async () => {
         await new Promise((resolve) => setTimeout(resolve, 3000));
         const last = before;
@@ -222,20 +224,15 @@ describe.skipIf(realPart('prometheus').skip)('a real Prometheus that scrapes kva
         return before[0] === last[0] && before[1] === last[1];
       },
       WITHIN_MS,
-      () => 'the fleet does not come to rest',
     );
     load.start(fleet, false);
-    await eventually(
-      async () => (await sums())[1] > before[1] + 1000,
-      WITHIN_MS,
-      () => 'no tokens',
-    );
+    await eventually('no tokens', async () => (await sums())[1] > before[1] + 1000, WITHIN_MS);
     await load.stop();
     let after = before;
     const equal = async (): Promise<boolean> => {
       after = await sums();
       return after[0] - before[0] === after[1] - before[1];
     };
-    await eventually(equal, WITHIN_MS, () => `made ${after[0] - before[0]}, seen ${after[1] - before[1]}`);
+    await eventually(() => `made ${after[0] - before[0]}, seen ${after[1] - before[1]}`, equal, WITHIN_MS);
   });
 });

@@ -10,9 +10,10 @@ import {
   readConsumerCatalogue,
 } from '../support/consumer-queries.ts';
 import { metricsFleet } from '../support/metrics-fleet.ts';
-import { eventually, Prometheus, promtoolCheck, type ScrapeTarget } from '../support/prometheus.ts';
+import { Prometheus, promtoolCheck, type ScrapeTarget } from '../support/prometheus.ts';
 import { realPart } from '../support/real-part.ts';
 import { sharedFile } from '../support/shared-data.ts';
+import { eventually } from '../support/until.ts';
 
 const DRIVE_EVERY_MS = 200;
 const ANSWERS_WITHIN_MS = 60_000;
@@ -107,9 +108,9 @@ describe.skipIf(prometheusPart.skip)('a real Prometheus', () => {
 
   test('scrapes every process without an error', async () => {
     await eventually(
+      'some target was never scraped',
       async () => [...(await prometheus.targets()).values()].every(({ health }) => health !== 'unknown'),
       ANSWERS_WITHIN_MS,
-      () => 'some target was never scraped',
     );
     const errors = [...(await prometheus.targets())].filter(([, { health }]) => health !== 'up');
     expect(errors).toEqual([]);
@@ -127,7 +128,7 @@ describe.skipIf(prometheusPart.skip)('a real Prometheus', () => {
         failures = failures.filter((failure) => failure !== undefined);
         return failures.length === 0;
       };
-      await eventually(allAnswered, ANSWERS_WITHIN_MS, () => failures.join('\n'));
+      await eventually(() => failures.join('\n'), allAnswered, ANSWERS_WITHIN_MS);
     },
   );
 
@@ -148,7 +149,7 @@ describe.skipIf(prometheusPart.skip)('a real Prometheus that asks for OpenMetric
     try {
       const answered = async () =>
         (await prometheus.query('sum(rate(dynamo_frontend_output_tokens_total[5s])) > 0')).length > 0;
-      await eventually(answered, ANSWERS_WITHIN_MS, () => 'no rate of output tokens');
+      await eventually('no rate of output tokens', answered, ANSWERS_WITHIN_MS);
       const down = [...(await prometheus.targets())].filter(([, { health }]) => health !== 'up');
       expect(down).toEqual([]);
       const le = await prometheus.labelValues('le', 'dynamo_frontend_request_duration_seconds_bucket');

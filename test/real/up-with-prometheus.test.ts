@@ -3,8 +3,8 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { KvasirProcess } from '../support/kvasir-process.ts';
-import { eventually } from '../support/prometheus.ts';
 import { realPart } from '../support/real-part.ts';
+import { eventually } from '../support/until.ts';
 
 const PORTS = ['--http-port', '0', '--system-port-base', '0'];
 const PROGRAM = join(import.meta.dirname, '../../dist/bin/kvasir.js');
@@ -59,7 +59,7 @@ describe.skipIf(realPart('prometheus').skip)('kvasir up --with-prometheus', () =
       ({ core } = JSON.parse(stdout) as Collected);
       return core.complete && (core.kv_efficiency ?? 0) > 0.5;
     };
-    await eventually(complete, 60_000, () => JSON.stringify(core));
+    await eventually(() => JSON.stringify(core), complete, 60_000);
     expect(core?.kv_efficiency).toBeLessThanOrEqual(1);
     const rules = await (await fetch(`${ready.prometheus}/api/v1/rules`)).json();
     expect(JSON.stringify(rules)).toContain('vllm:cache_hit_efficiency');

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { freePort } from '../../src/transport/free-port.ts';
+import { eventually } from './until.ts';
 
 /** One target to scrape, under a job of its own. */
 export interface ScrapeTarget {
@@ -81,9 +82,9 @@ export class Prometheus {
     const running = new Prometheus(`http://127.0.0.1:${port}`, child, folder);
     try {
       await eventually(
+        () => `prometheus is ready: ${log}`,
         () => running.#isReady(),
         START_MS,
-        () => `prometheus is not ready: ${log}`,
       );
     } catch (thrown) {
       await running.stop();
@@ -169,19 +170,6 @@ export function promtoolCheck(text: string): {
   if (error !== undefined) throw error;
   const findings = stderr.split('\n').filter((line) => line !== '');
   return { parsed: status === 0 || status === 3, findings: findings.sort() };
-}
-
-/** Polls until the condition holds, or fails with the message after the time. */
-export async function eventually(
-  condition: () => Promise<boolean>,
-  withinMs: number,
-  message: () => string,
-): Promise<void> {
-  const deadlineMs = performance.now() + withinMs;
-  while (!(await condition())) {
-    if (performance.now() > deadlineMs) throw new Error(message());
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
 }
 
 function configFile({ targets, intervalS = 1 }: PrometheusOptions): string {

@@ -1,5 +1,6 @@
 import { expect } from 'vitest';
 import { KvasirProcess } from './kvasir-process.ts';
+import { eventually } from './until.ts';
 
 /** Tokens of a block of the workers below. */
 export const BLOCK = 16;
@@ -43,4 +44,25 @@ export async function compute(
   });
   await response.text();
   expect(response.status).toBe(200);
+}
+
+/**
+ * The same, until that is seen elsewhere: what was told before anybody listened is lost, so the worker then forgets the prompt
+ * and computes it again.
+ */
+export async function computeUntil(
+  what: string | (() => string),
+  seen: () => Promise<boolean>,
+  worker: string,
+  tokens: readonly number[],
+): Promise<void> {
+  for (let triesLeft = 10; ; triesLeft--) {
+    await compute(worker, tokens);
+    try {
+      return await eventually(what, seen, 2000);
+    } catch (thrown) {
+      if (triesLeft === 0) throw thrown;
+      await (await fetch(`${worker}/reset_prefix_cache`, { method: 'POST' })).text();
+    }
+  }
 }

@@ -1,4 +1,6 @@
-const POLL_MS = 5;
+/** Between two looks: short at first, for what is about to come true. */
+const FIRST_PAUSE_MS = 5;
+const LONGEST_PAUSE_MS = 50;
 
 /** Polls until the condition holds; fails after the time. */
 export async function until(condition: () => boolean | Promise<boolean>, withinMs = 20_000): Promise<void> {
@@ -7,13 +9,20 @@ export async function until(condition: () => boolean | Promise<boolean>, withinM
 
 /** The same, with what the failure says was awaited; what the condition throws is thrown on. */
 export async function eventually(
-  what: string,
+  what: string | (() => string),
   condition: () => boolean | Promise<boolean>,
   withinMs = 20_000,
 ): Promise<void> {
   const deadlineMs = performance.now() + withinMs;
-  while (!(await condition())) {
-    if (performance.now() > deadlineMs) throw new Error(`did not come true in ${withinMs} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  for (
+    let pauseMs = FIRST_PAUSE_MS;
+    !(await condition());
+    pauseMs = Math.min(1.2 * pauseMs, LONGEST_PAUSE_MS)
+  ) {
+    if (performance.now() > deadlineMs) {
+      const awaited = typeof what === 'string' ? what : what();
+      throw new Error(`did not come true in ${withinMs} ms: ${awaited}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
 }
