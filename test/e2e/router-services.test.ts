@@ -194,7 +194,7 @@ describe('kvasir selection', () => {
       (await get(`${url}/loads`)).body[0].loads[0].active_requests;
     const becomes = (url: string, count: number) =>
       eventually(
-        () => `${url} should have ${count} active requests`,
+        () => `${url} has ${count} active requests`,
         async () => (await activeAt(url)) === count,
       );
     // Booked before anybody listens.
