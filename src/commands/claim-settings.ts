@@ -14,7 +14,7 @@ export const CLAIM_SETTINGS = {
   kubeconfig: text({
     env: 'KUBECONFIG',
     placeholder: 'FILE',
-    help: 'how to reach the Kubernetes API; the service account of the pod, or ~/.kube/config, unless given',
+    help: 'how to reach the Kubernetes API; ~/.kube/config, or the service account of the pod, unless given',
   }),
 } as const;
 

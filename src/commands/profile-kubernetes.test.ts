@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { componentsDeployment } from '../../test/support/components-deployment.ts';
@@ -118,6 +118,68 @@ describe('profile sla on Kubernetes', () => {
       /was not ready after 1 s: state pending; Ready: 1 of 2 ready; pod vllm-agg-\w+-frontend-0: ContainerCreating/,
     );
     expect(api.deployments.size).toBe(0);
+  });
+
+  test('says how a container ended that is started again and again', async () => {
+    const { flags } = await cluster({
+      waiting: { reason: 'CrashLoopBackOff', message: 'back-off 2m40s restarting failed container' },
+      crashed: { exitCode: 137, reason: 'OOMKilled' },
+      nodes: [H100],
+    });
+    await expect(profileSla({ ...flags, readyTimeout: 1, maxNumGpusPerEngine: 1 })).rejects.toThrow(
+      /pod vllm-agg-\w+-vllmdecodeworker-\w+-0: CrashLoopBackOff, main ended with exit code 137 \(OOMKilled\), restarted 3 times/,
+    );
+  });
+
+  test('finds the pods of an operator that marks them by a selector alone', async () => {
+    const { flags } = await cluster({ ...READY, oldOperator: true, workerLog: 'its log\n' });
+    const stop = new AbortController();
+    const run = profileSla({ ...flags, maxNumGpusPerEngine: 1 }, stop.signal);
+    const log = () => {
+      const folder = join(flags.outputDir, 'prefill_tp1');
+      const [name = ''] = readdirSync(folder).filter((each) => each.startsWith('vllm-agg-'));
+      return join(folder, name, 'vllmdecodeworker', '0.log');
+    };
+    await until(() => existsSync(join(flags.outputDir, 'prefill_tp1')) && existsSync(log()));
+    expect(readFileSync(log(), 'utf8')).toBe('its log\n');
+    stop.abort(fail('KV_INTERRUPTED', { signal: 'SIGINT' }));
+    await run;
+  });
+
+  test('takes another name where one is taken, and never deletes what has that name', async () => {
+    const { api, flags } = await cluster({ takenNames: 2, nodes: [H100] });
+    const stop = new AbortController();
+    const run = profileSla({ ...flags, maxNumGpusPerEngine: 1 }, stop.signal);
+    await until(() => api.deployments.size === 1);
+    stop.abort(fail('KV_INTERRUPTED', { signal: 'SIGINT' }));
+    const { logged } = await run;
+    const drawn = [...logged.matchAll(/Deploying (\S+)/g)].map(([, name]) => name);
+    expect(new Set(drawn).size).toBe(3);
+    const deleted = api.requests.flatMap((request) => /^DELETE .*\/(\S+)$/.exec(request)?.[1] ?? []);
+    expect(deleted).toEqual(drawn.slice(2));
+  });
+
+  test('waits for an API server that goes away in the middle, and says that it does', async () => {
+    const { api, flags } = await cluster({ readyAfterMs: 300, nodes: [H100] });
+    const stop = new AbortController();
+    const run = profileSla({ ...flags, maxNumGpusPerEngine: 1 }, stop.signal);
+    await until(() => api.deployments.size === 1);
+    api.leave();
+    const log = () => readFileSync(join(flags.outputDir, 'profile_sla.log'), 'utf8');
+    await until(() => /Waiting for the Kubernetes API: .*127\.0\.0\.1/.test(log()));
+    api.comeBack();
+    await until(() => log().includes('Profiling decode with 1 GPUs'));
+    stop.abort(fail('KV_INTERRUPTED', { signal: 'SIGINT' }));
+    const { logged } = await run;
+    expect(logged).not.toContain('Failed');
+    expect(api.deployments.size).toBe(0);
+  });
+
+  test('gives up at once on a deployment that somebody else deletes', async () => {
+    const { api, flags } = await cluster({ nodes: [H100] });
+    const run = profileSla({ ...flags, maxNumGpusPerEngine: 1 });
+    void until(() => api.deployments.size === 1).then(() => api.withdraw([...api.deployments.keys()][0]!));
+    await expect(run).rejects.toThrow(/waiting for deployment vllm-agg-\w+ failed: it was deleted meanwhile/);
   });
 
   test('sweeps up to 8 GPUs where it may not list the nodes', async () => {

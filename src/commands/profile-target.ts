@@ -79,12 +79,14 @@ async function kubernetes(
   client: ProbeClient,
   log: (line: string) => void,
 ): Promise<ChosenTarget> {
-  const cluster = await DynamoCluster.open(settings.namespace, base.version, settings.kubeconfig);
+  const clock = new RealClock();
+  const { namespace, kubeconfig } = settings;
+  const cluster = await DynamoCluster.open({ namespace, version: base.version, kubeconfig, clock, log });
   const target = new KubernetesTarget({
     backend: settings.backend,
     cluster,
     client,
-    clock: new RealClock(),
+    clock,
     outputDir: resolve(settings.outputDir),
     readyTimeoutMs: settings.readyTimeout * 1000,
     kvTokens: settings.maxKvTokens,

@@ -4,25 +4,25 @@ import { type Clock, sleepUntil } from '../base/clock.ts';
 import { fail, toError } from '../base/errors.ts';
 import { type BackendName, frontendPort } from '../formats/deployment/backend.ts';
 import { backendOf } from '../formats/deployment/backends.ts';
+import type { Deployment } from '../formats/deployment/deployment.ts';
 import { writeFileAtomic } from '../transport/atomic-file.ts';
 import type { DeploymentStatus, DynamoCluster } from '../transport/dynamo-cluster.ts';
 import { EndpointEngine } from './endpoint-engine.ts';
 import { kvCapacityFromLog } from './kv-capacity.ts';
 import { attentionRanks } from './plan.ts';
+import { imageTrouble, podTrouble } from './pod-trouble.ts';
 import type { ProbeClient } from './probe-client.ts';
 import type { EngineOrder, EngineUnderTest, ProfileTarget } from './target.ts';
 
 /** Marks what this tool created, so that a run that was killed can be tidied up by the next one. */
 const RUN_LABEL = 'kvasir.dev/profile-run';
-const SELECTOR_LABEL = 'nvidia.com/selector';
+/** Names drawn for one deployment before giving up; each is one of 65 536. */
+const MOST_NAMES = 10;
 /** Between two looks at a deployment, when no watch tells of changes. */
 const POLL_MS = 20_000;
 /** How long a frontend may take to list its model once the deployment is ready. */
 const SERVING_MS = 120_000;
 const SERVING_POLL_MS = 1000;
-/** A kubelet says these when pulling again will not help, or has not for a while. */
-const IMAGE_TROUBLE = new Set(['ImagePullBackOff', 'InvalidImageName', 'ErrImageNeverPull']);
-
 export interface KubernetesOptions {
   readonly backend: BackendName;
   readonly cluster: DynamoCluster;
@@ -62,16 +62,13 @@ export class KubernetesTarget implements ProfileTarget {
   }
 
   async start(order: EngineOrder, signal: AbortSignal): Promise<EngineUnderTest> {
-    const { cluster, backend, client, kvTokens, log } = this.#options;
-    const name = `${order.deployment.name}-${randomBytes(2).toString('hex')}`;
-    const body = this.#named(order, name);
+    const { cluster, backend, client, kvTokens } = this.#options;
+    const name = await this.#create(order, signal);
     const url = this.#url(order, name);
     const stop = async (): Promise<void> => {
       client.forget(url);
       await cluster.delete(name);
     };
-    log(`Deploying ${name} (${order.role} ${order.mapping.kind}${order.mapping.gpus})...`);
-    await cluster.create(body);
     try {
       await this.#untilReady(order, name, signal);
       const workerLog = await this.#saveLogs(order, name);
@@ -86,10 +83,26 @@ export class KubernetesTarget implements ProfileTarget {
         stop,
       });
     } catch (thrown) {
-      await this.#saveLogs(order, name).catch(() => {});
+      if (!signal.aborted) await this.#saveLogs(order, name).catch(() => {});
       await stop();
       throw thrown;
     }
+  }
+
+  /** Its name; another one is drawn where somebody else has that already. */
+  async #create(order: EngineOrder, signal: AbortSignal): Promise<string> {
+    const { cluster, log } = this.#options;
+    const base = order.deployment.name;
+    for (let tries = 0; tries < MOST_NAMES; tries++) {
+      const name = `${base}-${randomBytes(2).toString('hex')}`;
+      log(`Deploying ${name} (${order.role} ${order.mapping.kind}${order.mapping.gpus})...`);
+      if (await cluster.create(this.#named(order, name), signal)) return name;
+    }
+    throw fail('KV_KUBERNETES', {
+      action: 'creating the deployment',
+      reason: `${MOST_NAMES} names of the form ${base}-<4 hex> were taken`,
+      mend: `Delete deployments that are left over in ${cluster.namespace}.`,
+    });
   }
 
   #named(order: EngineOrder, name: string): Record<string, unknown> {
@@ -104,7 +117,8 @@ export class KubernetesTarget implements ProfileTarget {
 
   #url({ deployment }: EngineOrder, name: string): string {
     const { backend, cluster, serviceName } = this.#options;
-    const host = serviceName ?? `${name}-frontend.${cluster.namespace}.svc.cluster.local`;
+    const service = (deployment.serviceOfType('frontend') ?? 'frontend').toLowerCase();
+    const host = serviceName ?? `${name}-${service}.${cluster.namespace}.svc.cluster.local`;
     return `http://${host}:${frontendPort(deployment, backendOf(backend))}`;
   }
 
@@ -114,8 +128,6 @@ export class KubernetesTarget implements ProfileTarget {
     const done = new AbortController();
     let wake = (): void => {};
     cluster.watch(name, done.signal, () => wake());
-    const services = deployment.serviceNames.map((service) => `${name}-${service.toLowerCase()}`);
-    const pods = `${SELECTOR_LABEL} in (${services.join(',')})`;
     let last: DeploymentStatus | undefined;
     try {
       while (clock.nowMs() < deadlineMs) {
@@ -123,9 +135,10 @@ export class KubernetesTarget implements ProfileTarget {
         const changed = new Promise<void>((resolve) => {
           wake = resolve;
         });
-        last = await cluster.status(name);
+        last = await cluster.status(name, signal);
+        if (last === undefined) throw this.#gone(name);
         if (isReady(last)) return;
-        await this.#checkImages(pods);
+        await this.#checkImages(deployment, name, signal);
         const wait = new AbortController();
         const untilMs = Math.min(deadlineMs, clock.nowMs() + pollMs);
         const sleeping = sleepUntil(clock, untilMs, AbortSignal.any([signal, wait.signal])).catch(() => {});
@@ -139,61 +152,56 @@ export class KubernetesTarget implements ProfileTarget {
     throw fail('KV_ENGINE_NOT_READY', {
       order: name,
       seconds: readyTimeoutMs / 1000,
-      reason: await this.#whyNot(pods, last),
+      reason: await this.#whyNot(deployment, name, last),
+    });
+  }
+
+  #gone(name: string): Error {
+    return fail('KV_KUBERNETES', {
+      action: `waiting for deployment ${name}`,
+      reason: 'it was deleted meanwhile',
+      mend: 'Leave deployments of a running profile alone.',
     });
   }
 
   /** An image that cannot be pulled will not be there at the deadline either. */
-  async #checkImages(selector: string): Promise<void> {
-    for (const pod of await this.#options.cluster.pods(selector)) {
-      const statuses = [
-        ...(pod.status?.initContainerStatuses ?? []),
-        ...(pod.status?.containerStatuses ?? []),
-      ];
-      const broken = statuses.find(({ state }) => IMAGE_TROUBLE.has(state?.waiting?.reason ?? ''));
-      if (broken === undefined) continue;
+  async #checkImages(deployment: Deployment, name: string, signal: AbortSignal): Promise<void> {
+    const { cluster } = this.#options;
+    for (const { pod } of await cluster.pods(name, deployment.serviceNames, signal)) {
+      const trouble = imageTrouble(pod);
+      if (trouble === undefined) continue;
       throw fail('KV_IMAGE_UNAVAILABLE', {
-        image: broken.image,
+        ...trouble,
         pod: pod.metadata?.name,
-        reason: broken.state?.waiting?.message ?? broken.state?.waiting?.reason,
-        namespace: this.#options.cluster.namespace,
+        namespace: cluster.namespace,
       });
     }
   }
 
-  /** The conditions that do not hold, and the pods that wait. */
-  async #whyNot(selector: string, last: DeploymentStatus | undefined): Promise<string> {
+  /** The conditions that do not hold, and what pods wait for. */
+  async #whyNot(deployment: Deployment, name: string, last: DeploymentStatus | undefined): Promise<string> {
     const conditions = (last?.conditions ?? [])
       .filter(({ status }) => status !== 'True')
       .map(({ type, reason, message }) => `${type}: ${message ?? reason ?? 'no reason given'}`);
-    const pods = await this.#options.cluster.pods(selector);
-    const waiting = pods.flatMap(({ metadata, status }) => {
-      const unscheduled = status?.conditions?.find(
-        (condition) => condition.type === 'PodScheduled' && condition.status === 'False',
-      );
-      const why = [
-        unscheduled?.message,
-        ...(status?.containerStatuses ?? []).map(({ state }) => state?.waiting?.reason),
-      ];
-      return why.filter((text) => text !== undefined).map((text) => `pod ${metadata?.name}: ${text}`);
-    });
+    const pods = await this.#options.cluster.pods(name, deployment.serviceNames);
+    const waiting = pods.flatMap(({ pod }) => podTrouble(pod));
     return [`state ${last?.state ?? 'unknown'}`, ...conditions, ...waiting].join('; ');
   }
 
   /** Saves the log of every pod as the reference does; returns those of the worker under test. */
   async #saveLogs(order: EngineOrder, name: string): Promise<string> {
     const { cluster, backend } = this.#options;
+    const services = order.deployment.serviceNames;
     const worker = order.deployment.workerService('decode', backendOf(backend).defaultServices.decode);
     const workerLogs: string[] = [];
-    for (const service of order.deployment.serviceNames) {
-      const folder = service.toLowerCase();
-      const pods = await cluster.pods(`${SELECTOR_LABEL}=${name}-${folder}`);
-      for (const [i, pod] of pods.entries()) {
-        const container = pod.spec?.containers.find(({ name: one }) => one === 'main')?.name;
-        const text = await cluster.log(pod.metadata?.name ?? '', container);
-        await writeFileAtomic(join(order.workDir, name, folder, `${i}.log`), text);
-        if (service === worker) workerLogs.push(text);
-      }
+    const counts = new Map<string, number>();
+    for (const { service, pod } of await cluster.pods(name, services)) {
+      const i = counts.get(service) ?? 0;
+      counts.set(service, i + 1);
+      const container = pod.spec?.containers.find(({ name: one }) => one === 'main')?.name;
+      const text = await cluster.log(pod.metadata?.name ?? '', container);
+      await writeFileAtomic(join(order.workDir, name, service.toLowerCase(), `${i}.log`), text);
+      if (service === worker) workerLogs.push(text);
     }
     return workerLogs.join('\n');
   }

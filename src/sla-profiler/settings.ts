@@ -80,7 +80,7 @@ export const SLA_SETTINGS = {
   kubeconfig: text({
     env: 'KUBECONFIG',
     placeholder: 'FILE',
-    help: 'how to reach the Kubernetes API; the service account of the pod, or ~/.kube/config, unless given',
+    help: 'how to reach the Kubernetes API; ~/.kube/config, or the service account of the pod, unless given',
   }),
   namespace: text({ default: 'dynamo-sla-profiler', help: 'Kubernetes namespace to deploy in' }),
   serviceName: text({ help: 'host name of the frontend service, instead of the deployment’s own' }),

@@ -47,8 +47,9 @@ export const NATS_SETTINGS = {
 /** Which endpoints of Kubernetes are engines. */
 const KUBERNETES_SETTINGS = {
   kubeconfig: text({
+    env: 'KUBECONFIG',
     placeholder: 'FILE',
-    help: 'configuration of the Kubernetes client; the pod’s service account, or the user’s default, unless given',
+    help: 'how to reach the Kubernetes API; ~/.kube/config, or the service account of the pod, unless given',
   }),
   kubeNamespace: text({
     env: 'POD_NAMESPACE',

@@ -1,8 +1,18 @@
 import type { CoreV1Api, CustomObjectsApi, V1Node, V1Pod, Watch } from '@kubernetes/client-node';
+import { type Clock, sleepUntil } from '../base/clock.ts';
 import { failure, isConflict, isNotFound } from './kubernetes/kubernetes-failure.ts';
-import { connectKubernetes } from './kubernetes/kubernetes-library.ts';
+import { connectKubernetes, type KubernetesConnection } from './kubernetes/kubernetes-library.ts';
+import { PatientCalls } from './kubernetes/patient-calls.ts';
 
 const RESOURCE = { group: 'nvidia.com', plural: 'dynamographdeployments' } as const;
+/** How the operator marks pods; one that rolls updates gives workers a `selector` that cannot be foretold. */
+const LABELS = {
+  deployment: 'nvidia.com/dynamo-graph-deployment-name',
+  service: 'nvidia.com/dynamo-component',
+  selector: 'nvidia.com/selector',
+} as const;
+/** Between the end of a watch and the next one. */
+const REWATCH_MS = 1000;
 
 /** What the operator says of a deployment; all else in it is the user's. */
 export interface DeploymentStatus {
@@ -15,148 +25,192 @@ export interface DeploymentStatus {
   }[];
 }
 
-/** DynamoGraphDeployments of one namespace, their pods and the cluster's nodes, over the Kubernetes API. */
-export class DynamoCluster {
+/** A pod of a deployment, and the service that it is of. */
+export interface ServicePod {
+  readonly service: string;
+  readonly pod: V1Pod;
+}
+
+export interface ClusterOptions {
   readonly namespace: string;
-  readonly #resource: typeof RESOURCE & { readonly version: string };
+  /** Of the API, as the deployments are written. */
+  readonly version: string;
+  /** A file, or several parted as in PATH; undefined means the pod's service account or the user's default. */
+  readonly kubeconfig: string | undefined;
+  readonly clock: Clock;
+  readonly log: (line: string) => void;
+}
+
+/**
+ * DynamoGraphDeployments of one namespace, their pods and the cluster's nodes, over the Kubernetes API. While a server
+ * that has answered before is away, calls wait for it.
+ */
+export class DynamoCluster {
+  readonly #options: ClusterOptions;
+  readonly #resource: typeof RESOURCE & { readonly version: string; readonly namespace: string };
+  readonly #calls: PatientCalls;
   readonly #core: CoreV1Api;
   readonly #custom: CustomObjectsApi;
   readonly #watch: Watch;
 
-  private constructor(
-    namespace: string,
-    version: string,
-    core: CoreV1Api,
-    custom: CustomObjectsApi,
-    watch: Watch,
-  ) {
-    this.namespace = namespace;
-    this.#resource = { ...RESOURCE, version };
-    this.#core = core;
-    this.#custom = custom;
-    this.#watch = watch;
+  private constructor(options: ClusterOptions, { library, config, client }: KubernetesConnection) {
+    const { version, namespace } = options;
+    this.#options = options;
+    this.#resource = { ...RESOURCE, version, namespace };
+    this.#calls = new PatientCalls(options);
+    this.#core = client(library.CoreV1Api);
+    this.#custom = client(library.CustomObjectsApi);
+    this.#watch = new library.Watch(config);
   }
 
-  /**
-   * `version` is the API's, as the deployments are written; `kubeconfig` names a file, undefined means the pod's service
-   * account or the user's default.
-   */
-  static async open(
-    namespace: string,
-    version: string,
-    kubeconfig: string | undefined,
-  ): Promise<DynamoCluster> {
-    const { library, config } = await connectKubernetes('--target kubernetes', kubeconfig);
-    return new DynamoCluster(
-      namespace,
-      version,
-      config.makeApiClient(library.CoreV1Api),
-      config.makeApiClient(library.CustomObjectsApi),
-      new library.Watch(config),
-    );
+  static async open(options: ClusterOptions): Promise<DynamoCluster> {
+    return new DynamoCluster(options, await connectKubernetes('--target kubernetes', options.kubeconfig));
   }
 
-  /** False if one of that name is there already, which counts as created. */
-  async create(deployment: Readonly<Record<string, unknown>>): Promise<boolean> {
+  get namespace(): string {
+    return this.#options.namespace;
+  }
+
+  /** False if one of that name is there already. */
+  async create(deployment: Readonly<Record<string, unknown>>, signal?: AbortSignal): Promise<boolean> {
     try {
-      await this.#custom.createNamespacedCustomObject({
-        ...this.#resource,
-        namespace: this.namespace,
-        body: deployment,
-      });
-      return true;
+      return await this.#calls.make(async (again) => {
+        try {
+          await this.#custom.createNamespacedCustomObject({ ...this.#resource, body: deployment });
+          return true;
+        } catch (thrown) {
+          if (!isConflict(thrown)) throw thrown;
+          return again;
+        }
+      }, signal);
     } catch (thrown) {
-      if (isConflict(thrown)) return false;
-      throw failure('creating the deployment', thrown, this.#permissions());
+      throw this.#failure('creating the deployment', thrown, signal);
     }
   }
 
   /** Undefined while there is no such deployment. */
-  async status(name: string): Promise<DeploymentStatus | undefined> {
+  async status(name: string, signal?: AbortSignal): Promise<DeploymentStatus | undefined> {
     try {
-      const found = (await this.#custom.getNamespacedCustomObject({
-        ...this.#resource,
-        namespace: this.namespace,
-        name,
-      })) as { readonly status?: DeploymentStatus };
+      const found = (await this.#calls.make(
+        () => this.#custom.getNamespacedCustomObject({ ...this.#resource, name }),
+        signal,
+      )) as { readonly status?: DeploymentStatus };
       return found.status ?? {};
     } catch (thrown) {
       if (isNotFound(thrown)) return undefined;
-      throw failure(`reading deployment ${name}`, thrown, this.#permissions());
+      throw this.#failure(`reading deployment ${name}`, thrown, signal);
     }
   }
 
   /** Names of the deployments with a label. */
   async labelled(labelSelector: string): Promise<string[]> {
     try {
-      const { items } = (await this.#custom.listNamespacedCustomObject({
-        ...this.#resource,
-        namespace: this.namespace,
-        labelSelector,
-      })) as { readonly items?: readonly { readonly metadata?: { readonly name?: string } }[] };
+      const { items } = (await this.#calls.make(() =>
+        this.#custom.listNamespacedCustomObject({ ...this.#resource, labelSelector }),
+      )) as { readonly items?: readonly { readonly metadata?: { readonly name?: string } }[] };
       return (items ?? []).flatMap(({ metadata }) => metadata?.name ?? []);
     } catch (thrown) {
-      throw failure('listing deployments', thrown, this.#permissions());
+      throw this.#failure('listing deployments', thrown);
     }
   }
 
   /** One that is gone already is deleted. */
   async delete(name: string): Promise<void> {
     try {
-      await this.#custom.deleteNamespacedCustomObject({ ...this.#resource, namespace: this.namespace, name });
+      await this.#calls.make(() => this.#custom.deleteNamespacedCustomObject({ ...this.#resource, name }));
     } catch (thrown) {
       if (!isNotFound(thrown))
         throw failure(`deleting deployment ${name}`, thrown, `Delete it by hand in ${this.namespace}.`);
     }
   }
 
-  /** Calls back when the deployment changes; ends with the signal. One that cannot be watched never calls back. */
+  /** Calls back when the deployment has changed or may have; ends with the signal. Never, if it may not be watched. */
   watch(name: string, signal: AbortSignal, changed: () => void): void {
-    const { group, version, plural } = this.#resource;
-    const path = `/apis/${group}/${version}/namespaces/${this.namespace}/${plural}`;
+    const { group, version, namespace, plural } = this.#resource;
+    const path = `/apis/${group}/${version}/namespaces/${namespace}/${plural}`;
     const query = { fieldSelector: `metadata.name=${name}` };
-    this.#watch
-      .watch(path, query, changed, () => {})
-      .then((watching) => {
-        if (signal.aborted) watching.abort();
-        else signal.addEventListener('abort', () => watching.abort(), { once: true });
-      })
-      // Whoever may not watch is told by polling.
-      .catch(() => {});
+    const { clock } = this.#options;
+    const follow = async (): Promise<void> => {
+      while (!signal.aborted) {
+        const thrown = await new Promise<unknown>((ended) => {
+          this.#watch.watch(path, query, changed, ended).then((watching) => {
+            if (signal.aborted) watching.abort();
+            else signal.addEventListener('abort', () => watching.abort(), { once: true });
+          }, ended);
+        });
+        const { statusCode = 0 } = (thrown ?? {}) as { readonly statusCode?: number };
+        // Whoever may not watch is told by polling.
+        if (statusCode === 401 || statusCode === 403) return;
+        changed();
+        await sleepUntil(clock, clock.nowMs() + REWATCH_MS, signal).catch(() => {});
+      }
+    };
+    void follow();
   }
 
-  async pods(labelSelector: string): Promise<V1Pod[]> {
+  /** The pods of some services of a deployment. */
+  async pods(
+    deployment: string,
+    services: readonly string[],
+    signal?: AbortSignal,
+  ): Promise<readonly ServicePod[]> {
+    const serviceOf = ({ metadata }: V1Pod): string | undefined => {
+      const labels = metadata?.labels ?? {};
+      return services.find(
+        (service) =>
+          labels[LABELS.service]?.toLowerCase() === service.toLowerCase() ||
+          labels[LABELS.selector] === selectorOf(deployment, service),
+      );
+    };
     try {
-      return (await this.#core.listNamespacedPod({ namespace: this.namespace, labelSelector })).items;
+      const marked = await this.#labelledPods(`${LABELS.deployment}=${deployment}`, signal);
+      const selectors = services.map((service) => selectorOf(deployment, service));
+      const pods =
+        marked.length > 0
+          ? marked
+          : await this.#labelledPods(`${LABELS.selector} in (${selectors.join(',')})`, signal);
+      return pods.flatMap((pod) => {
+        const service = serviceOf(pod);
+        return service === undefined ? [] : [{ service, pod }];
+      });
     } catch (thrown) {
-      throw failure('listing pods', thrown, this.#permissions());
+      throw this.#failure('listing pods', thrown, signal);
     }
   }
 
   /** All that a container of a pod has printed. */
   async log(pod: string, container: string | undefined): Promise<string> {
+    const { namespace } = this;
+    const which = { namespace, name: pod, ...(container !== undefined && { container }) };
     try {
-      return (
-        (await this.#core.readNamespacedPodLog({
-          namespace: this.namespace,
-          name: pod,
-          ...(container !== undefined && { container }),
-        })) ?? ''
-      );
+      return (await this.#calls.make(() => this.#core.readNamespacedPodLog(which))) ?? '';
     } catch (thrown) {
-      throw failure(`reading the log of pod ${pod}`, thrown, this.#permissions());
+      throw this.#failure(`reading the log of pod ${pod}`, thrown);
     }
   }
 
   async nodes(): Promise<V1Node[]> {
     try {
-      return (await this.#core.listNode()).items;
+      return (await this.#calls.make(() => this.#core.listNode())).items;
     } catch (thrown) {
       throw failure('listing nodes', thrown, 'Allow nodes list, or give --max-num-gpus-per-engine.');
     }
   }
 
-  #permissions(): string {
-    return `Check the role of the service account in namespace ${this.namespace} (deploy/kubernetes/profiler-rbac.yaml).`;
+  async #labelledPods(labelSelector: string, signal: AbortSignal | undefined): Promise<V1Pod[]> {
+    const { namespace } = this;
+    const list = () => this.#core.listNamespacedPod({ namespace, labelSelector });
+    return (await this.#calls.make(list, signal)).items;
   }
+
+  /** What stopped the wait is not a fault of the cluster. */
+  #failure(action: string, thrown: unknown, signal?: AbortSignal): unknown {
+    if (signal?.aborted) return signal.reason;
+    const mend = `Check the role of the service account in namespace ${this.namespace} (deploy/kubernetes/profiler-rbac.yaml).`;
+    return failure(action, thrown, mend);
+  }
+}
+
+function selectorOf(deployment: string, service: string): string {
+  return `${deployment}-${service.toLowerCase()}`;
 }

@@ -21,6 +21,12 @@ export interface ClusterBehaviour {
   readonly readyAfterMs?: number | undefined;
   /** What the pods' containers wait for, as the kubelet says it. */
   readonly waiting?: { readonly reason: string; readonly message: string };
+  /** How the containers ended the last time. */
+  readonly crashed?: { readonly exitCode: number; readonly reason: string };
+  /** Pods carry the one label that the first operators gave them. */
+  readonly oldOperator?: boolean;
+  /** The first names of deployments that are asked for are taken. */
+  readonly takenNames?: number;
   readonly workerLog?: string;
   readonly nodes?: readonly { readonly labels?: object; readonly allocatable?: object }[];
   /** Answers `exec`, and what pods that are created mount. */
@@ -43,9 +49,12 @@ export class KubernetesApi {
   readonly #watchers = new Set<{ readonly name: string | undefined; readonly response: ServerResponse }>();
   readonly #timers = new Set<NodeJS.Timeout>();
   #version = 0;
+  #away = false;
+  #taken: number;
 
   constructor(behaviour: ClusterBehaviour = {}) {
     this.#behaviour = behaviour;
+    this.#taken = behaviour.takenNames ?? 0;
     this.#server = createServer((request, response) => void this.#serve(request, response));
     this.#server.on('upgrade', (request, socket, head) => {
       this.requests.push(`EXEC ${new URL(request.url!, 'http://x').pathname}`);
@@ -78,7 +87,21 @@ export class KubernetesApi {
     await once(this.#server, 'close');
   }
 
+  /** Breaks every connection off, and each new one until it is back, as a control plane that is restarted. */
+  leave(): void {
+    this.#away = true;
+    this.#server.closeAllConnections();
+  }
+
+  comeBack(): void {
+    this.#away = false;
+  }
+
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (this.#away) {
+      request.socket.destroy();
+      return;
+    }
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const url = new URL(request.url!, 'http://x');
@@ -173,6 +196,10 @@ export class KubernetesApi {
       };
       this.#watchers.add(watcher);
       response.on('close', () => this.#watchers.delete(watcher));
+      // A watch from no version begins with what is there.
+      for (const [name, object] of this.deployments)
+        if (watcher.name === undefined || watcher.name === name)
+          response.write(`${JSON.stringify({ type: 'ADDED', object })}\n`);
       return;
     }
     if (method === 'GET' && name === undefined) {
@@ -185,13 +212,19 @@ export class KubernetesApi {
       return;
     }
     if (method === 'DELETE') {
-      this.deployments.delete(name!);
-      for (const [pod, { metadata }] of this.pods) if (metadata.owner === name) this.pods.delete(pod);
-      this.#tell('DELETED', found);
+      this.withdraw(name!);
       answer(response, 200, { kind: 'Status', apiVersion: 'v1', status: 'Success' });
       return;
     }
     answer(response, 200, found);
+  }
+
+  /** Deletes a deployment with its pods. */
+  withdraw(name: string): void {
+    const found = this.deployments.get(name);
+    this.deployments.delete(name);
+    for (const [pod, { metadata }] of this.pods) if (metadata.owner === name) this.pods.delete(pod);
+    this.#tell('DELETED', found);
   }
 
   #create(namespace: string, url: URL, body: Resource, response: ServerResponse): void {
@@ -202,7 +235,7 @@ export class KubernetesApi {
       refuse(response, 400, `the API version in the data does not match nvidia.com/${served}`);
       return;
     }
-    if (this.deployments.has(name)) {
+    if (this.deployments.has(name) || this.#taken-- > 0) {
       refuse(response, 409, `dynamographdeployments.nvidia.com "${name}" already exists`);
       return;
     }
@@ -212,20 +245,36 @@ export class KubernetesApi {
     };
     this.deployments.set(name, created);
     const names = components?.map((component: Resource) => component.name) ?? Object.keys(services);
-    for (const service of names) this.#createPod(name, service.toLowerCase());
+    for (const service of names) this.#createPod(name, service);
     this.#tell('ADDED', created);
     this.#operate(name);
     answer(response, 201, created);
   }
 
   #createPod(owner: string, service: string): void {
-    const { waiting } = this.#behaviour;
-    const name = `${owner}-${service}-0`;
-    const state = waiting === undefined ? { running: {} } : { waiting };
+    const { waiting, crashed, oldOperator } = this.#behaviour;
+    const component = service.toLowerCase();
+    // A worker's own resources carry a hash of what it runs, so that two generations can live side by side.
+    const selector = oldOperator || component === 'frontend' ? component : `${component}-db6b6891`;
+    const name = `${owner}-${selector}-0`;
+    const labels = {
+      'nvidia.com/selector': `${owner}-${selector}`,
+      ...(!oldOperator && {
+        'nvidia.com/dynamo-graph-deployment-name': owner,
+        'nvidia.com/dynamo-component': service,
+      }),
+    };
+    const status = {
+      name: 'main',
+      image: 'reg.example/vllm-runtime:1',
+      state: waiting === undefined ? { running: {} } : { waiting },
+      lastState: crashed === undefined ? {} : { terminated: crashed },
+      restartCount: crashed === undefined ? 0 : 3,
+    };
     this.pods.set(name, {
-      metadata: { name, owner, labels: { 'nvidia.com/selector': `${owner}-${service}` } },
+      metadata: { name, owner, labels },
       spec: { containers: [{ name: 'main' }, { name: 'sidecar' }] },
-      status: { containerStatuses: [{ name: 'main', image: 'reg.example/vllm-runtime:1', state }] },
+      status: { containerStatuses: [status] },
     });
   }
 

@@ -7,6 +7,8 @@ interface Change {
   readonly version: number;
   readonly type: 'ADDED' | 'MODIFIED' | 'DELETED';
   readonly object: Resource;
+  /** As it was before; undefined if it was not. */
+  readonly before: Resource | undefined;
 }
 
 interface Watcher {
@@ -32,17 +34,18 @@ export class WatchedCollection {
 
   put(object: Resource): void {
     const { name } = object.metadata;
-    const type = this.#objects.has(name) ? 'MODIFIED' : 'ADDED';
+    const before = this.#objects.get(name);
+    const type = before === undefined ? 'ADDED' : 'MODIFIED';
     const next = { ...object, metadata: { ...object.metadata, resourceVersion: String(++this.#version) } };
     this.#objects.set(name, next);
-    this.#tell({ version: this.#version, type, object: next });
+    this.#tell({ version: this.#version, type, object: next, before });
   }
 
   delete(name: string): void {
     const object = this.#objects.get(name);
     this.#objects.delete(name);
     const last = { ...object, metadata: { ...object.metadata, resourceVersion: String(++this.#version) } };
-    this.#tell({ version: this.#version, type: 'DELETED', object: last });
+    this.#tell({ version: this.#version, type: 'DELETED', object: last, before: object });
   }
 
   /** Forgets the history, as etcd's compaction does, and breaks off all watches. */
@@ -98,8 +101,7 @@ export class WatchedCollection {
       response.end(`${JSON.stringify({ type: 'ERROR', object: status })}\n`);
       return;
     }
-    for (const { version, type, object } of this.#changes)
-      if (version > from && matches(object, selector)) write(response, type, object);
+    for (const change of this.#changes) if (change.version > from) tell(change, selector, response);
     const watcher = { selector, response };
     this.#watchers.add(watcher);
     response.on('close', () => this.#watchers.delete(watcher));
@@ -107,9 +109,16 @@ export class WatchedCollection {
 
   #tell(change: Change): void {
     this.#changes.push(change);
-    for (const { selector, response } of this.#watchers)
-      if (matches(change.object, selector)) write(response, change.type, change.object);
+    for (const { selector, response } of this.#watchers) tell(change, selector, response);
   }
+}
+
+/** To a watcher with a selector, an object comes and goes as it begins and ceases to match. */
+function tell({ type, object, before }: Change, selector: string, response: ServerResponse): void {
+  const matched = before !== undefined && matches(before, selector);
+  const now = type !== 'DELETED' && matches(object, selector);
+  if (now) write(response, matched ? 'MODIFIED' : 'ADDED', object);
+  else if (matched) write(response, 'DELETED', object);
 }
 
 function write(response: ServerResponse, type: string, object: Resource): void {

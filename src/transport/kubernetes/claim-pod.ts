@@ -10,6 +10,7 @@ export const CLAIM_MOUNT = '/data';
 const POD = 'pvc-access-pod';
 const CONTAINER = 'access';
 const USER = 1000;
+const SMALL = { cpu: '500m', memory: '256Mi' };
 /** One that nobody stopped ends by itself. */
 const LONGEST_LIFE_S = 3600;
 const POLL_MS = 500;
@@ -45,8 +46,8 @@ export class ClaimPod {
 
   /** Creates the pod, in place of one that an earlier run left, and waits until it runs. */
   static async start(options: ClaimPodOptions): Promise<ClaimPod> {
-    const { library, config } = await connectKubernetes('reading a volume claim', options.kubeconfig);
-    const pod = new ClaimPod(options, config.makeApiClient(library.CoreV1Api), new library.Exec(config));
+    const { library, config, client } = await connectKubernetes('reading a volume claim', options.kubeconfig);
+    const pod = new ClaimPod(options, client(library.CoreV1Api), new library.Exec(config));
     await pod.#remove();
     try {
       await pod.#create();
@@ -96,12 +97,22 @@ export class ClaimPod {
         restartPolicy: 'Never',
         activeDeadlineSeconds: LONGEST_LIFE_S,
         terminationGracePeriodSeconds: 0,
-        securityContext: { runAsUser: USER, runAsGroup: USER, fsGroup: USER, runAsNonRoot: true },
+        automountServiceAccountToken: false,
+        securityContext: {
+          runAsUser: USER,
+          runAsGroup: USER,
+          fsGroup: USER,
+          runAsNonRoot: true,
+          seccompProfile: { type: 'RuntimeDefault' },
+        },
         containers: [
           {
             name: CONTAINER,
             image,
             command: ['sleep', 'infinity'],
+            // What the strictest pod security standard and a quota of cpu and memory ask for.
+            securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
+            resources: { requests: SMALL, limits: SMALL },
             volumeMounts: [{ name: 'data', mountPath: CLAIM_MOUNT }],
           },
         ],

@@ -49,10 +49,10 @@ export class KubernetesDiscovery implements Discovery {
   /** Reads the configuration, which may fail; nothing is asked of the cluster yet. */
   static async open(options: KubernetesDiscoveryOptions): Promise<KubernetesDiscovery> {
     const { clock, log, labelSelector, kubeconfig } = options;
-    const { library, config } = await connectKubernetes(FLAG, kubeconfig);
+    const { library, config, client } = await connectKubernetes(FLAG, kubeconfig);
     const context = config.getContextObject(config.getCurrentContext());
     const namespace = options.namespace ?? context?.namespace ?? 'default';
-    const api = config.makeApiClient(library.DiscoveryV1Api);
+    const api = client(library.DiscoveryV1Api);
     return new KubernetesDiscovery(
       options,
       (onChange) =>

@@ -1,26 +1,43 @@
 import type { KubeConfig } from '@kubernetes/client-node';
 import { fail, toError } from '../../base/errors.ts';
-import { failure } from './kubernetes-failure.ts';
+import { readKubernetesConfig } from './kubernetes-config.ts';
 
 type KubernetesLibrary = typeof import('@kubernetes/client-node');
+type ApiClass<T> = new (configuration: ReturnType<KubernetesLibrary['createConfiguration']>) => T;
 
-/**
- * The official Kubernetes client, an optional package, and how to reach the API: `kubeconfig` names a file; undefined:
- * the pod's service account, or the user's default. `flag` is what needs it.
- */
+/** A server that takes a connection and never answers is as good as away. */
+const CALL_MS = 30_000;
+
+/** The official Kubernetes client, an optional package, and how to reach the API. */
+export interface KubernetesConnection {
+  readonly library: KubernetesLibrary;
+  readonly config: KubeConfig;
+  /** A client of one part of the API, whose calls end within 30 s. */
+  client<T>(api: ApiClass<T>): T;
+}
+
+/** `kubeconfig` is as of {@link readKubernetesConfig}; `flag` is what needs the connection. Asks nothing of the cluster. */
 export async function connectKubernetes(
   flag: string,
   kubeconfig: string | undefined,
-): Promise<{ readonly library: KubernetesLibrary; readonly config: KubeConfig }> {
+): Promise<KubernetesConnection> {
   const library = await loadKubernetes(flag);
-  const config = new library.KubeConfig();
-  try {
-    if (kubeconfig === undefined) config.loadFromDefault();
-    else config.loadFromFile(kubeconfig);
-  } catch (thrown) {
-    throw failure('reading the Kubernetes configuration', thrown, 'Check --kubeconfig.');
-  }
-  return { library, config };
+  const config = readKubernetesConfig(() => new library.KubeConfig(), kubeconfig);
+  const { server } = config.getCurrentCluster()!;
+  const configuration = library.createConfiguration({
+    baseServer: new library.ServerConfiguration(server, {}),
+    authMethods: { default: config },
+    promiseMiddleware: [
+      {
+        pre: async (request) => {
+          request.setSignal(AbortSignal.timeout(CALL_MS));
+          return request;
+        },
+        post: async (response) => response,
+      },
+    ],
+  });
+  return { library, config, client: (api) => new api(configuration) };
 }
 
 async function loadKubernetes(flag: string): Promise<KubernetesLibrary> {

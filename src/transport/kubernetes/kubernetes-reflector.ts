@@ -1,7 +1,7 @@
 import type { KubeConfig, Watch } from '@kubernetes/client-node';
 import { type Clock, sleepUntil } from '../../base/clock.ts';
-import { toError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
+import { reasonOf } from './kubernetes-failure.ts';
 
 /** What every object of the Kubernetes API has. */
 export interface KubernetesObject {
@@ -30,6 +30,8 @@ const MAX_RETRY_MS = 10_000;
 /** The server ends a watch after so long, so that a connection that died in silence is noticed. */
 const WATCH_SECONDS = 240;
 const SILENCE_MS = 1000 * (WATCH_SECONDS + 30);
+/** A watch is answered at once, before there is anything to tell. */
+const ANSWER_MS = 30_000;
 
 /** A local copy of a collection of Kubernetes objects: listed once, then watched from that version on. */
 export class KubernetesReflector<T extends KubernetesObject> {
@@ -73,7 +75,7 @@ export class KubernetesReflector<T extends KubernetesObject> {
     for (let failures = 0; !signal.aborted; ) {
       const sinceMs = clock.nowMs();
       try {
-        if (this.#version === '') await this.#list();
+        if (this.#version === '') await this.#list(signal);
         this.#ok = true;
         await this.#watch(signal);
         failures = 0;
@@ -83,7 +85,7 @@ export class KubernetesReflector<T extends KubernetesObject> {
         if (isGone(thrown)) this.#version = '';
         else {
           this.#ok = false;
-          this.#reason = toError(thrown).message;
+          this.#reason = reasonOf(thrown);
           if (failures++ % 16 === 0)
             log.warn({ path, reason: this.#reason }, 'the Kubernetes API does not answer as it should');
         }
@@ -95,8 +97,8 @@ export class KubernetesReflector<T extends KubernetesObject> {
     }
   }
 
-  async #list(): Promise<void> {
-    const { items, metadata } = await this.#options.list();
+  async #list(signal: AbortSignal): Promise<void> {
+    const { items, metadata } = await untilAborted(this.#options.list(), signal);
     this.#objects = new Map(items.map((each) => [each.metadata?.name ?? '', each]));
     this.#version = metadata?.resourceVersion ?? '';
     this.#options.onChange(this.#objects);
@@ -113,26 +115,40 @@ export class KubernetesReflector<T extends KubernetesObject> {
     };
     return new Promise((resolve, reject) => {
       let failure: unknown;
-      let end: () => void = () => {};
-      const silence = clock.at(clock.nowMs() + SILENCE_MS, () => end());
-      const done = (thrown: unknown): void => {
+      let over = false;
+      const finish = (thrown: unknown): void => {
+        if (over) return;
+        over = true;
         silence();
-        signal.removeEventListener('abort', end);
+        answer();
+        signal.removeEventListener('abort', abort);
         const error = failure ?? (signal.aborted ? undefined : thrown);
         if (error === undefined || error === null) resolve();
         else reject(error);
       };
+      let stopWatching: () => void = () => {};
+      const end = (thrown?: unknown): void => {
+        stopWatching();
+        finish(thrown);
+      };
+      const silence = clock.at(clock.nowMs() + SILENCE_MS, () => end());
+      const answer = clock.at(clock.nowMs() + ANSWER_MS, () =>
+        end(new Error(`no answer within ${ANSWER_MS / 1000} s`)),
+      );
+      const abort = (): void => end();
+      signal.addEventListener('abort', abort, { once: true });
       const take = (type: string, object: T): void => {
+        if (over) return;
         if (type === 'ERROR') failure = object;
         else this.#take(type, object);
       };
       makeWatch(config)
-        .watch(path, query, take, done)
+        .watch(path, query, take, finish)
         .then((controller) => {
-          end = () => controller.abort();
-          if (signal.aborted) end();
-          signal.addEventListener('abort', end);
-        }, done);
+          answer();
+          stopWatching = () => controller.abort();
+          if (over) stopWatching();
+        }, finish);
     });
   }
 
@@ -144,6 +160,15 @@ export class KubernetesReflector<T extends KubernetesObject> {
     else this.#objects.set(name, object);
     this.#options.onChange(this.#objects);
   }
+}
+
+/** Rejects at once when the signal fires, whatever becomes of the promise. */
+function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => reject(signal.reason);
+    signal.addEventListener('abort', stop, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
+  });
 }
 
 function isGone(thrown: unknown): boolean {
