@@ -151,7 +151,7 @@ async function readRequest(directory: ModelDirectory, path: string, body: unknow
   const { tokens } =
     path === CHAT
       ? await encodeChatPrompt(request as ChatRequest, encoder)
-      : await encodeCompletionPrompt(parseCompletionRequest(body), encoder);
+      : await encodeCompletionPrompt(parseCompletionRequest(body).prompt, encoder);
   return {
     model: request.model,
     tokens,

@@ -2,12 +2,13 @@ import { fail, type KvasirError } from '../base/errors.ts';
 import type { BegunAnswer } from '../formats/openai/begun-answer.ts';
 import { errorBody } from '../formats/openai/error-body.ts';
 import type { Joining } from '../formats/openai/joined-chunk.ts';
+import { responseErrorFrame } from '../formats/openai/response-event.ts';
 import { SSE_DONE, sseFrame } from '../formats/sse/frame.ts';
 import { RelaySplitter, type SplitterOptions } from '../formats/sse/relay-splitter.ts';
 import { EventStream } from '../transport/http-server-sse.ts';
 import type { Relay, RelayListener } from '../transport/relay.ts';
 import type { AnswerMeter } from './answer-meter.ts';
-import type { Exchange } from './exchange.ts';
+import type { Endpoint, Exchange } from './exchange.ts';
 
 /** One engine's part in an answer. */
 export interface Leg extends Omit<SplitterOptions, 'continues'> {
@@ -103,7 +104,7 @@ export class AnswerStream implements RelayListener {
     const stream = this.#open();
     const error = brokeOff ?? (this.#splitter.done ? undefined : this.unfinished());
     if (error === undefined) stream.write(this.#splitter.rest());
-    else stream.write(sseFrame(JSON.stringify(errorBody(error))) + SSE_DONE);
+    else stream.write(errorFrames(this.#exchange.endpoint, error));
     stream.end();
   }
 
@@ -122,4 +123,11 @@ export class AnswerStream implements RelayListener {
     }
     return this.#stream;
   }
+}
+
+/** How a stream of the endpoint tells that it has failed. */
+function errorFrames(endpoint: Endpoint, error: KvasirError): string {
+  const body = errorBody(error);
+  if (endpoint !== 'responses') return sseFrame(JSON.stringify(body)) + SSE_DONE;
+  return responseErrorFrame(body);
 }

@@ -1,6 +1,7 @@
 import type { BegunAnswer } from '../formats/openai/begun-answer.ts';
-import type { ChatRequest, CompletionRequest } from '../formats/openai/request.ts';
-import type { Endpoint, Exchange } from './exchange.ts';
+import type { CompletionPrompt } from '../formats/openai/prompt-schema.ts';
+import type { ChatRequest } from '../formats/openai/request.ts';
+import { type Endpoint, type Exchange, isChunked } from './exchange.ts';
 import { encodeChatPrompt, encodeCompletionPrompt, type Prompt, type PromptEncoder } from './prompt.ts';
 import { pinsDecode } from './request-controls.ts';
 
@@ -27,8 +28,8 @@ const BOUND = [
 const GUIDED = /^guided_/;
 
 /** Whether another engine could go on with an answer: one plain text, streamed, and no worker was asked for by name. */
-export function canContinue({ request, body, stream, controls, prompt }: Exchange): boolean {
-  if (!stream || (request.n ?? 1) > 1 || pinsDecode(controls)) return false;
+export function canContinue({ endpoint, request, body, stream, controls, prompt }: Exchange): boolean {
+  if (!stream || !isChunked(endpoint) || (request.n ?? 1) > 1 || pinsDecode(controls)) return false;
   if (prompt.length !== prompt.tokens.length) return false;
   return !Object.entries(body).some(
     ([name, value]) => value != null && value !== false && (BOUND.includes(name) || GUIDED.test(name)),
@@ -77,7 +78,7 @@ export async function continueAnswer(
   const prompt =
     endpoint === 'chat_completions'
       ? await encodeChatPrompt(rest as unknown as ChatRequest, encoder)
-      : await encodeCompletionPrompt(rest as unknown as CompletionRequest, encoder);
+      : await encodeCompletionPrompt(rest.prompt as CompletionPrompt, encoder);
   return { body: rest, prompt, endpoint, tokens };
 }
 

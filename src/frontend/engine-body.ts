@@ -7,7 +7,7 @@ import {
 import { SALT_PREFIX } from '../kv/intake/block-salts.ts';
 import type { EngineKind, WorkerInstance } from '../transport/discovery.ts';
 import type { Continuation } from './continuation.ts';
-import type { Exchange } from './exchange.ts';
+import { type Exchange, isChunked } from './exchange.ts';
 import type { Handoff } from './prefill-hop.ts';
 
 export interface EngineBody extends Omit<UsageFields, 'fields'> {
@@ -43,10 +43,11 @@ export function engineBody(
   handoff: Handoff | undefined,
   resumable: boolean,
 ): EngineBody {
-  const { raw, body, request, stream } = exchange;
+  const { endpoint, raw, body, request, stream } = exchange;
   const { kind } = target.instance;
+  // A response tells its usage unasked.
   const { fields: asked, ...strip } = usageFields(
-    stream,
+    stream && isChunked(endpoint),
     request.stream_options,
     resumable && KNOWS_CONTINUOUS_USAGE.has(kind),
   );

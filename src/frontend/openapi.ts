@@ -1,5 +1,7 @@
 import { z } from 'zod';
+import { embeddingRequestSchema } from '../formats/openai/embeddings.ts';
 import { chatRequestSchema, completionRequestSchema } from '../formats/openai/request.ts';
+import { responsesRequestSchema } from '../formats/openai/responses-request.ts';
 
 export const OPENAPI_INFO = {
   openapi: '3.1.0',
@@ -17,6 +19,8 @@ const threshold = z.number().min(0).nullish();
 export const ROUTE_SCHEMAS = {
   chat_completions: { summary: 'Answer a chat', tags: ['openai'], body: body(chatRequestSchema) },
   completions: { summary: 'Continue a text', tags: ['openai'], body: body(completionRequestSchema) },
+  embeddings: { summary: 'Embed texts', tags: ['openai'], body: body(embeddingRequestSchema) },
+  responses: { summary: 'Answer by the Responses API', tags: ['openai'], body: body(responsesRequestSchema) },
   models: { summary: 'Models served now', tags: ['openai'] },
   model: { summary: 'One model', tags: ['openai'] },
   health: { summary: '200 when some model can take requests, else 503', tags: ['operation'] },

@@ -7,7 +7,7 @@ import { isRefusal, lostEngine, mayTryAnother, refusalMessage } from '../transpo
 import { Relay, type RelayOutcome } from '../transport/relay.ts';
 import type { DispatchParts } from './dispatch.ts';
 import { engineFields } from './engine-body.ts';
-import { type Exchange, PATHS } from './exchange.ts';
+import { type Exchange, isChunked, PATHS } from './exchange.ts';
 import { bootstrapFields, handoffBody, NIXL_PREFILL } from './handoff-fields.ts';
 import { watchForHang } from './hung-worker.ts';
 import { keepLease } from './lease-keeper.ts';
@@ -75,7 +75,8 @@ export async function prefillElsewhere(
   }
 }
 
-function canBeSplit({ request, prompt, body }: Exchange): boolean {
+function canBeSplit({ endpoint, request, prompt, body }: Exchange): boolean {
+  if (!isChunked(endpoint)) return false;
   return (request.n ?? 1) === 1 && prompt.length === prompt.tokens.length && body.kv_transfer_params == null;
 }
 

@@ -1,4 +1,5 @@
-import { type ChatRequest, type CompletionRequest, chatRendering } from '../formats/openai/request.ts';
+import type { CompletionPrompt } from '../formats/openai/prompt-schema.ts';
+import { type ChatRequest, chatRendering } from '../formats/openai/request.ts';
 import type { ChatMessage, ChatRenderOptions } from '../tokenizer/tokenizer.ts';
 
 /** Makes token ids of prompts; long ones may go to another thread. */
@@ -31,7 +32,7 @@ export async function encodeChatPrompt(request: ChatRequest, encoder: PromptEnco
 
 /** A prompt of token ids needs no encoder. */
 export async function encodeCompletionPrompt(
-  { prompt }: CompletionRequest,
+  prompt: CompletionPrompt,
   encoder: PromptEncoder,
 ): Promise<Prompt> {
   if (typeof prompt === 'string') return promptOf([await encoder.encode(prompt)]);

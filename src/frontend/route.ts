@@ -95,8 +95,13 @@ async function routeRequest(exchange: Exchange, router: KvRouter, hop: HopReques
       phase === 'prefill' ? 1 : (controls.expectedOutputTokens ?? requestedMaxTokens(request)),
     conversation: controls.conversation,
     controls: { ...pin, ...session, excludedWorkers: excluded, priority, strictPriority, policyClass },
-    overrides: phase === 'decode' ? { ...exchange.overrides, ...afterHandoff } : exchange.overrides,
+    overrides: { ...exchange.overrides, ...(phase === 'decode' ? afterHandoff : byLoadAlone(exchange)) },
   };
+}
+
+/** Embeddings leave nothing in a cache, and find nothing there. */
+function byLoadAlone({ endpoint }: Exchange): RouterOverrides {
+  return endpoint === 'embeddings' ? { overlapScoreCredit: 0, assumeKvReuse: false } : {};
 }
 
 /** What the client is told when no worker was chosen. */

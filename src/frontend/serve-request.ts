@@ -2,22 +2,17 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { fail, KvasirError } from '../base/errors.ts';
 import { wholeInstanceIds } from '../formats/openai/instance-ids.ts';
-import {
-  type ChatRequest,
-  type CompletionRequest,
-  parseChatRequest,
-  parseCompletionRequest,
-  requestedMaxTokens,
-} from '../formats/openai/request.ts';
+import { requestedMaxTokens } from '../formats/openai/request.ts';
 import type { RouterOverrides } from '../kv/route-request.ts';
 import { ClientPresence } from '../transport/client-presence.ts';
 import type { AgentHintReader } from './agent-hints.ts';
 import { type DispatchParts, dispatch } from './dispatch.ts';
-import type { Endpoint, Exchange } from './exchange.ts';
+import { type Endpoint, type Exchange, isChunked } from './exchange.ts';
 import type { KeyQuota, QuotaClaim } from './key-quota.ts';
 import type { ModelDirectory, ServedModel } from './model-directory.ts';
-import { encodeChatPrompt, encodeCompletionPrompt, type Prompt, type PromptEncoder } from './prompt.ts';
+import type { Prompt, PromptEncoder } from './prompt.ts';
 import { readControls } from './request-controls.ts';
+import { PROMPT_FIELDS, type ReadRequest, readRequest } from './request-reader.ts';
 import { requireReady } from './worker-pool.ts';
 
 export interface ServeParts extends DispatchParts {
@@ -31,8 +26,6 @@ export interface ServeParts extends DispatchParts {
   quotaOf(request: FastifyRequest): KeyQuota | undefined;
 }
 
-/** Where the prompt is in a body. */
-const FIELDS: Readonly<Record<Endpoint, string>> = { chat_completions: 'messages', completions: 'prompt' };
 const REQUEST_ID = /^[\w.:-]{1,200}$/;
 const FORWARDED = ['traceparent', 'tracestate', 'x-session-id'];
 
@@ -89,13 +82,16 @@ async function prepare(
   const stage = parts.metrics.stages.enter('preprocess');
   try {
     const body = wholeInstanceIds(parsed, rawBody);
-    const request = endpoint === 'chat_completions' ? parseChatRequest(body) : parseCompletionRequest(body);
+    const read = readRequest(endpoint, body);
+    const { request } = read;
     const model = parts.directory.find(request.model);
     const encoder = requireReady(model.pool);
     const collector = begun.guard.collect();
-    const prompt = await tokenise(parts, endpoint, request, encoder);
+    const param = PROMPT_FIELDS[endpoint];
+    const prompt = await tokenise(parts, read, encoder, param);
     collector.setInputTokens(prompt.length);
-    checkLength(model, request, prompt, FIELDS[endpoint]);
+    // Others may be cut to fit, as their servers like.
+    if (isChunked(endpoint)) checkLength(model, request, prompt, param);
     return {
       ...begun,
       endpoint,
@@ -123,25 +119,21 @@ async function prepare(
 
 async function tokenise(
   parts: ServeParts,
-  endpoint: Endpoint,
-  request: ChatRequest | CompletionRequest,
+  read: ReadRequest,
   encoder: PromptEncoder,
+  param: string,
 ): Promise<Prompt> {
   const startMs = parts.clock.nowMs();
-  const prompt =
-    endpoint === 'chat_completions'
-      ? await encodeChatPrompt(request as ChatRequest, encoder)
-      : await encodeCompletionPrompt(request as CompletionRequest, encoder);
+  const prompt = await read.encode(encoder);
   parts.metrics.tokenized(parts.clock.nowMs() - startMs);
   if (prompt.tokens.length > 0) return prompt;
-  const param = FIELDS[endpoint];
   throw fail('KV_REQUEST_INVALID', { param, reason: `${param}: is empty`, mend: 'Send at least one token.' });
 }
 
 /** Refuses what no worker of the model could hold; only exact tokens can tell. */
 function checkLength(
   { pool }: ServedModel,
-  request: ChatRequest | CompletionRequest,
+  request: Exchange['request'],
   { longest }: Prompt,
   param: string,
 ): void {

@@ -1,5 +1,6 @@
 import { fail } from '../base/errors.ts';
 import type { AnswerKind } from '../formats/openai/answer.ts';
+import type { CompletionPrompt } from '../formats/openai/prompt-schema.ts';
 import {
   type ChatRequest,
   type CompletionRequest,
@@ -8,6 +9,7 @@ import {
   parseCompletionRequest,
   requestedMaxTokens,
 } from '../formats/openai/request.ts';
+import { chatOfResponses, parseResponsesRequest } from '../formats/openai/responses-request.ts';
 import type { PromptNamespace } from '../kv/hash.ts';
 import type { ChatMessage, Tokenizer } from '../tokenizer/tokenizer.ts';
 import { type AnswerForm, answerForm } from './answer-form.ts';
@@ -55,7 +57,20 @@ const MAX_STOPS = 64;
 const MAX_LOGPROBS = 20;
 
 export function chatGeneration(body: unknown, tokenizer: Tokenizer): GenerationRequest {
-  const request = parseChatRequest(body);
+  return ofChat(parseChatRequest(body), tokenizer);
+}
+
+/** Of a response, which is the answer to a chat. */
+export function responseGeneration(body: unknown, tokenizer: Tokenizer): GenerationRequest {
+  const request = parseResponsesRequest(body);
+  if (request.previous_response_id != null)
+    throw invalid('previous_response_id', 'a simulated engine keeps no responses', 'Send the whole chat.');
+  const chat = chatOfResponses(request);
+  if (chat === undefined) throw invalid('input', 'it cannot be read as messages', 'Send a text or messages.');
+  return { ...ofChat(chat, tokenizer), includeUsage: true };
+}
+
+function ofChat(request: ChatRequest, tokenizer: Tokenizer): GenerationRequest {
   const messages = request.messages as readonly ChatMessage[];
   const tokens = tokenizer.encodeChat(messages, chatRendering(request));
   if (request.top_logprobs != null && request.logprobs !== true)
@@ -74,7 +89,8 @@ export function completionGeneration(body: unknown, tokenizer: Tokenizer): Gener
   return { ...shared('completion', request, prompts), echo, logprobs };
 }
 
-function promptsOf(prompt: CompletionRequest['prompt'], tokenizer: Tokenizer): Uint32Array[] {
+/** A text, token ids, or a list of either, each as tokens. */
+export function promptsOf(prompt: CompletionPrompt, tokenizer: Tokenizer): Uint32Array[] {
   if (typeof prompt === 'string') return [tokenizer.encode(prompt)];
   if (typeof prompt[0] === 'number') return [Uint32Array.from(prompt as number[])];
   return (prompt as (string | number[])[]).map((one) =>

@@ -8,14 +8,23 @@ import {
   answerChunks,
   type ToolCallHead,
 } from '../formats/openai/answer.ts';
+import { errorBody } from '../formats/openai/error-body.ts';
+import { responseBody, responseChunks } from '../formats/openai/response-answer.ts';
+import { responseErrorFrame } from '../formats/openai/response-event.ts';
+import type { ResponsesRequest } from '../formats/openai/responses-request.ts';
 import type { HandledRequest } from '../metrics/work-handler-metrics.ts';
 import { EventStream } from '../transport/http-server-sse.ts';
 import { Generation, type GenerationParts } from './generation.ts';
-import { chatGeneration, completionGeneration, type GenerationRequest } from './generation-request.ts';
+import {
+  chatGeneration,
+  completionGeneration,
+  type GenerationRequest,
+  responseGeneration,
+} from './generation-request.ts';
 import { handoffParams } from './handoff.ts';
 import type { Handoffs } from './handoffs.ts';
 import { LogprobsWriter } from './logprobs.ts';
-import { type Prefix, StreamedAnswer } from './streamed-answer.ts';
+import { type Framing, type Prefix, StreamedAnswer } from './streamed-answer.ts';
 import { WholeAnswer } from './whole-answer.ts';
 import type { WorkerMetrics } from './worker-metrics.ts';
 
@@ -30,16 +39,32 @@ export interface Service extends GenerationParts {
   readonly handoffs: Handoffs;
 }
 
+/** Chunks of a response are frames already. */
+const RESPONSE_FRAMES: Framing = {
+  frame: (frames) => frames,
+  error: (error) => responseErrorFrame(errorBody(error)),
+  end: '',
+};
 const MAX_ID_LENGTH = 256;
 
-/** Adds the two generation routes; `service` throws while the engine is not ready. */
+/** Adds the generation routes; `service` throws while the engine is not ready. */
 export function addOpenaiRoutes(app: FastifyInstance, service: () => Service): void {
   app.post('/v1/chat/completions', (request, reply) => serve('chat', request, reply, service));
   app.post('/v1/completions', (request, reply) => serve('completion', request, reply, service));
+  app.post('/v1/responses', (request, reply) => serve('response', request, reply, service));
 }
 
+type Api = AnswerKind | 'response';
+
+const READERS = {
+  chat: chatGeneration,
+  completion: completionGeneration,
+  response: responseGeneration,
+} as const;
+const ID_PREFIXES = { chat: 'chatcmpl-', completion: 'cmpl-', response: 'resp_' } as const;
+
 async function serve(
-  kind: AnswerKind,
+  api: Api,
   request: FastifyRequest,
   reply: FastifyReply,
   serviceOf: () => Service,
@@ -50,12 +75,13 @@ async function serve(
   try {
     const left = new AbortController();
     whenClientLeaves(reply, () => left.abort());
-    const generation = await service.handoffs.before(readRequest(kind, request, service), left.signal);
+    const generation = await service.handoffs.before(readRequest(api, request, service), left.signal);
     if (left.signal.aborted) return await abandon(reply, handled);
-    const head = headOf(kind, request, service);
+    const head = headOf(api, request, service);
     const prefixes = prefixesOf(generation, service);
     const logprobsOf = logprobsWriters(generation, prefixes, service);
-    const exchange = { generation, head, prefixes, logprobsOf, reply, service, handled };
+    const response = api === 'response' ? (request.body as ResponsesRequest) : undefined;
+    const exchange = { generation, head, response, prefixes, logprobsOf, reply, service, handled };
     return await (generation.stream ? stream(exchange) : answer(exchange));
   } catch (thrown) {
     const error = toError(thrown);
@@ -75,6 +101,8 @@ function abandon(reply: FastifyReply, handled: HandledRequest): Promise<void> {
 interface Exchange {
   readonly generation: GenerationRequest;
   readonly head: AnswerHead;
+  /** Of the Responses API. */
+  readonly response: ResponsesRequest | undefined;
   readonly prefixes: readonly Prefix[];
   readonly logprobsOf: (index: number, ids: readonly number[]) => object | undefined;
   readonly reply: FastifyReply;
@@ -83,7 +111,7 @@ interface Exchange {
 }
 
 async function answer(exchange: Exchange): Promise<void> {
-  const { generation, head, prefixes, logprobsOf, reply, service, handled } = exchange;
+  const { generation, head, response, prefixes, logprobsOf, reply, service, handled } = exchange;
   const collected = new WholeAnswer(prefixes.map(({ text }) => text));
   const running = new Generation(service, generation, collected, service.clock.nowMs());
   whenClientLeaves(reply, () => {
@@ -104,16 +132,23 @@ async function answer(exchange: Exchange): Promise<void> {
   }));
   const extra = handoffExtra(generation, head, service);
   await service.handoffs.after(generation, head.id);
-  const text = JSON.stringify(answerBody(generation.kind, head, choices, running.usage(), extra));
+  const usage = running.usage();
+  const body =
+    response === undefined
+      ? answerBody(generation.kind, head, choices, usage, extra)
+      : responseBody(head, response, choices[0]!, usage);
+  const text = JSON.stringify(body);
   handled.sending(Buffer.byteLength(text));
   await reply.type('application/json; charset=utf-8').send(text);
 }
 
 function stream(exchange: Exchange): Promise<void> {
-  const { generation, head, prefixes, logprobsOf, reply, service, handled } = exchange;
+  const { generation, head, response, prefixes, logprobsOf, reply, service, handled } = exchange;
   return new Promise((resolve, reject) => {
     const streamed: StreamedAnswer = new StreamedAnswer({
-      chunks: answerChunks(generation.kind, head),
+      ...(response === undefined
+        ? { chunks: answerChunks(generation.kind, head) }
+        : { chunks: responseChunks(head, response), framing: RESPONSE_FRAMES }),
       prefixes,
       callOf: (index) => callOf(head, running, index),
       logprobsOf,
@@ -164,10 +199,9 @@ function whenClientLeaves(reply: FastifyReply, listener: () => void): void {
   });
 }
 
-function readRequest(kind: AnswerKind, request: FastifyRequest, service: Service): GenerationRequest {
+function readRequest(api: Api, request: FastifyRequest, service: Service): GenerationRequest {
   const { tokenizer, model, engine, dpSize, maxRequests } = service;
-  const read = kind === 'chat' ? chatGeneration : completionGeneration;
-  const generation = { ...read(request.body, tokenizer), ...rankHeader(request) };
+  const generation = { ...READERS[api](request.body, tokenizer), ...rankHeader(request) };
   if (generation.model !== model)
     throw fail('KV_MODEL_UNKNOWN', { model: generation.model, served: model, param: 'model' });
   if (generation.dpRank !== undefined && generation.dpRank >= dpSize) {
@@ -187,14 +221,14 @@ function rankHeader(request: FastifyRequest): { readonly dpRank?: number } {
   throw fail('KV_REQUEST_INVALID', { reason, mend: 'Send a whole number from 0.' });
 }
 
-function headOf(kind: AnswerKind, request: FastifyRequest, service: Service): AnswerHead {
+function headOf(api: Api, request: FastifyRequest, service: Service): AnswerHead {
   const asked = request.headers['x-request-id'];
   const id =
     typeof asked === 'string' && asked !== '' && asked.length <= MAX_ID_LENGTH
       ? asked
       : randomUUID().replaceAll('-', '');
   return {
-    id: `${kind === 'chat' ? 'chatcmpl' : 'cmpl'}-${id}`,
+    id: `${ID_PREFIXES[api]}${id}`,
     created: Math.floor(service.clock.wallMs() / 1000),
     model: service.model,
   };
@@ -209,7 +243,7 @@ function prefixesOf({ prompts, choices, echo }: GenerationRequest, { tokenizer }
 
 function callOf({ id }: AnswerHead, running: Generation, index: number): ToolCallHead | undefined {
   const name = running.toolOf(index);
-  return name === undefined ? undefined : { id: `call_${id.slice(id.indexOf('-') + 1)}_${index}`, name };
+  return name === undefined ? undefined : { id: `call_${id.replace(/^[a-z]+[-_]/, '')}_${index}`, name };
 }
 
 /** Writes log probabilities where the request asks for them; an echoed prompt's first. */

@@ -9,6 +9,7 @@ import { workerIdOf } from '../transport/engine-spec.ts';
 import { HttpClient } from '../transport/http-client.ts';
 import { HttpServer } from '../transport/http-server.ts';
 import type { ZmqPublisher } from '../transport/zmq/zmq-publisher.ts';
+import { addEmbeddingsRoute } from './embeddings-route.ts';
 import { addEngineRoutes } from './engine-routes.ts';
 import { Handoffs } from './handoffs.ts';
 import { type BatchListener, type EncodedListener, KvEventStream } from './kv-event-stream.ts';
@@ -57,6 +58,7 @@ export class SimulatedWorker implements RunningWorker {
     this.#server = new HttpServer({ host, port, portFlag: '--http-port', log });
     this.#handoffs = this.#makeHandoffs();
     addOpenaiRoutes(this.#server.app, () => this.#whenReady());
+    addEmbeddingsRoute(this.#server.app, () => this.#whenReady());
     this.#handoffs.addRoutes(this.#server.app);
     addEngineRoutes(this.#server.app, {
       model,

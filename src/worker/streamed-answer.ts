@@ -13,6 +13,19 @@ export interface FrameStream {
   end(): void;
 }
 
+export interface Framing {
+  frame(chunk: string): string;
+  error(error: KvasirError): string;
+  /** After the last event. */
+  readonly end: string;
+}
+
+const DATA_FRAMES: Framing = {
+  frame: sseFrame,
+  error: (error) => sseFrame(JSON.stringify(errorBody(error))),
+  end: SSE_DONE,
+};
+
 /** What is put before an answer: the prompt, where it is to be echoed. */
 export interface Prefix {
   readonly text: string;
@@ -29,6 +42,8 @@ export interface StreamedAnswerOptions {
   readonly logprobsOf: (index: number, ids: readonly number[]) => object | undefined;
   readonly includeUsage: boolean;
   readonly continuousUsage: boolean;
+  /** Makes frames of what the chunks are; each is one event of a `[DONE]`-ended stream unless given. */
+  readonly framing?: Framing;
   /** Begins the event stream; not called if the request fails before its first token. */
   readonly open: () => FrameStream;
   /** Prompt tokens of a choice, and what the whole answer used. */
@@ -46,12 +61,14 @@ export interface StreamedAnswerOptions {
  */
 export class StreamedAnswer implements GenerationListener {
   readonly #options: StreamedAnswerOptions;
+  readonly #framing: Framing;
   readonly #waiting: { text: string; tokens: number; ids: number[]; isFirst: boolean }[];
   #stream: FrameStream | undefined;
   #stalled = false;
 
   constructor(options: StreamedAnswerOptions) {
     this.#options = options;
+    this.#framing = options.framing ?? DATA_FRAMES;
     this.#waiting = options.prefixes.map(({ text, ids }) => ({
       text,
       tokens: 0,
@@ -92,7 +109,7 @@ export class StreamedAnswer implements GenerationListener {
       return;
     }
     // The status is sent already: the error goes where the next chunk would.
-    this.#write(JSON.stringify(errorBody(error)));
+    this.#send(this.#framing.error(error));
     this.#finish();
   }
 
@@ -126,8 +143,11 @@ export class StreamedAnswer implements GenerationListener {
     return continuousUsage ? { promptTokens: promptTokensOf(index), completionTokens } : undefined;
   }
 
-  #write(data: string): void {
-    const frame = sseFrame(data);
+  #write(chunk: string): void {
+    if (chunk !== '') this.#send(this.#framing.frame(chunk));
+  }
+
+  #send(frame: string): void {
     this.#options.sending(Buffer.byteLength(frame));
     if (this.#stream!.write(frame) || this.#stalled) return;
     this.#stalled = true;
@@ -138,8 +158,9 @@ export class StreamedAnswer implements GenerationListener {
   }
 
   #finish(): void {
-    this.#options.sending(SSE_DONE.length);
-    this.#stream!.write(SSE_DONE);
+    const { end } = this.#framing;
+    this.#options.sending(end.length);
+    if (end !== '') this.#stream!.write(end);
     this.#stream!.end();
     this.#options.over();
   }

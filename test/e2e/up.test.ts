@@ -53,6 +53,18 @@ describe('kvasir up', () => {
     for (const worker of ready.workers) expect(worker.kvEvents).toMatch(/^tcp:\/\/127\.0\.0\.1:\d+$/);
   });
 
+  test('answers the official client’s responses and embeddings too', async () => {
+    const ask = { model: 'kvasir-sim', input: 'Tell me', max_output_tokens: 30 };
+    const whole = await client.responses.create(ask);
+    expect(whole.output_text.length).toBeGreaterThan(20);
+    let text = '';
+    for await (const event of await client.responses.create({ ...ask, stream: true }))
+      if (event.type === 'response.output_text.delta') text += event.delta;
+    expect(text).toBe(whole.output_text);
+    const { data } = await client.embeddings.create({ model: 'kvasir-sim', input: ['one', 'two'] });
+    expect(data.map(({ embedding }) => embedding.length)).toEqual([384, 384]);
+  });
+
   test('answers the official client, streaming and not, with the same text', async () => {
     const { data } = await client.models.list();
     expect(data.map(({ id }) => id)).toEqual(['kvasir-sim']);

@@ -1,7 +1,10 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { answerBody, answerChunks } from '../../src/formats/openai/answer.ts';
+import { embeddingBody } from '../../src/formats/openai/embeddings.ts';
 import { modelList } from '../../src/formats/openai/model-card.ts';
+import { responseBody, responseChunks } from '../../src/formats/openai/response-answer.ts';
+import type { ResponsesRequest } from '../../src/formats/openai/responses-request.ts';
 import { SSE_DONE, sseFrame } from '../../src/formats/sse/frame.ts';
 
 /** How the engine treats a request: told by the field `behave` of the body, or by its `behave` property. */
@@ -110,6 +113,7 @@ export class OpenAiEngine {
     const behave = (body.behave as Behaviour | undefined) ?? this.next.shift() ?? this.behave;
     const kind = path.includes('chat') ? 'chat' : 'completion';
     const head = { id: `${kind === 'chat' ? 'chatcmpl' : 'cmpl'}-1`, created: 1, model: String(body.model) };
+    const asked = path.endsWith('/responses') ? (body as ResponsesRequest) : undefined;
     const tokens = Number(body.max_tokens ?? MAX_TOKENS);
     const usage = {
       promptTokens: 40,
@@ -145,10 +149,17 @@ export class OpenAiEngine {
       const text = Array.from({ length: tokens }, (_, i) => `w${i} `).join('');
       response.writeHead(200, { 'content-type': 'application/json' });
       const extra = this.handoff === undefined ? {} : { kv_transfer_params: this.handoff };
-      response.end(JSON.stringify(answerBody(kind, head, [{ text, finishReason: 'length' }], usage, extra)));
+      const choice = { text, finishReason: 'length' } as const;
+      const whole = asked
+        ? responseBody(head, asked, choice, usage)
+        : path.endsWith('/embeddings')
+          ? embeddingBody(head.model, [Float32Array.of(0.6, 0.8)], 'float', usage.promptTokens)
+          : answerBody(kind, head, [choice], usage, extra);
+      response.end(JSON.stringify(whole));
       return;
     }
-    const chunks = answerChunks(kind, head);
+    const chunks = asked ? responseChunks(head, asked) : answerChunks(kind, head);
+    const framed = asked ? (frames: string) => frames : sseFrame;
     response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' });
     if (behave === 'error at once in stream') {
       response.end(sseFrame('{"error": {"message": "out of luck", "code": 500}}') + SSE_DONE);
@@ -158,7 +169,7 @@ export class OpenAiEngine {
     if (lastWords?.afterTokens === 0) return void response.end(sseFrame(lastWords.data) + SSE_DONE);
     const prompt = this.listsTokens && body.return_token_ids === true ? '[7,8,9]' : 'null';
     if (opening !== '')
-      response.write(sseFrame(opening.replace('"prompt_token_ids":null', `"prompt_token_ids":${prompt}`)));
+      response.write(framed(opening.replace('"prompt_token_ids":null', `"prompt_token_ids":${prompt}`)));
     const options = body.stream_options as
       | { include_usage?: boolean; continuous_usage_stats?: boolean }
       | undefined;
@@ -181,11 +192,12 @@ export class OpenAiEngine {
       const chunk = end === tokens ? chunks.finish(0, text, 'length', soFar) : chunks.text(0, text, soFar);
       const ids = JSON.stringify(Array.from({ length: end - i }, (_, k) => 1000 + i + k));
       const listed = this.listsTokens && body.return_token_ids === true;
-      response.write(sseFrame(listed ? chunk.replace('"token_ids":null', `"token_ids":${ids}`) : chunk));
+      response.write(framed(listed ? chunk.replace('"token_ids":null', `"token_ids":${ids}`) : chunk));
       await this.#pause(end - i);
       if (response.destroyed) return;
     }
-    if (options?.include_usage === true) response.write(sseFrame(chunks.usage(usage)));
+    if (options?.include_usage === true || asked) response.write(framed(chunks.usage(usage)));
+    if (asked) return void response.end();
     if (behave === 'end without done') return void response.end();
     await new Promise((resolve) => response.write(SSE_DONE, resolve));
     if (behave === 'die after done') response.socket?.destroy();

@@ -1,4 +1,5 @@
 import { type EngineError, readBrokenFinish, readEngineError } from './engine-error.ts';
+import { isResponse, readResponse } from './response-event.ts';
 import { readUsage, type Usage } from './usage.ts';
 
 /** What a relay needs to know of one chunk of a streamed answer, or of a whole answer. */
@@ -18,6 +19,8 @@ export interface ChunkFacts {
   readonly finishes: number;
   /** Cached blocks of the prompt by tier, where the engine tells (Dynamo's `nvext.cache_hit_breakdown`). */
   readonly cachedBlocks: CachedBlocks | undefined;
+  /** No event comes after it; other streams than that of a response end with `[DONE]`. */
+  readonly isLast?: boolean;
 }
 
 export interface CachedBlocks {
@@ -35,6 +38,8 @@ export function readChunk(json: string, begun = false): ChunkFacts | undefined {
     return undefined;
   }
   if (typeof chunk !== 'object' || chunk === null) return undefined;
+  if (isResponse(chunk as Record<string, unknown>))
+    return readResponse(chunk as Record<string, unknown>, begun);
   const { choices, usage, completion_usage, nvext, error, object } = chunk as Record<string, unknown>;
   const parts = Array.isArray(choices) ? choices : [];
   return {

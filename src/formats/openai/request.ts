@@ -53,7 +53,8 @@ const nvext = z.looseObject({
   prefill_dp_rank: z.int().min(0).nullish(),
 });
 
-const shared = {
+/** Fields that requests of every endpoint may have. */
+export const sharedFields = {
   model: z.string().min(1),
   stream: z.boolean().nullish(),
   stream_options: z
@@ -74,7 +75,7 @@ const shared = {
 };
 
 export const chatRequestSchema = z.looseObject({
-  ...shared,
+  ...sharedFields,
   messages: z.array(message).min(1),
   max_completion_tokens: z.int().min(1).nullish(),
   tools: z.array(z.unknown()).nullish(),
@@ -85,7 +86,7 @@ export const chatRequestSchema = z.looseObject({
 });
 
 export const completionRequestSchema = z.looseObject({
-  ...shared,
+  ...sharedFields,
   // None at all: only the prompt is echoed, with its log probabilities.
   max_tokens: z.int().min(0).nullish(),
   prompt: completionPromptSchema,
@@ -99,11 +100,11 @@ export type RequestExtensions = z.infer<typeof nvext>;
 
 /** Checks a parsed body; what is not named by the schema is kept. Throws `KV_REQUEST_INVALID`. */
 export function parseChatRequest(body: unknown): ChatRequest {
-  return parse(chatRequestSchema, body);
+  return parseBody(chatRequestSchema, body);
 }
 
 export function parseCompletionRequest(body: unknown): CompletionRequest {
-  return parse(completionRequestSchema, body);
+  return parseBody(completionRequestSchema, body);
 }
 
 type Rendering =
@@ -126,11 +127,13 @@ export function chatRendering(request: Partial<Pick<ChatRequest, Rendering>>) {
 }
 
 /** The most tokens that the request lets the engine generate, if it says so. */
-export function requestedMaxTokens(request: ChatRequest | CompletionRequest): number | undefined {
-  return (request.max_completion_tokens as number | null | undefined) ?? request.max_tokens ?? undefined;
+export function requestedMaxTokens(request: Readonly<Record<string, unknown>>): number | undefined {
+  const { max_completion_tokens: newer, max_output_tokens: responses, max_tokens: older } = request;
+  return ((newer ?? responses ?? older) as number | null | undefined) ?? undefined;
 }
 
-function parse<T>(schema: z.ZodType<T>, body: unknown): T {
+/** Checks a body by a schema; what it does not name is kept. Throws `KV_REQUEST_INVALID`. */
+export function parseBody<T>(schema: z.ZodType<T>, body: unknown): T {
   const result = schema.safeParse(body);
   if (result.success) return result.data;
   const issue = deepest(result.error.issues);

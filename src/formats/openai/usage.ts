@@ -27,13 +27,16 @@ export function usageBody(usage: Usage): UsageBody {
 /** Reads the `usage` of an answer or chunk; undefined if there is none with counts. */
 export function readUsage(value: unknown): Usage | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
-  const { prompt_tokens, completion_tokens, prompt_tokens_details } = value as Record<string, unknown>;
-  if (!isCount(prompt_tokens)) return undefined;
-  const details = prompt_tokens_details as Record<string, unknown> | null | undefined;
-  const cached = details?.cached_tokens;
+  const fields = value as Record<string, unknown>;
+  // The Responses API has names of its own.
+  const prompt = fields.prompt_tokens ?? fields.input_tokens;
+  const completion = fields.completion_tokens ?? fields.output_tokens;
+  if (!isCount(prompt)) return undefined;
+  const details = fields.prompt_tokens_details ?? fields.input_tokens_details;
+  const cached = (details as Record<string, unknown> | null | undefined)?.cached_tokens;
   return {
-    promptTokens: prompt_tokens,
-    completionTokens: isCount(completion_tokens) ? completion_tokens : 0,
+    promptTokens: prompt,
+    completionTokens: isCount(completion) ? completion : 0,
     ...(isCount(cached) && { cachedTokens: cached }),
   };
 }

@@ -149,6 +149,7 @@ export class RelaySplitter {
     if (this.withholds) return NOTHING;
     const chunk = readChunk(data, this.tokens > 0);
     if (chunk === undefined) return undefined;
+    if (chunk.isLast === true) this.done = true;
     const opening = this.tokens === 0 && chunk.tokens === 0 && chunk.choices > 0 && chunk.finishes === 0;
     this.error ??= chunk.error;
     if (this.#mayMend(chunk, start)) {
