@@ -91,6 +91,8 @@ export async function startFleet(options: FleetOptions): Promise<RunningFleet> {
         }),
       );
     }
+    // Who is told that it is there may ask at once.
+    await Promise.all(frontend.frontend.directory.pools().map((pool) => pool.loading));
     return { frontend, workers, stop };
   } catch (thrown) {
     await stop();

@@ -76,6 +76,11 @@ export class WorkerPool {
     return this.#encoder;
   }
 
+  /** Resolves when that is over, for better or worse. */
+  get loading(): Promise<void> {
+    return this.#loading ?? Promise.resolve();
+  }
+
   get routers(): ReadonlyMap<Hop, KvRouter> {
     return this.#routers;
   }

@@ -203,24 +203,17 @@ describe('kvasir bench report', () => {
     ]);
     try {
       const url = String((await worker.json()).url);
-      const startAt = String(Math.ceil(Date.now() / 1000) + 6);
       const dirs = [0, 1].map((shard) => join(folder, `shard${shard}`));
-      const flags = [
-        '--url',
-        url,
-        '--trace',
-        DEMO,
-        '--requests',
-        '30',
-        '--speedup',
-        '10',
-        '--start-at',
-        startAt,
-        ...PATIENT,
-      ];
-      const codes = await Promise.all(
-        dirs.map((dir, i) => kvasir(['bench', ...flags, '--shard', `${i}/2`, '--output-dir', dir])),
-      );
+      const load = ['--url', url, '--trace', DEMO, '--requests', '30', '--speedup', '10', ...PATIENT];
+      const startIn = (secs: number) => {
+        const flags = [...load, '--start-at', String(Math.ceil(Date.now() / 1000) + secs)];
+        return Promise.all(
+          dirs.map((dir, i) => kvasir(['bench', ...flags, '--shard', `${i}/2`, '--output-dir', dir])),
+        );
+      };
+      let codes = await startIn(6);
+      // A busy machine may start them too late for that.
+      if (codes.some(({ stderr }) => stderr.includes('--start-at'))) codes = await startIn(40);
       expect(codes.map(({ code, stderr }) => [code, stderr])).toEqual([
         [0, ''],
         [0, ''],

@@ -124,7 +124,8 @@ describe('a fleet of processes', () => {
     const cancelled = (families: Families): number =>
       total(families, 'dynamo_frontend_requests_total', { error_type: 'cancelled' });
     // A client that leaves in the instant in which its worker dies may be counted as either.
-    await eventually('those who leave have left', async () => cancelled(await scrape(url)) === 12);
+    const haveLeft = async (): Promise<boolean> => cancelled(await scrape(url)) === 12;
+    await eventually('those who leave have left', haveLeft, 60_000);
     const late = Array.from({ length: 12 }, (_, i) => stay(36 + i));
     const running = (): Promise<number[]> =>
       Promise.all(
@@ -217,7 +218,7 @@ describe('a fleet of processes', () => {
       return ranks[0];
     };
     await eventually('the engine is known', async () => (await rank(first.url))?.state === 'exact');
-    const long = complete(first.url, 'words '.repeat(300), 1500);
+    const long = complete(first.url, 'words '.repeat(300), 8000);
     await eventually('it is busy', async () => (await rank(first.url))!.residentBlocks >= 28);
     const second = await start(['frontend', ...spec, '--http-port', '0']);
     await eventually('the second one knows', async () => {

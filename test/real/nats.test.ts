@@ -201,7 +201,7 @@ describe.skipIf(skip)('a fleet on NATS', { timeout: 120_000 }, () => {
     const bookings = async ({ url }: Started): Promise<number> =>
       metricSum(await text(`${url}/metrics`), 'kvasir_replica_bookings');
     const lost = Array.from({ length: 4 }, (_, i) => ask(two, 50 + i, 0, 3000).catch(() => undefined));
-    const kept = Array.from({ length: 3 }, (_, i) => ask(one, 60 + i, 0, 1000));
+    const kept = Array.from({ length: 3 }, (_, i) => ask(one, 60 + i, 0, 2000));
     await eventually(
       'bookings of both',
       async () => (await bookings(one)) === 4 && (await bookings(two)) === 3,
