@@ -37,6 +37,8 @@ export default defineConfig({
           testTimeout: 120_000,
           // Each of these starts whole processes; two at a time fit two cores.
           maxWorkers: 2,
+          // Processes on a busy machine: what then passes is named at the end of the run, as a thing to look into.
+          retry: 1,
         },
       },
     ],
