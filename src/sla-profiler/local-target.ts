@@ -1,10 +1,11 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, sleepUntil } from '../base/clock.ts';
 import { fail, toError } from '../base/errors.ts';
 import type { BackendName } from '../formats/deployment/backend.ts';
 import { endLeftChildren, markChild, unmarkChild } from '../transport/child-mark.ts';
 import { type ChildServer, launch, stopChild } from '../transport/child-server.ts';
+import { makeFolder } from '../transport/folder.ts';
 import { freePort } from '../transport/free-port.ts';
 import { EndpointEngine } from './endpoint-engine.ts';
 import { kvCapacityFromLog } from './kv-capacity.ts';
@@ -48,7 +49,7 @@ export class LocalTarget implements ProfileTarget {
     const { command, model, kvTokens, client } = this.#options;
     const port = await freePort();
     const [program, ...args] = localCommand(command, order, { backend: this.#options.backend, model, port });
-    await mkdir(order.workDir, { recursive: true });
+    makeFolder(order.workDir);
     const logPath = join(order.workDir, 'engine.log');
     const child = launch(program ?? '', args, logPath);
     const url = `http://127.0.0.1:${port}`;

@@ -1,7 +1,8 @@
 import type { FileHandle } from 'node:fs/promises';
-import { mkdir, open, readFile, truncate } from 'node:fs/promises';
+import { open, readFile, truncate } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { fail } from '../base/errors.ts';
+import { makeFolder } from '../transport/folder.ts';
 
 /** One finished measurement; a failed one carries its reason instead of a value. */
 export interface JournalEntry {
@@ -29,7 +30,7 @@ export class PointJournal {
   }
 
   static async open(path: string): Promise<PointJournal> {
-    await mkdir(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     const entries = await readEntries(path);
     return new PointJournal(await open(path, 'a'), entries);
   }

@@ -1,10 +1,11 @@
-import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { fail, toError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Svg } from '../plot/svg.ts';
 import { removeLeftovers, writeFileAtomic } from '../transport/atomic-file.ts';
+import { makeFolder } from '../transport/folder.ts';
 import type { ProfilePhase } from './phases.ts';
 import type { EngineOrder } from './target.ts';
 
@@ -45,7 +46,7 @@ export class ProfileOutput {
   /** `say` shows each line of the log to whoever watches the run. */
   static async open(dir: string, say: (line: string) => void, log: Log): Promise<ProfileOutput> {
     try {
-      await mkdir(dir, { recursive: true });
+      makeFolder(dir);
       await removeLeftovers(dir);
       return new ProfileOutput(dir, await open(join(dir, LOG_FILE), 'a'), say, log);
     } catch (thrown) {

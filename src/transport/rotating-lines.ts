@@ -1,7 +1,8 @@
-import { appendFile, mkdir, rename, stat } from 'node:fs/promises';
+import { appendFile, rename, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { toError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
+import { makeFolder } from './folder.ts';
 
 const FLUSH_MS = 1000;
 const FLUSH_BYTES = 64 * 1024;
@@ -89,6 +90,6 @@ export class RotatingLines {
 }
 
 async function sizeOf(path: string): Promise<number> {
-  await mkdir(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   return (await stat(path).catch(() => undefined))?.size ?? 0;
 }

@@ -1,6 +1,7 @@
-import { closeSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fail, toError } from '../../base/errors.ts';
+import { makeFolder } from '../../transport/folder.ts';
 
 /** Texts of a megabyte leave the collector more to do than the writes they save: a third of all CPU (measured). */
 const FLUSH_UNITS = 1 << 16;
@@ -18,10 +19,8 @@ export class StreamedFile {
   constructor(path: string) {
     this.path = path;
     this.#beside = `${path}.${process.pid}.tmp`;
-    this.#descriptor = this.#writing(() => {
-      mkdirSync(dirname(path), { recursive: true });
-      return openSync(this.#beside, 'w');
-    });
+    makeFolder(dirname(path));
+    this.#descriptor = this.#writing(() => openSync(this.#beside, 'w'));
   }
 
   get isOpen(): boolean {

@@ -1,9 +1,10 @@
 import { createWriteStream } from 'node:fs';
-import { appendFile, mkdir, rename, rm } from 'node:fs/promises';
+import { appendFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { writeFileAtomic } from '../../transport/atomic-file.ts';
+import { makeFolder } from '../../transport/folder.ts';
 import { aiperfCsv, aiperfJson, aiperfRecordLine } from '../export/aiperf.ts';
 import { guidellmJson } from '../export/guidellm.ts';
 import { htmlReport } from '../export/html-report.ts';
@@ -52,7 +53,7 @@ export async function writeReports(folder: string, files: ReportFiles): Promise<
 export async function writeVllmFile(path: string, files: ReportFiles, append: boolean): Promise<void> {
   const text = JSON.stringify(vllmJson(files.run, files.header, files.vllm));
   if (!append) return writeFileAtomic(path, text);
-  await mkdir(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   await appendFile(path, `${text}\n`);
 }
 
