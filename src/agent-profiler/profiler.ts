@@ -5,6 +5,7 @@ import { cutCodePoints } from './analysis/column.ts';
 import { type ConcurrencySpikes, SpikeCollector } from './analysis/concurrency-spikes.ts';
 import type { Percentiles } from './analysis/confidence.ts';
 import { ForecastCollector, type ForecastModel } from './analysis/forecast.ts';
+import { MovedTextCollector } from './analysis/moved-text.ts';
 import { type NestedStack, NestedStackCollector } from './analysis/nested-stack.ts';
 import { type CallPattern, PrefixSpan } from './analysis/prefix-span.ts';
 import { type ModelPrefixes, PromptPrefixCollector } from './analysis/prompt-prefixes.ts';
@@ -73,6 +74,7 @@ export class AgentProfiler {
   readonly #timing: TokenTimingCollector | undefined;
   readonly #cache: CacheWhatIfCollector | undefined;
   readonly #waste: WasteCollector | undefined;
+  readonly #moved: MovedTextCollector | undefined;
   #requests = 0;
   #events = 0;
 
@@ -101,6 +103,7 @@ export class AgentProfiler {
     this.#timing = nat ? undefined : new TokenTimingCollector();
     this.#cache = nat ? undefined : new CacheWhatIfCollector();
     this.#waste = nat ? undefined : new WasteCollector();
+    this.#moved = nat ? undefined : new MovedTextCollector();
   }
 
   add(trace: Trace): void {
@@ -119,6 +122,7 @@ export class AgentProfiler {
     this.#timing?.add(trace);
     this.#cache?.add(trace);
     this.#waste?.add(trace);
+    this.#moved?.add(trace);
   }
 
   finish(): Profile {
@@ -181,14 +185,14 @@ export class AgentProfiler {
   }
 
   #extras(spikes: ConcurrencySpikes | undefined): Extras | undefined {
-    if (this.#timing === undefined || this.#cache === undefined || this.#waste === undefined)
-      return undefined;
+    if (!this.#timing || !this.#cache || !this.#waste || !this.#moved) return undefined;
     const timing = this.#timing.finish();
     const cache = this.#cache.finish(CACHE_SIZES);
     const findings = {
       requests: this.#requests,
       waste: this.#waste.finish(),
       cache,
+      moved: this.#moved.finish(),
       timing,
       spikes: spikes?.summary,
     };

@@ -4,13 +4,13 @@ import {
   RuntimeEvaluationCollector,
 } from './analysis/runtime-evaluation.ts';
 import type { Compat, ProfilerConfig } from './config.ts';
-import type { Trajectory } from './input/atif.ts';
 import type { Trace } from './input/event.ts';
+import type { ReadRequest } from './input/trace-reader.ts';
 import { ganttNodes, ganttSvg } from './output/gantt-svg.ts';
 import { ProfileOutput } from './output/profile-output.ts';
 import { AgentProfiler, type Profile } from './profiler.ts';
 
-type SourceTrace = Trace & { readonly trajectory?: Trajectory | undefined };
+type SourceTrace = Trace & Partial<Pick<ReadRequest, 'id' | 'trajectory'>>;
 
 export interface ProfileRun {
   readonly config: ProfilerConfig;

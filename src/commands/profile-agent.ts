@@ -216,7 +216,7 @@ function forPeople(
       r.saved_tokens > 0 ? `${Math.round(r.saved_tokens)} tokens` : '',
     ];
     lines.push(
-      `${i + 1}. ${r.title}${saves.some(Boolean) ? ` (saves ${saves.filter(Boolean).join(', ')})` : ''}`,
+      `${i + 1}. ${r.title}${saves.some(Boolean) ? ` (saves up to ${saves.filter(Boolean).join(', ')})` : ''}`,
       `   ${r.advice}`,
     );
   }

@@ -25,6 +25,8 @@ export function slowSpans(
   rule: 'parent-links' | 'stack',
   withFunctions: boolean,
 ): readonly SlowSpan[] {
+  if (rule === 'parent-links' && !withFunctions)
+    return slowSpans(trace, rule, true).filter(({ type }) => type !== 'FUNCTION');
   const all = timeOrder(trace.events);
   const rows = all.filter(({ kind, phase }) => {
     const type = TYPES[kind];
@@ -44,11 +46,40 @@ export function slowSpans(
     return { start: rows[i]!, end: end === undefined ? undefined : rows[end]!, startS, endS };
   });
   const parents = rule === 'stack' ? stackParents(starts, endRow) : linkedParents(intervals, all);
-  return intervals.map((interval, i) => {
+  const spans = intervals.map((interval, i) => {
     const type = TYPES[interval.start.kind]!;
     const name = type === 'FUNCTION' ? interval.start.functionName : interval.start.name;
     return { ...interval, type, name: name || `unknown_${type.toLowerCase()}`, parent: parents[i]! };
   });
+  return rule === 'stack' ? spans : withLostEnds(spans);
+}
+
+/** Each span's parent and end by the definition: what its first child tells, then what is around it. */
+function withLostEnds(spans: readonly SlowSpan[]): readonly SlowSpan[] {
+  /** When an open span ended, told by its first child if that had started by the time of span `by`. */
+  const told = (i: number, by: number): number | undefined => {
+    const { type, end } = spans[i]!;
+    const child = spans.find(({ parent }, j) => parent === i && j > i && j <= by);
+    if (end !== undefined || child === undefined) return undefined;
+    const runs = child.type === 'FUNCTION';
+    if (type === 'TOOL' && runs) return child.end && child.endS;
+    return type === 'LLM' || (type === 'TOOL' && spans[parentOf(i)]?.end) ? child.startS : undefined;
+  };
+  const parentOf = (i: number): number => {
+    let at = spans[i]!.parent;
+    while (at >= 0 && (told(at, i) ?? Number.POSITIVE_INFINITY) <= spans[i]!.startS)
+      at = at < i ? parentOf(at) : spans[at]!.parent;
+    return at;
+  };
+  const endOf = (i: number): number => {
+    const { startS, endS, end } = spans[i]!;
+    const toldS = told(i, spans.length);
+    if (end !== undefined || toldS !== undefined) return toldS ?? endS;
+    const parent = parentOf(i);
+    const aroundS = parent >= 0 && parent < i ? endOf(parent) : endS;
+    return aroundS > startS ? Math.min(endS, aroundS) : endS;
+  };
+  return spans.map((span, i) => ({ ...span, parent: parentOf(i), endS: endOf(i) }));
 }
 
 /** A span leaves the stack at its end, if all that started after it have left by then; else it never does. */

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { expectClose, traceOf } from '../../../test/support/golden-traces.ts';
 import type { Trace } from '../input/event.ts';
 import { CacheWhatIfCollector } from './cache-what-if.ts';
+import { MovedTextCollector } from './moved-text.ts';
 import { recommend } from './recommendations.ts';
 import { Timeline, timeWeightedPercentile } from './timeline.ts';
 import { TokenTimingCollector } from './token-timing.ts';
@@ -47,16 +48,18 @@ describe('token timing', () => {
 
 describe('recommendations', () => {
   function advise(traces: readonly Trace[]) {
-    const [waste, cache, timing] = [
+    const [waste, cache, moved, timing] = [
       new WasteCollector(),
       new CacheWhatIfCollector(),
+      new MovedTextCollector(),
       new TokenTimingCollector(),
     ];
-    for (const trace of traces) for (const collector of [waste, cache, timing]) collector.add(trace);
+    for (const trace of traces) for (const collector of [waste, cache, moved, timing]) collector.add(trace);
     return recommend({
       requests: traces.length,
       waste: waste.finish(),
       cache: cache.finish([]),
+      moved: moved.finish(),
       timing: timing.finish(),
       spikes: undefined,
     });

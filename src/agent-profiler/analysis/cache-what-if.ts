@@ -19,6 +19,12 @@ export interface CacheWhatIf {
   readonly cached_tokens: number;
   /** Calls whose tokens had to be guessed from their text, at 4 bytes a token. */
   readonly estimated_calls: number;
+  /** Of the calls that told their usage (of all where none did): what a cache that never evicts had served. */
+  readonly reported: {
+    readonly prompt_tokens: number;
+    readonly cached_tokens: number;
+    readonly ideal_cached_tokens: number;
+  };
   readonly savings: readonly CacheSaving[];
 }
 
@@ -34,7 +40,7 @@ const MAX_BLOCKS = 2 ** 22;
  * size at once: a block of a prompt is served if fewer other blocks were touched since its last use than fit
  * (Mattson's stack distance, counted with a Fenwick tree; O(blocks log blocks)). A block is 64 bytes of a
  * prompt together with all before it and the model; it stands for its share of the call's prompt tokens. Memory
- * is 24 bytes a call and some 50 per distinct block.
+ * is 28 bytes a call and some 50 per distinct block.
  */
 export class CacheWhatIfCollector {
   // Per call: start time, last block and how many there are, tokens per block.
@@ -42,6 +48,7 @@ export class CacheWhatIfCollector {
   readonly #lastBlocks = Column.counts();
   readonly #lengths = Column.counts();
   readonly #tokensPerBlock = new Column();
+  readonly #told = Column.counts();
   readonly #chains: BlockChains;
   #blocks = 0;
   #blockTokens = 0;
@@ -49,6 +56,7 @@ export class CacheWhatIfCollector {
   #promptTokens = 0;
   #cachedTokens = 0;
   #estimated = 0;
+  #estimatedTokens = 0;
   #scratch = Buffer.alloc(1 << 16);
 
   constructor(maxBlocks = MAX_BLOCKS) {
@@ -71,8 +79,12 @@ export class CacheWhatIfCollector {
       if (this.#scratch.length < text.length * 3) this.#scratch = Buffer.alloc(text.length * 6);
       const bytes = this.#scratch.write(text, 'utf8');
       const reported = usage.get(event.uuid);
-      if (reported === undefined || reported.prompt === 0) this.#estimated++;
       const tokens = reported?.prompt || Math.ceil(bytes / BYTES_PER_TOKEN);
+      this.#told.push(reported?.prompt ? 1 : 0);
+      if (!reported?.prompt) {
+        this.#estimated++;
+        this.#estimatedTokens += tokens;
+      }
       this.#promptTokens += tokens;
       this.#cachedTokens += reported?.cached ?? 0;
       this.#starts.push(event.timeS);
@@ -94,6 +106,7 @@ export class CacheWhatIfCollector {
     const blockTokens = this.#blocks === 0 ? 1 : this.#blockTokens / this.#blocks;
     const fitting = cacheTokens.map((tokens) => Math.floor(tokens / blockTokens + ROUNDING));
     let chain = new Uint32Array(1 << 10);
+    let [servable, servableTold] = [0, 0];
     for (const call of order) {
       const length = this.#lengths.at(call);
       if (length > chain.length) chain = new Uint32Array(2 * length);
@@ -106,11 +119,14 @@ export class CacheWhatIfCollector {
         if (distance === undefined) break;
         deepest = Math.max(deepest, distance);
         for (const [size, blocks] of fitting.entries()) if (deepest < blocks) saved[size]! += tokens;
-        saved[cacheTokens.length]! += tokens;
+        servable += tokens;
+        if (this.#told.at(call) === 1) servableTold += tokens;
       }
       // The tail first, so that a prefix is never evicted before what builds on it.
       for (let i = length - 1; i >= 0; i--) replay.touch(chain[i]!);
     }
+    saved[cacheTokens.length] = servable;
+    const noneTold = this.#estimated === this.#starts.length;
     const share = (tokens: number): number => (this.#promptTokens === 0 ? 0 : tokens / this.#promptTokens);
     const row = (tokens: number, i: number): CacheSaving => ({
       cache_tokens: cacheTokens[i],
@@ -121,6 +137,11 @@ export class CacheWhatIfCollector {
       prompt_tokens: this.#promptTokens,
       cached_tokens: this.#cachedTokens,
       estimated_calls: this.#estimated,
+      reported: {
+        prompt_tokens: this.#promptTokens - (noneTold ? 0 : this.#estimatedTokens),
+        cached_tokens: this.#cachedTokens,
+        ideal_cached_tokens: Math.round(noneTold ? servable : servableTold),
+      },
       savings: [...saved].map(row),
     };
   }

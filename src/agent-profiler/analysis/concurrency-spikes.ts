@@ -1,7 +1,7 @@
 import type { Trace } from '../input/event.ts';
 import { Column } from './column.ts';
 import { firstAfter } from './llm-columns.ts';
-import { type TreeRule, traceSpans } from './span-tree.ts';
+import { type TreeRule, traceCalls } from './span-tree.ts';
 import { TextColumn } from './text-column.ts';
 import { Timeline, timeWeightedPercentile } from './timeline.ts';
 
@@ -38,7 +38,7 @@ export class SpikeCollector {
   }
 
   add(trace: Trace): void {
-    for (const span of traceSpans(trace, this.#rule, false)) {
+    for (const span of traceCalls(trace, this.#rule)) {
       this.#uuids.push(span.uuid);
       this.#starts.push(span.startS);
       this.#ends.push(span.endS);

@@ -53,13 +53,7 @@ export type StepStart = 'span-timestamp' | 'also-invocation';
 
 export function evaluateTrajectory(trajectory: Trajectory, start: StepStart): RuntimeEvaluations {
   const calls = trajectory.steps.filter(({ source, metrics }) => source === 'agent' && metrics != null);
-  const latencies = calls.flatMap((step) => {
-    const { invocation, span_event_timestamp: span } = step.extra ?? {};
-    const own = start === 'also-invocation' ? invocation : undefined;
-    const startS = isoSeconds(span) ?? own?.start_timestamp ?? undefined;
-    const endS = own?.end_timestamp ?? isoSeconds(step.timestamp);
-    return startS === undefined || endS === undefined ? [] : [endS - startS];
-  });
+  const latencies = calls.flatMap((step) => stepSeconds(step, start) ?? []);
   const totals = calls.map(
     ({ metrics }) => (metrics?.prompt_tokens ?? 0) + (metrics?.completion_tokens ?? 0),
   );
@@ -80,6 +74,17 @@ export function evaluateTrajectory(trajectory: Trajectory, start: StepStart): Ru
     avg_num_llm_calls: { score: count, reasoning: { num_llm_calls: count } },
     avg_tokens_per_llm_end: { score: average(totals, 2), reasoning: { num_llm_calls: count, totals } },
   };
+}
+
+/** The invocation's own times win over the keys of older writers. */
+function stepSeconds(
+  { extra, timestamp }: Trajectory['steps'][number],
+  start: StepStart,
+): number | undefined {
+  const { start_timestamp: from, end_timestamp: to } = extra?.invocation ?? {};
+  if (start === 'also-invocation' && from != null && to != null) return Math.max(0, to - from);
+  const [startS, endS] = [isoSeconds(extra?.span_event_timestamp), isoSeconds(timestamp)];
+  return startS === undefined || endS === undefined ? undefined : Math.max(0, endS - startS);
 }
 
 function tokensOf({ usage }: TraceEvent): number {

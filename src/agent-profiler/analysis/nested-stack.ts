@@ -50,7 +50,7 @@ export class NestedStackCollector {
   }
 
   add(trace: Trace): void {
-    const spans = traceSpans(trace, this.#rule, true);
+    const spans = traceSpans(trace, this.#rule);
     const { roots, children } = childLists(spans);
     const order: number[] = [];
     const depths = new Int32Array(spans.length);

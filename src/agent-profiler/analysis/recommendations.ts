@@ -1,5 +1,6 @@
 import type { CacheWhatIf } from './cache-what-if.ts';
 import type { SpikeSummary } from './concurrency-spikes.ts';
+import type { MovedText } from './moved-text.ts';
 import type { TokenTiming } from './token-timing.ts';
 import type { Waste } from './waste.ts';
 
@@ -16,6 +17,7 @@ export interface Findings {
   readonly requests: number;
   readonly waste: Waste;
   readonly cache: CacheWhatIf;
+  readonly moved: MovedText;
   readonly timing: { readonly by_model: Readonly<Record<string, TokenTiming>> };
   readonly spikes: SpikeSummary | undefined;
 }
@@ -24,43 +26,73 @@ const NOTABLE_SHARE = 0.05;
 
 /** Ranked by saved seconds, then saved tokens. */
 export function recommend(findings: Findings): readonly Recommendation[] {
-  const found = [caching, repeats, serialTools, slowTool, orchestration, crowding, openSpans, usage].flatMap(
-    (rule) => rule(findings) ?? [],
-  );
+  const found = [
+    caching,
+    order,
+    repeats,
+    serialTools,
+    slowTool,
+    orchestration,
+    crowding,
+    openSpans,
+    usage,
+  ].flatMap((rule) => rule(findings) ?? []);
   return found.sort((a, b) => b.saved_seconds - a.saved_seconds || b.saved_tokens - a.saved_tokens);
 }
 
 type Rule = (findings: Findings) => Recommendation | undefined;
 
 const caching: Rule = ({ cache, timing }) => {
-  const ideal = cache.savings.at(-1)!;
-  const missed = ideal.saved_tokens - cache.cached_tokens;
-  if (missed <= cache.prompt_tokens * NOTABLE_SHARE) return undefined;
-  const enough = cache.savings.find(({ saved_tokens: saved }) => saved >= 0.9 * ideal.saved_tokens);
-  const perToken = secondsPerPromptToken(Object.values(timing.by_model));
+  const { prompt_tokens: prompt, cached_tokens: cached, ideal_cached_tokens: ideal } = cache.reported;
+  const missed = ideal - cached;
+  if (missed <= prompt * NOTABLE_SHARE) return undefined;
+  const whole = cache.savings.at(-1)!;
+  const enough = cache.savings.find(({ saved_tokens: saved }) => saved >= 0.9 * whole.saved_tokens);
   const size =
     enough?.cache_tokens === undefined
       ? ''
       : ` A cache of ${count(enough.cache_tokens)} tokens gives nine tenths of it.`;
+  const found =
+    `${percent(ideal / prompt)} of the prompt tokens repeat the head of an earlier prompt, ` +
+    `but the engines reported ${percent(cached / prompt)} as cached. `;
   return {
     title: 'Reuse prompt prefixes',
     advice:
-      `${percent(ideal.saved_share)} of the prompt tokens repeat the head of an earlier prompt, but the engines reported ` +
-      `${percent(cache.cached_tokens / cache.prompt_tokens)} as cached. Turn prefix caching on and route by KV overlap; keep what changes ` +
-      `(times, ids, user input) at the end of prompts.${size}`,
-    saved_seconds: missed * perToken,
+      cached > ideal / 2
+        ? `${found}The rest met an engine that did not have it, or not yet: route by KV overlap, and let one call fill the cache before others with the same prefix start beside each other.${size}`
+        : `${found}Turn prefix caching on and route by KV overlap.${size}`,
+    saved_seconds: missed * secondsPerPromptToken(Object.values(timing.by_model)),
     saved_tokens: missed,
   };
 };
 
-/** Prefill cost from the time to first token, where the traces have it. */
+const order: Rule = ({ moved, timing }) => {
+  if (moved.worst === undefined || moved.share < 2 * NOTABLE_SHARE) return undefined;
+  const { functionName, calls, head } = moved.worst;
+  return {
+    title: 'Put what stays the same first in prompts',
+    advice:
+      `${percent(moved.share)} of the prompt tokens are text that earlier prompts had too, but behind something that differs, so that no prefix ` +
+      `cache can serve it. Most of it in ${calls} calls of ${functionName}, whose prompts part after ${quote(head)}. Move what changes ` +
+      '(times, ids, user input) behind what does not.',
+    saved_seconds: moved.tokens * secondsPerPromptToken(Object.values(timing.by_model)),
+    saved_tokens: moved.tokens,
+  };
+};
+
+function quote(head: string): string {
+  return head === '' ? 'their first character' : `“…${head.replaceAll(/\s+/g, ' ')}”`;
+}
+
+/** Prefill cost of a token that was not cached, from the time to first token, where the traces have it. */
 function secondsPerPromptToken(models: readonly TokenTiming[]): number {
   let seconds = 0;
   let tokens = 0;
   for (const model of models) {
-    if (model.ttft_ms.n === 0 || model.calls === 0) continue;
+    const reporting = model.latency_ms.n - model.calls_without_usage;
+    if (model.ttft_ms.n === 0 || reporting <= 0) continue;
     seconds += (model.ttft_ms.mean / 1000) * model.ttft_ms.n;
-    tokens += (model.prompt_tokens / model.calls) * model.ttft_ms.n;
+    tokens += ((model.prompt_tokens - model.cached_tokens) / reporting) * model.ttft_ms.n;
   }
   return tokens === 0 ? 0 : seconds / tokens;
 }
@@ -127,15 +159,18 @@ const crowding: Rule = ({ spikes, waste }) => {
   };
 };
 
-const openSpans: Rule = ({ waste: { openSpans: open } }) =>
-  open === 0
-    ? undefined
-    : {
-        title: 'Find out why spans never end',
-        advice: `${open} spans have a start but no end: cancelled runs, lost events, or calls that hang. They are counted as running to the end of their request.`,
-        saved_seconds: 0,
-        saved_tokens: 0,
-      };
+const openSpans: Rule = ({ waste: { openSpans: open } }) => {
+  const total = [...open.values()].reduce((sum, n) => sum + n, 0);
+  if (total === 0) return undefined;
+  const names = [...open].sort(([, a], [, b]) => b - a).map(([name, n]) => `${name} ${n}`);
+  const others = names.length > 3 ? ` and ${names.length - 3} others` : '';
+  return {
+    title: 'Find out why spans never end',
+    advice: `${total} spans have a start but no end: ${names.slice(0, 3).join(', ')}${others}. Tools and model calls that raise an error leave such spans, and so do cancelled runs and lost events. Errors that are tried again cost their time twice.`,
+    saved_seconds: 0,
+    saved_tokens: 0,
+  };
+};
 
 const usage: Rule = ({ waste: { callsWithoutUsage: without, llmCalls } }) =>
   without === 0

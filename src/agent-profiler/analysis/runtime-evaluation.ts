@@ -1,5 +1,5 @@
-import type { Trajectory } from '../input/atif.ts';
 import type { Trace } from '../input/event.ts';
+import type { ReadRequest } from '../input/trace-reader.ts';
 import {
   evaluateTrace,
   evaluateTrajectory,
@@ -26,7 +26,8 @@ export interface EvaluatorOutput {
   /** Null without items. */
   readonly average_score: number | null;
   readonly eval_output_items: readonly {
-    readonly id: number;
+    /** The item's own, or its place in the input. */
+    readonly id: string | number;
     readonly score: number;
     readonly reasoning: Readonly<Record<string, unknown>>;
   }[];
@@ -40,7 +41,7 @@ export class RuntimeEvaluationCollector {
   readonly #choice: EvaluatorChoice;
   readonly #stepStart: StepStart;
   readonly #types: readonly EvaluatorType[];
-  readonly #items: { readonly id: number; readonly verdicts: Partial<RuntimeEvaluations> }[] = [];
+  readonly #items: { readonly id: string | number; readonly verdicts: Partial<RuntimeEvaluations> }[] = [];
 
   constructor(choice: EvaluatorChoice, stepStart: StepStart) {
     this.#choice = choice;
@@ -48,13 +49,13 @@ export class RuntimeEvaluationCollector {
     this.#types = [...new Set(Object.values(choice))];
   }
 
-  add(trace: Trace & { readonly trajectory?: Trajectory | undefined }): void {
+  add(trace: Trace & Partial<Pick<ReadRequest, 'id' | 'trajectory'>>): void {
     if (this.#types.length === 0) return;
-    const { index, trajectory } = trace;
+    const { index, id = index, trajectory } = trace;
     const all =
       trajectory === undefined ? evaluateTrace(trace) : evaluateTrajectory(trajectory, this.#stepStart);
     const verdicts = Object.fromEntries(this.#types.map((type) => [type, all[type]]));
-    this.#items.push({ id: index, verdicts });
+    this.#items.push({ id, verdicts });
   }
 
   /** By name. The reference rounds averages to 2 decimals; so does this with its rules. */

@@ -1,5 +1,6 @@
 import { byTime, type SpanKind, type Trace, type TraceEvent } from '../input/event.ts';
 import { llmName, toolName } from '../output/flat-table.ts';
+import { mendLostEnds } from './lost-ends.ts';
 
 /** The kinds that the stack analyses tell apart; spans count as functions. */
 export type OperationType = 'LLM' | 'TOOL' | 'FUNCTION';
@@ -13,7 +14,7 @@ export interface Span {
   endS: number;
   /** -1 at a root. */
   parent: number;
-  /** No end was seen; by parent links it then ends with its trace, by stack at its start. */
+  /** No end was seen: by stack it then ends at its start, by parent links as {@link mendLostEnds} finds. */
   open: boolean;
   promptTokens: number;
   totalTokens: number;
@@ -37,8 +38,25 @@ function operationName(event: TraceEvent, type: OperationType): string {
 }
 
 /** The spans of a trace in order of their starts. O(n log n); deep nesting costs no stack. */
-export function traceSpans(trace: Trace, rule: TreeRule, withFunctions: boolean): readonly Span[] {
+export function traceSpans(trace: Trace, rule: TreeRule): readonly Span[] {
   const events = byTime(trace.events);
+  const { spans, starts } = readSpans(events, true);
+  if (rule === 'parent-links') {
+    const lastS = events.at(-1)?.timeS ?? 0;
+    for (const span of spans) if (span.open) span.endS = Math.max(span.startS, lastS);
+    linkParents(spans, starts, events);
+    mendLostEnds(spans);
+  }
+  return spans;
+}
+
+/** LLM and tool calls alone, in order of their starts; parents are not told. */
+export function traceCalls(trace: Trace, rule: TreeRule): readonly Span[] {
+  if (rule === 'stack') return readSpans(byTime(trace.events), false).spans;
+  return traceSpans(trace, rule).filter(({ type }) => type !== 'FUNCTION');
+}
+
+function readSpans(events: readonly TraceEvent[], withFunctions: boolean) {
   const spans: Span[] = [];
   const openByUuid = new Map<string, number>();
   const stack: number[] = [];
@@ -60,12 +78,7 @@ export function traceSpans(trace: Trace, rule: TreeRule, withFunctions: boolean)
       if (stack.at(-1) === at) stack.pop();
     }
   }
-  if (rule === 'parent-links') {
-    const lastS = events.at(-1)?.timeS ?? 0;
-    for (const span of spans) if (span.open) span.endS = Math.max(span.startS, lastS);
-    linkParents(spans, starts, events);
-  }
-  return spans;
+  return { spans, starts };
 }
 
 function makeSpan(event: TraceEvent, type: OperationType, parent: number): Span {
@@ -109,15 +122,26 @@ function linkParents(
     span.parent = parent === undefined || parent === i ? -1 : parent;
     if (parent === undefined && id !== 'root' && !passThrough.has(id)) unknown.push(i);
   }
-  for (const i of unknown) spans[i]!.parent = smallestContaining(spans, i);
+  parentsByTime(spans, unknown);
   breakCycles(spans);
 }
 
-/** The last-started span before `i` that holds its whole interval; -1 without one. */
-function smallestContaining(spans: readonly Span[], i: number): number {
-  const { startS, endS } = spans[i]!;
-  for (let j = i - 1; j >= 0; j--) if (spans[j]!.endS >= endS && spans[j]!.startS <= startS) return j;
-  return -1;
+/** Gives each of these the last-started span before it that holds its whole interval, if there is one. */
+function parentsByTime(spans: readonly Span[], orphans: readonly number[]): void {
+  // Spans that may hold a later one; those that have ended are swept out once they are half.
+  let running: number[] = [];
+  let sweepAt = 64;
+  let next = 0;
+  for (const i of orphans) {
+    const { startS, endS } = spans[i]!;
+    while (next < i) running.push(next++);
+    if (running.length >= sweepAt) {
+      running = running.filter((j) => spans[j]!.endS >= startS);
+      sweepAt = Math.max(64, 2 * running.length);
+    }
+    const at = running.findLastIndex((j) => spans[j]!.endS >= endS);
+    spans[i]!.parent = running[at] ?? -1;
+  }
 }
 
 /** Makes a root of one span in each circle of parents, which only a broken trace has. */

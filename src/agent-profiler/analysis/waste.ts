@@ -8,14 +8,16 @@ export interface Waste {
   readonly serialTools: { readonly groups: number; readonly savableS: number };
   /** LLM calls whose model and whole prompt came before. */
   readonly repeatedPrompts: { readonly calls: number; readonly seconds: number; readonly tokens: number };
-  /** Time of functions in which no call of theirs ran. */
+  /** Time of functions that call others, in which no call of theirs ran. */
   readonly functionSelfS: number;
-  readonly openSpans: number;
+  /** Spans that never ended, by name: calls that failed or were given up, for the most part. */
+  readonly openSpans: ReadonlyMap<string, number>;
   readonly llmS: number;
+  /** Time of tools, without model calls and tools that they make themselves. */
   readonly toolS: number;
   readonly llmCalls: number;
   readonly callsWithoutUsage: number;
-  /** Seconds by tool name, whole duration. */
+  /** The same by tool name. */
   readonly toolSeconds: ReadonlyMap<string, number>;
 }
 
@@ -30,26 +32,24 @@ export class WasteCollector {
   #serialS = 0;
   #repeated = { calls: 0, seconds: 0, tokens: 0 };
   #functionSelfS = 0;
-  #open = 0;
+  readonly #open = new Map<string, number>();
   #llmS = 0;
   #toolS = 0;
   #llmCalls = 0;
   #withoutUsage = 0;
 
   add(trace: Trace): void {
-    const spans = traceSpans(trace, 'parent-links', true);
+    const spans = traceSpans(trace, 'parent-links');
     const { roots, children } = childLists(spans);
-    for (const span of spans) this.#count(span);
+    for (const [i, span] of spans.entries()) this.#count(span, callsWithin(spans, children, i));
     for (const list of [roots, ...children]) this.#serialTools(list.map((i) => spans[i]!));
+    // One that calls nothing does its own work, such as the function of a tool.
     for (const [i, span] of spans.entries())
-      if (span.type === 'FUNCTION')
-        this.#functionSelfS +=
-          span.endS -
-          span.startS -
-          covered(
-            children[i]!.map((c) => spans[c]!),
-            span,
-          );
+      if (span.type === 'FUNCTION' && children[i]!.length > 0)
+        this.#functionSelfS += ownS(
+          span,
+          children[i]!.map((c) => spans[c]!),
+        );
     this.#repeatedPrompts(trace, spans);
   }
 
@@ -67,14 +67,14 @@ export class WasteCollector {
     };
   }
 
-  #count(span: Span): void {
-    const seconds = span.endS - span.startS;
-    if (span.open) this.#open++;
+  #count(span: Span, within: readonly Span[]): void {
+    if (span.open) this.#open.set(span.name, (this.#open.get(span.name) ?? 0) + 1);
     if (span.type === 'LLM') {
-      this.#llmS += seconds;
+      this.#llmS += span.endS - span.startS;
       this.#llmCalls++;
       if (!span.open && span.promptTokens + span.totalTokens === 0) this.#withoutUsage++;
     } else if (span.type === 'TOOL') {
+      const seconds = ownS(span, within);
       this.#toolS += seconds;
       this.#toolSeconds.set(span.name, (this.#toolSeconds.get(span.name) ?? 0) + seconds);
     }
@@ -91,7 +91,8 @@ export class WasteCollector {
       }
       run = [];
     };
-    for (const span of siblings) {
+    // What failed was tried again, which could not be side by side.
+    for (const span of siblings.filter(({ open }) => !open)) {
       const last = run.at(-1);
       const follows = last !== undefined && span.startS >= last.endS && span.startS - last.endS <= ADJACENT_S;
       if (span.type !== 'TOOL' || (last !== undefined && !follows)) close();
@@ -116,15 +117,32 @@ export class WasteCollector {
   }
 }
 
-function covered(children: readonly Span[], { startS, endS }: Span): number {
-  let sumS = 0;
+/** Model calls and tools that a tool makes itself, or through functions; by start. */
+function callsWithin(
+  spans: readonly Span[],
+  children: readonly (readonly number[])[],
+  tool: number,
+): readonly Span[] {
+  if (spans[tool]!.type !== 'TOOL') return [];
+  const calls: Span[] = [];
+  const functions = [tool];
+  for (let at = functions.pop(); at !== undefined; at = functions.pop())
+    for (const child of children[at]!)
+      if (spans[child]!.type === 'FUNCTION') functions.push(child);
+      else calls.push(spans[child]!);
+  return calls.sort((a, b) => a.startS - b.startS);
+}
+
+/** Duration without the time in which any of these, in order of their starts, ran. */
+function ownS({ startS, endS }: Span, others: readonly Span[]): number {
+  let coveredS = 0;
   let reachedS = startS;
-  for (const child of children) {
-    const toS = Math.min(endS, child.endS);
-    sumS += Math.max(0, toS - Math.max(reachedS, child.startS));
+  for (const other of others) {
+    const toS = Math.min(endS, other.endS);
+    coveredS += Math.max(0, toS - Math.max(reachedS, other.startS));
     reachedS = Math.max(reachedS, toS);
   }
-  return sumS;
+  return endS - startS - coveredS;
 }
 
 function promptKey(model: string, text: string): number {

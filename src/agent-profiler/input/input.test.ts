@@ -176,6 +176,38 @@ describe('files', () => {
     expect(faults).toEqual(['events.jsonl:3']);
   });
 
+  test('JSON Lines of runs side by side find their run by their own UUID or their parent’s', async () => {
+    const line = (type: string, timeS: number, uuid: string, parentId: string) =>
+      JSON.stringify(rawRow([type, timeS, uuid, { parentId }]));
+    const text = [
+      line('TOOL_START', 0, 'before', 'root'),
+      line('WORKFLOW_START', 1, 'a', 'root'),
+      line('WORKFLOW_START', 2, 'b', 'root'),
+      line('FUNCTION_START', 3, 'fa', 'a'),
+      line('FUNCTION_START', 4, 'fb', 'b'),
+      line('WORKFLOW_START', 5, 'never-ends', 'root'),
+      line('LLM_START', 6, 'la', 'fa'),
+      line('LLM_END', 7, 'la', 'lost'),
+      line('WORKFLOW_END', 8, 'b', 'root'),
+      line('TOOL_START', 9, 'stranger', 'lost'),
+      line('WORKFLOW_END', 10, 'a', 'root'),
+      line('WORKFLOW_START', 11, 'b', 'root'),
+      line('FUNCTION_END', 12, 'fb', 'b'),
+    ].join('\n');
+    const { requests } = await readFiles([join(folderOf({ 'x.jsonl': text }), 'x.jsonl')]);
+    expect(requests).toEqual([[0], [2, 4, 8], [1, 3, 6, 7, 10], [5, 9], [11, 12]]);
+  });
+
+  test('items keep what they call themselves', async () => {
+    const text = JSON.stringify([
+      { id: 'q7', intermediate_steps: [event(1)] },
+      { id: 3, intermediate_steps: [] },
+      [event(2)],
+    ]);
+    const { traces } = await readFiles([folderOf({ 'x.json': text })]);
+    expect(traces.map(({ id }) => id)).toEqual(['q7', 3, undefined]);
+  });
+
   test('JSON Lines of requests, lists, or events with numbers', async () => {
     const rows = [
       { intermediate_steps: [event(1)] },

@@ -3,14 +3,11 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { fail, toError } from '../../base/errors.ts';
-import type { Trajectory } from './atif.ts';
 import type { Trace } from './event.ts';
-import { type TraceFault, TraceReader } from './trace-reader.ts';
+import { type ReadRequest, type TraceFault, TraceReader } from './trace-reader.ts';
 
-/** A trace and, when it was read from one, its trajectory. */
-export interface SourcedTrace extends Trace {
-  readonly trajectory: Trajectory | undefined;
-}
+/** A trace with what else its file tells of it. */
+export type SourcedTrace = Trace & ReadRequest;
 
 export interface TraceFileOptions {
   /** Called for each thing that was skipped; throw in it to make faults fatal. */
@@ -37,7 +34,7 @@ export async function* readTraceFiles(
   for (const path of paths.flatMap(expand)) {
     const reader = new TraceReader((fault) => options.onFault({ ...fault, path }));
     for await (const ready of feed(path, reader, options))
-      for (const { events, trajectory } of ready) yield { index: index++, events, trajectory };
+      for (const request of ready) yield { index: index++, ...request };
   }
 }
 

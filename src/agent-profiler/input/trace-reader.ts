@@ -3,11 +3,21 @@ import { trajectoryEvents } from './atif-events.ts';
 import type { TraceEvent } from './event.ts';
 import { readEvent } from './event-reader.ts';
 import { JsonScanner, type ScanHandler } from './json-scanner.ts';
+import { LooseEvents } from './loose-events.ts';
 
 /** Something in the input that could not be used; the reader goes on after it. */
 export interface TraceFault {
   readonly line: number;
   readonly reason: string;
+}
+
+/** A request as it was read. */
+export interface ReadRequest {
+  readonly events: TraceEvent[];
+  /** What the item calls itself, where it does. */
+  readonly id: string | number | undefined;
+  /** The trajectory it came from, if it did. */
+  readonly trajectory: Trajectory | undefined;
 }
 
 type Json = Readonly<Record<string, unknown>>;
@@ -19,13 +29,12 @@ type Json = Readonly<Record<string, unknown>>;
 export class TraceReader implements ScanHandler {
   readonly #onFault: (fault: TraceFault) => void;
   readonly #scanner: JsonScanner;
-  #ready: TraceEvent[][] = [];
-  #trajectories: (Trajectory | undefined)[] = [];
+  #ready: ReadRequest[] = [];
   #list: TraceEvent[] | undefined;
-  // Steps of an object whose end has not come yet, and loose events of a top-level list or of JSON lines.
+  // Steps of an object whose end has not come yet, events of a top-level list, and events of JSON lines.
   #steps: TraceEvent[] | undefined;
-  #loose: TraceEvent[] = [];
-  #looseKey: unknown;
+  #topList: TraceEvent[] = [];
+  readonly #loose = new LooseEvents((events) => this.#emit(events));
   #insideObject = false;
 
   constructor(onFault: (fault: TraceFault) => void) {
@@ -42,11 +51,10 @@ export class TraceReader implements ScanHandler {
     this.#flushLoose();
   }
 
-  /** The requests completed since the last call, each with the trajectory it came from, if it did. */
-  take(): readonly { readonly events: TraceEvent[]; readonly trajectory: Trajectory | undefined }[] {
-    const taken = this.#ready.map((events, i) => ({ events, trajectory: this.#trajectories[i] }));
+  /** The requests completed since the last call. */
+  take(): readonly ReadRequest[] {
+    const taken = this.#ready;
     this.#ready = [];
-    this.#trajectories = [];
     return taken;
   }
 
@@ -70,7 +78,7 @@ export class TraceReader implements ScanHandler {
     const value = this.#parse(text, line);
     if (value === undefined) return;
     const event = this.#event(value, line, text);
-    if (event !== undefined) (this.#list ?? this.#loose).push(event);
+    if (event !== undefined) (this.#list ?? this.#topList).push(event);
   }
 
   closeList(): void {
@@ -86,7 +94,7 @@ export class TraceReader implements ScanHandler {
       const steps = this.#steps ?? this.#stepsOf(members.get('intermediate_steps')!, line);
       this.#steps = undefined;
       this.#flushLoose();
-      this.#emit(steps);
+      this.#emit(steps, idOf({ id: this.#member(members.get('id')) }));
       return;
     }
     const text = `{${[...members].map(([key, value]) => `${JSON.stringify(key)}:${value}`).join(',')}}`;
@@ -117,35 +125,27 @@ export class TraceReader implements ScanHandler {
       this.#onFault({ line, reason: 'is neither an event nor a request' });
     } else if (Array.isArray(value.intermediate_steps)) {
       this.#flushLoose();
-      this.#emit(value.intermediate_steps.flatMap((item) => this.#event(item, line, undefined) ?? []));
-    } else if (value.intermediate_steps === null) this.#emit([]);
+      const steps = value.intermediate_steps.flatMap((item) => this.#event(item, line, undefined) ?? []);
+      this.#emit(steps, idOf(value));
+    } else if (value.intermediate_steps === null) this.#emit([], idOf(value));
     else if ('trajectory' in value || 'steps' in value) this.#trajectory(value, line);
     else {
       const event = this.#event(value, line, text);
-      if (event !== undefined) this.#looseEvent(event, value.request_number ?? value.example_number);
+      if (event !== undefined) this.#loose.add(event, value.request_number ?? value.example_number);
     }
   }
 
-  /** Loose events part into requests where their number changes, or where a new workflow starts at the root. */
-  #looseEvent(event: TraceEvent, key: unknown): void {
-    const workflowStarts = event.type === 'WORKFLOW_START' && event.parentId === 'root';
-    const startsAnew = key === undefined ? workflowStarts : key !== this.#looseKey;
-    if (this.#loose.length > 0 && startsAnew) this.#flushLoose();
-    this.#looseKey = key;
-    this.#loose.push(event);
-  }
-
   #flushLoose(): void {
-    if (this.#loose.length > 0) this.#emit(this.#loose);
-    this.#loose = [];
-    this.#looseKey = undefined;
+    this.#loose.flush();
+    if (this.#topList.length > 0) this.#emit(this.#topList);
+    this.#topList = [];
   }
 
   #trajectory(value: Json, line: number): void {
     this.#flushLoose();
     const trajectory = ('steps' in value ? value : value.trajectory) as Trajectory | null;
     if (trajectory === null) {
-      this.#emit([]);
+      this.#emit([], idOf(value));
       return;
     }
     if (!Array.isArray(trajectory?.steps)) {
@@ -153,12 +153,19 @@ export class TraceReader implements ScanHandler {
       return;
     }
     const events = trajectoryEvents(trajectory, (reason) => this.#onFault({ line, reason }));
-    this.#emit(events, trajectory);
+    this.#emit(events, idOf(value), trajectory);
   }
 
-  #emit(events: TraceEvent[], trajectory?: Trajectory): void {
-    this.#ready.push(events);
-    this.#trajectories.push(trajectory);
+  #emit(events: TraceEvent[], id?: string | number, trajectory?: Trajectory): void {
+    this.#ready.push({ events, id, trajectory });
+  }
+
+  #member(text: string | undefined): unknown {
+    try {
+      return text === undefined ? undefined : JSON.parse(text);
+    } catch {
+      return undefined;
+    }
   }
 
   #event(value: unknown, line: number, source: string | undefined): TraceEvent | undefined {
@@ -183,4 +190,9 @@ export class TraceReader implements ScanHandler {
       }
     }
   }
+}
+
+function idOf({ id, item_id: itemId }: Json): string | number | undefined {
+  const given = itemId ?? id;
+  return typeof given === 'string' || typeof given === 'number' ? given : undefined;
 }

@@ -21,8 +21,8 @@ export function ganttNodes(stack: NestedStack, request?: number): readonly Place
 /** One bar per span by start, the earliest on top, seconds from the first start; width and height in pixels. */
 export function ganttSvg(nodes: readonly PlacedNode[], width: number, height: number, maxPitch = 26): string {
   const [left, right, top, bottom] = [20, 24, 34, 34];
-  const startS = nodes.reduce((least, n) => Math.min(least, n.start_time), Number.POSITIVE_INFINITY);
-  const endS = nodes.reduce((most, n) => Math.max(most, n.end_time), Number.NEGATIVE_INFINITY);
+  const startS = nodes.reduce((least, n) => Math.min(least, n.start_time), nodes[0]?.start_time ?? 0);
+  const endS = nodes.reduce((most, n) => Math.max(most, n.end_time), startS);
   const spanS = Math.max(endS - startS, 1e-6);
   const x = (timeS: number): number => left + ((timeS - startS) / spanS) * (width - left - right);
   const pitch = Math.min(maxPitch, (height - top - bottom) / Math.max(1, nodes.length));

@@ -56,7 +56,7 @@ function recommendations({ extras }: Profile): string {
   const rows = (extras?.recommendations ?? []).map(
     (r) =>
       `<li><b>${escapeXml(r.title)}</b> <span class="save">${[
-        r.saved_seconds > 0 ? `saves about ${duration(r.saved_seconds)}` : '',
+        r.saved_seconds > 0 ? `saves up to ${duration(r.saved_seconds)}` : '',
         r.saved_tokens > 0 ? `${count(Math.round(r.saved_tokens))} tokens` : '',
       ]
         .filter((part) => part !== '')
