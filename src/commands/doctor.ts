@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { RealClock } from '../base/clock.ts';
 import { fail } from '../base/errors.ts';
-import { list, number, text } from '../base/settings.ts';
+import { flag, list, number, text } from '../base/settings.ts';
 import { parseEngineSpec } from '../transport/engine-spec.ts';
 import { HttpClient } from '../transport/http-client.ts';
 import { authorizeEngines } from './authorize-engines.ts';
@@ -25,6 +25,9 @@ const SETTINGS = {
   tokenizer: text({
     placeholder: 'PATH',
     help: 'tokenizer.json, or the folder that holds it, for engines that name none; "byte" for simulated ones',
+  }),
+  takeEvents: flag({
+    help: 'also take the events of engines that hand each out once (kv-events=pull); a frontend that runs will miss them',
   }),
   prometheusUrl: text({ placeholder: 'URL', help: 'a Prometheus that should scrape the engines' }),
   timeout: number({ default: 5, min: 0.1, placeholder: 'SECONDS', help: 'longest wait for each answer' }),
@@ -52,9 +55,10 @@ It sends a few tiny requests. Exit code 1 when something is wrong; warnings alon
     const timeoutMs = settings.timeout * 1000;
     const clock = new RealClock();
     const probes = Array.from({ length: PROBES }, probe);
-    const { tokenizer, prometheusUrl } = settings;
+    const { tokenizer, prometheusUrl, takeEvents: takesEvents } = settings;
+    const wallMs = (): number => clock.wallMs();
     try {
-      const parts = { client, encoders, tokenizer, timeoutMs, wallMs: () => clock.wallMs(), probes, signal };
+      const parts = { client, encoders, tokenizer, timeoutMs, wallMs, probes, takesEvents, signal };
       const engines = await Promise.all(specs.map((spec) => examineEngine(spec, parts)));
       const fleet = examineFleet(engines);
       const urls = specs.map(({ url }) => url);

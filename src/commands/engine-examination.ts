@@ -19,6 +19,8 @@ export interface ExaminationParts {
   readonly wallMs: () => number;
   /** Prompts that no engine has seen, the same for all engines. */
   readonly probes: readonly string[];
+  /** Whether events that an engine hands out but once may be taken. */
+  readonly takesEvents: boolean;
   readonly signal: AbortSignal;
 }
 

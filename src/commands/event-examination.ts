@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { RealClock } from '../base/clock.ts';
 import { toError } from '../base/errors.ts';
 import { SILENT_LOG } from '../base/log.ts';
 import { EventDecoder } from '../formats/kv-events/event-decoder.ts';
 import type { WorkerInstance } from '../transport/discovery.ts';
 import type { EventSource, PublishedBatch } from '../transport/event-source.ts';
-import { PULLED_EVENTS } from '../transport/pulled-event-source.ts';
+import { PULLED_EVENTS, pulledEventSources } from '../transport/pulled-event-source.ts';
 import { zmqEventSources } from '../transport/zmq/zmq-event-source.ts';
 import { PRETENDED_HOST } from '../worker/handoff.ts';
 import type { ExaminationParts } from './engine-examination.ts';
@@ -68,21 +69,19 @@ export async function examineEvents(
       findings: [warn('events', 'none are published: what is cached has to be guessed', mend)],
     };
   }
-  if (instance.kvEvents === PULLED_EVENTS) {
-    // Whoever asks takes them from who else does.
-    const pulled = warn(
-      'events',
-      'are pulled: not looked at, as that would take them from a frontend that runs',
-      'Look at kvasir_index_rank_state of the frontend, which should be exact.',
-    );
-    return { ...nothing, findings: [pulled] };
-  }
+  const pulled = instance.kvEvents === PULLED_EVENTS;
+  if (pulled && !parts.takesEvents) return { ...nothing, findings: [await examineRoute(instance, parts)] };
   const findings: Finding[] = [];
-  const all = new Map<string, bigint>();
+  const hashes = new Map<string, bigint>();
   const sizes = new Set<number>();
   try {
-    const sources = zmqEventSources(instance, { client: parts.client, log: SILENT_LOG }).slice(0, MAX_RANKS);
-    for (const source of sources) {
+    const { client } = parts;
+    for (let dpRank = 0; dpRank < Math.min(instance.dpSize, MAX_RANKS); dpRank++) {
+      const all = pulled
+        ? pulledEventSources(instance, { client, clock: new RealClock(), log: SILENT_LOG })
+        : zmqEventSources(instance, { client, log: SILENT_LOG });
+      const source = all[dpRank];
+      if (source === undefined) break;
       const arrivals = new Arrivals();
       try {
         findings.push(...(await examineRank(source, arrivals, instance, parts)));
@@ -90,13 +89,34 @@ export async function examineEvents(
         await source.stop();
       }
       for (const size of arrivals.blockSizes) sizes.add(size);
-      for (const [tokens, hash] of arrivals.hashes) all.set(tokens, hash);
+      for (const [tokens, hash] of arrivals.hashes) hashes.set(tokens, hash);
     }
   } catch (thrown) {
     const { message, hint } = toError(thrown);
     findings.push(wrong('events', message, hint));
   }
-  return { findings, blockSizes: sizes, hashes: all };
+  return { findings, blockSizes: sizes, hashes };
+}
+
+/** Whether an engine hands its events out, without taking any from a frontend or a worker that runs. */
+async function examineRoute(
+  { url }: WorkerInstance,
+  { client, timeoutMs, signal }: ExaminationParts,
+): Promise<Finding> {
+  const route = `${url}/kv_cache_events`;
+  const { status } = await client.text(route, { timeoutMs, signal });
+  // It is asked by POST.
+  if (status === 405)
+    return warn(
+      'events',
+      'are there to be pulled; none was taken, as whoever else pulls would miss it',
+      'Look at kvasir_index_rank_state of the frontend, or let doctor take them with --take-events while nobody else does.',
+    );
+  return wrong(
+    'events',
+    `${route} answered ${status}: it hands out no events`,
+    'Start trtllm-serve with event_buffer_max_size in its kv_cache_config.',
+  );
 }
 
 async function examineRank(
@@ -122,6 +142,7 @@ async function examineRank(
     if (refused !== undefined) return [wrong('request', refused, 'Look at the log of the engine.')];
     if (await until(() => arrivals.blocks > 0, parts.timeoutMs / parts.probes.length, parts.signal)) break;
   }
+  if (instance.kvEvents === PULLED_EVENTS) return [judge(check, arrivals)];
   return [
     judge(check, arrivals),
     ...examineAge(arrivals),

@@ -1,4 +1,5 @@
 import { afterEach, expect, test } from 'vitest';
+import { startPulledEngine } from '../../test/support/pulled-engine.ts';
 import { until } from '../../test/support/until.ts';
 import { RealClock } from '../base/clock.ts';
 import { SILENT_LOG } from '../base/log.ts';
@@ -9,7 +10,6 @@ import { KvRouter } from '../kv/kv-router.ts';
 import { bareInstance } from '../transport/discovery.ts';
 import { parseEngineSpec } from '../transport/engine-spec.ts';
 import { HttpClient } from '../transport/http-client.ts';
-import { HttpServer } from '../transport/http-server.ts';
 import { followEngine } from './event-feed.ts';
 
 const cleanups: (() => unknown)[] = [];
@@ -17,29 +17,9 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
-/** Hands out each event once, as trtllm-serve does; hashes as they stand in the text. */
-async function startEngine() {
-  const queue: string[] = [];
-  const server = new HttpServer({ host: '127.0.0.1', port: 0, portFlag: '--http-port', log: SILENT_LOG });
-  server.app.post('/kv_cache_events', (_, reply) =>
-    reply.type('application/json').send(`[${queue.splice(0)}]`),
-  );
-  await server.start();
-  cleanups.push(() => server.stop(0));
-  const created =
-    '{"event_id":0,"window_size":64,"data":{"type":"created","num_blocks_per_cache_level":[9,0]}}';
-  const stored = (id: number, parent: string, hash: string, ids: readonly number[]): string => {
-    const tokens = JSON.stringify(
-      ids.map((token_id) => ({ type: 'unique_token', token_id, token_extra_id: 0 })),
-    );
-    const block = `{"type":"stored_block","block_hash":${hash},"tokens":${tokens},"cache_level":0}`;
-    return `{"event_id":${id},"window_size":64,"data":{"type":"stored","parent_hash":${parent},"blocks":[${block}]}}`;
-  };
-  return { url: server.url, queue, created, stored };
-}
-
 test('a router knows the cache of TensorRT-LLM by asking it, and forgets it with a restart', async () => {
-  const engine = await startEngine();
+  const engine = await startPulledEngine();
+  cleanups.push(engine.stop);
   const client = new HttpClient();
   const clock = new RealClock();
   const config = routerConfig({ mode: 'kv', quietMs: undefined });

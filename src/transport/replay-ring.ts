@@ -36,6 +36,11 @@ export class ReplayRing {
     while (this.#bytes > this.#maxBytes && this.#length > 1) this.#dropOldest();
   }
 
+  /** Forgets all, so that any number may come next. */
+  clear(): void {
+    while (this.#length > 0) this.#dropOldest();
+  }
+
   /** The oldest message whose number is at least `seq`; the last one pushed bounds the walk. O(1). */
   from(seq: number): RingEntry | undefined {
     const oldest = this.#entries[this.#first];

@@ -9,12 +9,17 @@ import { describeEngine } from '../transport/describe-engine.ts';
 import type { WorkerInstance } from '../transport/discovery.ts';
 import { type EngineMetrics, readEngineMetrics } from '../transport/engine-metrics.ts';
 import { parseEngineSpec, workerIdOf } from '../transport/engine-spec.ts';
+import type { EventSource } from '../transport/event-source.ts';
 import { HttpClient } from '../transport/http-client.ts';
 import { HttpServer } from '../transport/http-server.ts';
 import { serveMetrics } from '../transport/http-server-metrics.ts';
+import { PULLED_EVENTS, pulledEventSources } from '../transport/pulled-event-source.ts';
 import { zmqEventSources } from '../transport/zmq/zmq-event-source.ts';
+import type { ZmqPublisher } from '../transport/zmq/zmq-publisher.ts';
 import { DynamoMetrics } from './dynamo-metrics.ts';
 import { EngineCache } from './engine-cache.ts';
+import { startKvPublishers } from './kv-publishers.ts';
+import { RepublishedSource } from './republished-source.ts';
 import { createSystemServer } from './system-server.ts';
 import { UpstreamMetrics } from './upstream-metrics.ts';
 import { addUpstreamRoutes } from './upstream-routes.ts';
@@ -37,7 +42,7 @@ export interface UpstreamWorkerOptions {
   readonly engineKey?: string | undefined;
   /** Host by which others reach it; this machine's name if it listens on all addresses. */
   readonly advertiseHost?: string | undefined;
-  /** Where the engine itself publishes; only passed on to who asks. */
+  /** Where the engine itself publishes, only passed on to who asks; of one whose events are pulled, where the worker does. */
   readonly kvEvents?: string | undefined;
   readonly replay?: string | undefined;
   readonly metricsVersion?: MetricsVersion | undefined;
@@ -77,6 +82,8 @@ export class UpstreamWorker {
   #instance: WorkerInstance | undefined;
   #metrics: DynamoMetrics | undefined;
   #cache: EngineCache | undefined;
+  /** Of an engine that publishes nothing itself. */
+  #publishers: readonly ZmqPublisher[] = [];
   #ready = false;
   #watching: Promise<void> = Promise.resolve();
   #stopping: Promise<void> | undefined;
@@ -135,9 +142,10 @@ export class UpstreamWorker {
 
   async start(): Promise<void> {
     const startMs = this.#clock.nowMs();
-    const instance = await this.#untilReady();
+    const found = await this.#untilReady();
+    const instance = found.kvEvents === PULLED_EVENTS ? await this.#publishPulled(found) : found;
     this.#instance = instance;
-    this.#cache = this.#followCache(instance);
+    this.#cache ??= this.#followCache(instance);
     this.#addRoutes();
     await this.#server.start();
     this.#metrics = this.#makeMetrics(instance);
@@ -157,6 +165,7 @@ export class UpstreamWorker {
     await this.#watching;
     await this.#server.stop(graceMs);
     await this.#cache?.stop();
+    for (const publisher of this.#publishers) await publisher.stop();
     await this.#system?.stop(0);
     await this.#client.stop();
   }
@@ -182,9 +191,28 @@ export class UpstreamWorker {
     if (instance.kvEvents === undefined || instance.snapshot !== undefined) return undefined;
     const log = this.#log;
     const sources = zmqEventSources(instance, { client: this.#client, log, flag: '--kv-events' });
-    const cache = new EngineCache({ sources, clock: this.#clock, log });
+    return this.#follow(sources);
+  }
+
+  #follow(sources: readonly EventSource[]): EngineCache {
+    const cache = new EngineCache({ sources, clock: this.#clock, log: this.#log });
     cache.start();
     return cache;
+  }
+
+  /** Publishes the events of an engine that hands each out once; the instance is then one that publishes. */
+  async #publishPulled(instance: WorkerInstance): Promise<WorkerInstance> {
+    const { host, kvEvents = `tcp://${host}:0`, replay } = this.#options;
+    const [client, clock, log] = [this.#client, this.#clock, this.#log];
+    const ranks = instance.dpSize;
+    this.#publishers = await startKvPublishers({ kvEvents, replay, topic: '', ranks, log });
+    const sources = pulledEventSources(instance, { client, clock, log });
+    const republished = sources.map(
+      (source, i) => new RepublishedSource(source, this.#publishers[i]!, clock),
+    );
+    this.#cache = this.#follow(republished);
+    const [first] = this.#publishers;
+    return { ...instance, kvEvents: first?.endpoint, replay: first?.replayEndpoint };
   }
 
   #makeMetrics(instance: WorkerInstance): DynamoMetrics {
@@ -248,7 +276,12 @@ export class UpstreamWorker {
   #look(): Promise<WorkerInstance> {
     const spec = parseEngineSpec(this.#options.engine);
     const { kvEvents, replay } = this.#options;
-    const given = { ...spec, ...(kvEvents && { kvEvents }), ...(replay && { replay }) };
+    const publishes = spec.kvEvents !== PULLED_EVENTS;
+    const given = {
+      ...spec,
+      ...(publishes && kvEvents && { kvEvents }),
+      ...(publishes && replay && { replay }),
+    };
     return describeEngine(this.#client, given, '0', { timeoutMs: LOOK_TIMEOUT_MS });
   }
 

@@ -123,7 +123,7 @@ export const WORKER_SETTINGS = {
   systemLivePath: text({ default: '/live', env: 'DYN_SYSTEM_LIVE_PATH', help: 'path of the liveness' }),
   kvEvents: text({
     placeholder: 'tcp://HOST:PORT',
-    help: 'where KV events are published; rank r uses the port plus r. Of a running engine: where it publishes them',
+    help: 'where KV events are published; rank r uses the port plus r. Of a running engine: where it publishes them; of one with kv-events=pull behind its address, where the worker does',
   }),
   kvEventsTopic: text({ default: '', help: 'topic of KV events' }),
   kvEventsFormat: choice({

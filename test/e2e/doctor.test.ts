@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { freePort } from '../../src/transport/free-port.ts';
 import { KvasirProcess } from '../support/kvasir-process.ts';
+import { startPulledEngine } from '../support/pulled-engine.ts';
 
 interface Finding {
   readonly check: string;
@@ -42,6 +43,32 @@ const failing = ({ engines, fleet, prometheus }: Report): string[] =>
   [...engines.flatMap(({ findings }) => findings), ...fleet, ...prometheus]
     .filter(({ status }) => status === 'fail')
     .map(({ check }) => check);
+
+test('takes the events of an engine that hands them out once only where it is told to', async () => {
+  const engine = await startPulledEngine();
+  const spec = `${engine.url},kv-events=pull,block-size=4`;
+  const finding = ({ report }: { report: Report }): Finding | undefined =>
+    report.engines[0]?.findings.find(({ check }) => check === 'events');
+  try {
+    engine.queue.push(engine.created);
+    const careful = await examine('--engine', spec);
+    expect(finding(careful)).toMatchObject({
+      status: 'warn',
+      message: expect.stringMatching(/none was taken/),
+    });
+    expect([careful.code, engine.queue.length]).toEqual([0, 1]);
+    const taken = await examine('--engine', spec, '--take-events');
+    expect(finding(taken)).toMatchObject({ status: 'ok', message: expect.stringMatching(/1 block\(s\)$/) });
+    expect(engine.queue).toEqual([]);
+  } finally {
+    await engine.stop();
+  }
+  const worker = await startWorker();
+  expect(finding(await examine('--engine', `${worker.url},kv-events=pull`))).toMatchObject({
+    status: 'fail',
+    message: expect.stringMatching(/kv_cache_events answered 404/),
+  });
+});
 
 test('finds nothing wrong with workers as they should be', async () => {
   const first = await startWorker(...EVENTS);

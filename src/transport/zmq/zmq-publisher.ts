@@ -111,6 +111,12 @@ export class ZmqPublisher {
     return seq;
   }
 
+  /** Leaves a number out, which tells consumers that something is lost; what was kept is of no use without it. */
+  skip(): void {
+    this.#nextSeq++;
+    this.#ring.clear();
+  }
+
   /** Sends what is queued, one after the other: the binding refuses sends that overlap. */
   async #send(): Promise<void> {
     while (this.#queue.length > 0) {
