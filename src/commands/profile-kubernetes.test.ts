@@ -100,6 +100,14 @@ describe('profile sla on Kubernetes', () => {
     expect(components.at(-1)).toMatchObject({ name: 'Planner', type: 'planner' });
   });
 
+  test('says which versions of the API are served where the one of the deployment is not', async () => {
+    const { flags } = await cluster({ versions: ['v1alpha1'] });
+    await writeFileAtomic(flags.deployment, componentsDeployment());
+    await expect(profileSla(flags)).rejects.toThrow(
+      /nvidia\.com\/v1beta1 failed: the cluster serves only nvidia\.com\/v1alpha1/,
+    );
+  });
+
   test('explains images that cannot be pulled, and deletes what asked for them', async () => {
     const message = 'Back-off pulling image "reg.example/vllm-runtime:1": unauthorized';
     const { api, flags } = await cluster({ waiting: { reason: 'ImagePullBackOff', message } });

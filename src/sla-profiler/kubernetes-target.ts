@@ -62,7 +62,7 @@ export class KubernetesTarget implements ProfileTarget {
   }
 
   async start(order: EngineOrder, signal: AbortSignal): Promise<EngineUnderTest> {
-    const { cluster, backend, client, kvTokens } = this.#options;
+    const { cluster, backend, client, kvTokens, log } = this.#options;
     const name = await this.#create(order, signal);
     const url = this.#url(order, name);
     const stop = async (): Promise<void> => {
@@ -84,7 +84,8 @@ export class KubernetesTarget implements ProfileTarget {
       });
     } catch (thrown) {
       if (!signal.aborted) await this.#saveLogs(order, name).catch(() => {});
-      await stop();
+      // The first cause is told, not that this failed too.
+      await stop().catch((also: unknown) => log(toError(also).message));
       throw thrown;
     }
   }

@@ -1,6 +1,15 @@
-import type { CoreV1Api, CustomObjectsApi, V1Node, V1Pod, Watch } from '@kubernetes/client-node';
+import type { ApisApi, CoreV1Api, CustomObjectsApi, V1Node, V1Pod, Watch } from '@kubernetes/client-node';
 import { type Clock, sleepUntil } from '../base/clock.ts';
-import { failure, isConflict, isNotFound } from './kubernetes/kubernetes-failure.ts';
+import { fail } from '../base/errors.ts';
+import {
+  failure,
+  isConflict,
+  isNotFound,
+  isPassing,
+  isUnserved,
+  reasonOf,
+  statusOf,
+} from './kubernetes/kubernetes-failure.ts';
 import { connectKubernetes, type KubernetesConnection } from './kubernetes/kubernetes-library.ts';
 import { PatientCalls } from './kubernetes/patient-calls.ts';
 
@@ -51,6 +60,7 @@ export class DynamoCluster {
   readonly #calls: PatientCalls;
   readonly #core: CoreV1Api;
   readonly #custom: CustomObjectsApi;
+  readonly #groups: ApisApi;
   readonly #watch: Watch;
 
   private constructor(options: ClusterOptions, { library, config, client }: KubernetesConnection) {
@@ -60,6 +70,7 @@ export class DynamoCluster {
     this.#calls = new PatientCalls(options);
     this.#core = client(library.CoreV1Api);
     this.#custom = client(library.CustomObjectsApi);
+    this.#groups = client(library.ApisApi);
     this.#watch = new library.Watch(config);
   }
 
@@ -74,15 +85,19 @@ export class DynamoCluster {
   /** False if one of that name is there already. */
   async create(deployment: Readonly<Record<string, unknown>>, signal?: AbortSignal): Promise<boolean> {
     try {
-      return await this.#calls.make(async (again) => {
-        try {
-          await this.#custom.createNamespacedCustomObject({ ...this.#resource, body: deployment });
-          return true;
-        } catch (thrown) {
-          if (!isConflict(thrown)) throw thrown;
-          return again;
-        }
-      }, signal);
+      return await this.#calls.make(
+        'create',
+        async (again) => {
+          try {
+            await this.#custom.createNamespacedCustomObject({ ...this.#resource, body: deployment });
+            return true;
+          } catch (thrown) {
+            if (!isConflict(thrown)) throw thrown;
+            return again;
+          }
+        },
+        signal,
+      );
     } catch (thrown) {
       throw this.#failure('creating the deployment', thrown, signal);
     }
@@ -92,6 +107,7 @@ export class DynamoCluster {
   async status(name: string, signal?: AbortSignal): Promise<DeploymentStatus | undefined> {
     try {
       const found = (await this.#calls.make(
+        'get',
         () => this.#custom.getNamespacedCustomObject({ ...this.#resource, name }),
         signal,
       )) as { readonly status?: DeploymentStatus };
@@ -105,11 +121,12 @@ export class DynamoCluster {
   /** Names of the deployments with a label. */
   async labelled(labelSelector: string): Promise<string[]> {
     try {
-      const { items } = (await this.#calls.make(() =>
+      const { items } = (await this.#calls.make('list', () =>
         this.#custom.listNamespacedCustomObject({ ...this.#resource, labelSelector }),
       )) as { readonly items?: readonly { readonly metadata?: { readonly name?: string } }[] };
       return (items ?? []).flatMap(({ metadata }) => metadata?.name ?? []);
     } catch (thrown) {
+      if (isUnserved(thrown)) throw await this.#unserved();
       throw this.#failure('listing deployments', thrown);
     }
   }
@@ -117,7 +134,9 @@ export class DynamoCluster {
   /** One that is gone already is deleted. */
   async delete(name: string): Promise<void> {
     try {
-      await this.#calls.make(() => this.#custom.deleteNamespacedCustomObject({ ...this.#resource, name }));
+      await this.#calls.make('delete', () =>
+        this.#custom.deleteNamespacedCustomObject({ ...this.#resource, name }),
+      );
     } catch (thrown) {
       if (!isNotFound(thrown))
         throw failure(`deleting deployment ${name}`, thrown, `Delete it by hand in ${this.namespace}.`);
@@ -183,7 +202,7 @@ export class DynamoCluster {
     const { namespace } = this;
     const which = { namespace, name: pod, ...(container !== undefined && { container }) };
     try {
-      return (await this.#calls.make(() => this.#core.readNamespacedPodLog(which))) ?? '';
+      return (await this.#calls.make('get pods/log', () => this.#core.readNamespacedPodLog(which))) ?? '';
     } catch (thrown) {
       throw this.#failure(`reading the log of pod ${pod}`, thrown);
     }
@@ -191,7 +210,7 @@ export class DynamoCluster {
 
   async nodes(): Promise<V1Node[]> {
     try {
-      return (await this.#calls.make(() => this.#core.listNode())).items;
+      return (await this.#calls.make('list nodes', () => this.#core.listNode())).items;
     } catch (thrown) {
       throw failure('listing nodes', thrown, 'Allow nodes list, or give --max-num-gpus-per-engine.');
     }
@@ -200,14 +219,39 @@ export class DynamoCluster {
   async #labelledPods(labelSelector: string, signal: AbortSignal | undefined): Promise<V1Pod[]> {
     const { namespace } = this;
     const list = () => this.#core.listNamespacedPod({ namespace, labelSelector });
-    return (await this.#calls.make(list, signal)).items;
+    return (await this.#calls.make('list pods', list, signal)).items;
+  }
+
+  /** The operator is not installed, or an older or newer one is. */
+  async #unserved(): Promise<Error> {
+    const { group, version } = this.#resource;
+    const { groups } = await this.#groups.getAPIVersions();
+    const served = groups.find(({ name }) => name === group)?.versions.map((each) => each.version) ?? [];
+    return fail('KV_KUBERNETES', {
+      action: `listing DynamoGraphDeployments of ${group}/${version}`,
+      reason: `the cluster serves ${served.length === 0 ? `nothing of ${group}` : `only ${group}/${served.join(', ')}`}`,
+      mend:
+        served.length === 0
+          ? 'Install the Dynamo operator.'
+          : `Write the deployment file in ${served.join(' or ')}, or install an operator that knows ${version}.`,
+    });
   }
 
   /** What stopped the wait is not a fault of the cluster. */
   #failure(action: string, thrown: unknown, signal?: AbortSignal): unknown {
-    if (signal?.aborted) return signal.reason;
-    const mend = `Check the role of the service account in namespace ${this.namespace} (deploy/kubernetes/profiler-rbac.yaml).`;
-    return failure(action, thrown, mend);
+    return signal?.aborted ? signal.reason : failure(action, thrown, this.#mend(thrown));
+  }
+
+  #mend(thrown: unknown): string {
+    const { namespace } = this;
+    const status = statusOf(thrown);
+    if (status === 401) return 'Renew the credentials that --kubeconfig names.';
+    if (status === undefined || isPassing(thrown))
+      return 'Check --kubeconfig, and that the API server can be reached.';
+    if (status !== 403) return 'Mend the deployment file as the API server asks for.';
+    return reasonOf(thrown).includes('exceeded quota')
+      ? `Raise the quota of namespace ${namespace}, or delete what it was spent on.`
+      : `Allow it in namespace ${namespace}; deploy/kubernetes/profiler-rbac.yaml has all that a profile needs.`;
   }
 }
 

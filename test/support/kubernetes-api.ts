@@ -8,7 +8,7 @@ import type { ClaimPods } from './claim-pods.ts';
 import { WatchedCollection } from './watched-collection.ts';
 
 const DEPLOYMENTS =
-  /^\/apis\/nvidia\.com\/(?:v1alpha1|v1beta1)\/namespaces\/([^/]+)\/dynamographdeployments(?:\/([^/]+))?$/;
+  /^\/apis\/nvidia\.com\/(v1alpha1|v1beta1)\/namespaces\/([^/]+)\/dynamographdeployments(?:\/([^/]+))?$/;
 const PODS = /^\/api\/v1\/namespaces\/([^/]+)\/pods(?:\/([^/]+)(\/log)?)?$/;
 const SLICES = /^\/apis\/discovery\.k8s\.io\/v1\/namespaces\/([^/]+)\/endpointslices$/;
 
@@ -25,6 +25,8 @@ export interface ClusterBehaviour {
   readonly crashed?: { readonly exitCode: number; readonly reason: string };
   /** Pods carry the one label that the first operators gave them. */
   readonly oldOperator?: boolean;
+  /** Versions of deployments that are served; both unless given. */
+  readonly versions?: readonly string[];
   /** The first names of deployments that are asked for are taken. */
   readonly takenNames?: number;
   readonly workerLog?: string;
@@ -50,6 +52,7 @@ export class KubernetesApi {
   readonly #timers = new Set<NodeJS.Timeout>();
   #version = 0;
   #away = false;
+  #refusals = 0;
   #taken: number;
 
   constructor(behaviour: ClusterBehaviour = {}) {
@@ -93,8 +96,10 @@ export class KubernetesApi {
     this.#server.closeAllConnections();
   }
 
-  comeBack(): void {
+  /** At first it refuses whoever its roles allow: it has not read them yet. */
+  comeBack(refusals = 2): void {
     this.#away = false;
+    this.#refusals = refusals;
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -110,11 +115,23 @@ export class KubernetesApi {
       refuse(response, 401, 'Unauthorized');
       return;
     }
-    const deployment = DEPLOYMENTS.exec(url.pathname);
+    if (this.#refusals > 0) {
+      this.#refusals--;
+      refuse(response, 403, `${url.pathname} is forbidden: User "u": RBAC: role not found`);
+      return;
+    }
+    const { versions = ['v1alpha1', 'v1beta1'] } = this.#behaviour;
+    if (/^\/apis\/?$/.test(url.pathname)) {
+      const groups = [{ name: 'nvidia.com', versions: versions.map((version) => ({ version })) }];
+      answer(response, 200, { kind: 'APIGroupList', groups });
+      return;
+    }
+    const route = DEPLOYMENTS.exec(url.pathname);
+    const deployment = route !== null && versions.includes(route[1]!) ? route : null;
     const pod = PODS.exec(url.pathname);
     if (deployment !== null) {
       const body = chunks.length === 0 ? undefined : JSON.parse(Buffer.concat(chunks).toString());
-      this.#deployment(request.method!, deployment[1]!, deployment[2], url, body, response);
+      this.#deployment(request.method!, deployment[2]!, deployment[3], url, body, response);
       return;
     }
     if (pod?.[3] !== undefined) {
@@ -148,7 +165,8 @@ export class KubernetesApi {
       answer(response, 200, list('NodeList', nodes));
       return;
     }
-    refuse(response, 404, `no route ${url.pathname}`);
+    // A path that is not served is told in plain text.
+    response.writeHead(404, { 'content-type': 'text/plain' }).end('404 page not found\n');
   }
 
   /** One pod by name: created as it is, running at once unless nothing can schedule it. */
@@ -344,6 +362,15 @@ function answer(response: ServerResponse, status: number, body: object): void {
   response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
 }
 
+const REASONS: Readonly<Record<number, string>> = {
+  400: 'BadRequest',
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  404: 'NotFound',
+  409: 'AlreadyExists',
+};
+
 function refuse(response: ServerResponse, code: number, message: string): void {
-  answer(response, code, { kind: 'Status', apiVersion: 'v1', status: 'Failure', message, code });
+  const reason = REASONS[code];
+  answer(response, code, { kind: 'Status', apiVersion: 'v1', status: 'Failure', message, reason, code });
 }

@@ -42,8 +42,8 @@ describe('the Kubernetes configuration', () => {
     expect(config.getContextObject('b')?.namespace).toBe('ns-b');
   });
 
-  test('reads a token file beside it, and again when the token may have changed', async () => {
-    writeFileSync(join(dir, 'token'), 'first');
+  test('reads a token file beside it for every call', async () => {
+    writeFileSync(join(dir, 'token'), 'first\n');
     const config = read(configFile('a', { user: { token: 'stale', tokenFile: 'token' } }));
     const authorization = async () => {
       const { headers } = await config.applyToFetchOptions({});
@@ -51,9 +51,15 @@ describe('the Kubernetes configuration', () => {
     };
     expect(await authorization()).toBe('Bearer first');
     writeFileSync(join(dir, 'token'), 'second');
-    vi.useFakeTimers({ now: Date.now() + 61_000, toFake: ['Date'] });
     expect(await authorization()).toBe('Bearer second');
-    vi.useRealTimers();
+  });
+
+  test('finds a plugin that is named by its place', async () => {
+    const credential = { kind: 'ExecCredential', status: { token: 'of the plugin' } };
+    writeFileSync(join(dir, 'plugin'), `#!/bin/sh\necho '${JSON.stringify(credential)}'\n`, { mode: 0o755 });
+    const exec = { apiVersion: 'client.authentication.k8s.io/v1', command: './plugin' };
+    const { headers } = await read(configFile('a', { user: { exec } })).applyToFetchOptions({});
+    expect((headers as unknown as Headers).get('authorization')).toBe('Bearer of the plugin');
   });
 
   test('that is missing, empty, or names no cluster is said to be so', () => {

@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { delimiter, dirname, resolve } from 'node:path';
 import type { KubeConfig } from '@kubernetes/client-node';
 import { parse } from 'yaml';
@@ -6,6 +7,23 @@ import { fail } from '../../base/errors.ts';
 import { failure } from './kubernetes-failure.ts';
 
 type NewConfig = () => KubeConfig;
+type Authenticator = Parameters<KubeConfig['addAuthenticator']>[0];
+
+/**
+ * A token in a file is replaced before it ends, so it is read for every call. The library reads such files only for pods,
+ * and takes a line's end for a part of the token.
+ */
+const TOKEN_FILE: Authenticator = {
+  isAuthProvider: ({ authProvider }) => tokenFileOf(authProvider) !== undefined,
+  async applyAuthentication({ authProvider }, options) {
+    const token = (await readFile(tokenFileOf(authProvider)!, 'utf8')).trim();
+    options.headers = { ...options.headers, Authorization: `Bearer ${token}` };
+  },
+};
+
+function tokenFileOf(authProvider: { readonly token?: { readonly file?: string } } | undefined) {
+  return authProvider?.token?.file;
+}
 
 /** What the library calls the context that it makes up when it finds no configuration at all. */
 const MADE_UP = 'loaded-context';
@@ -14,7 +32,12 @@ const MADE_UP = 'loaded-context';
  * How to reach the API, as kubectl finds it. `kubeconfig` is a file, or several parted as in PATH, of which the first to
  * name a thing wins and missing ones are passed over; undefined: ~/.kube/config, else the pod's service account.
  */
-export function readKubernetesConfig(make: NewConfig, kubeconfig: string | undefined): KubeConfig {
+export function readKubernetesConfig(newConfig: NewConfig, kubeconfig: string | undefined): KubeConfig {
+  const make = (): KubeConfig => {
+    const config = newConfig();
+    config.addAuthenticator(TOKEN_FILE);
+    return config;
+  };
   let config: KubeConfig;
   try {
     config = kubeconfig === undefined ? usualConfig(make) : mergedConfig(make, kubeconfig);
@@ -64,19 +87,21 @@ function firstOfEach<T extends { readonly name: string }>(things: readonly T[]):
   return [...byName.values()];
 }
 
-/** The library does not know `tokenFile`; as the token of a pod, it is read again when it may have changed. */
+/** With what the library passes over: `tokenFile`, and a plugin that is named by its place beside the file. */
 function fileConfig(make: NewConfig, path: string): KubeConfig {
   const config = make();
   config.loadFromFile(path);
+  const beside = (file: string): string => resolve(dirname(path), file);
   const { users } = (parse(readFileSync(path, 'utf8')) ?? {}) as {
     readonly users?: readonly { readonly name?: string; readonly user?: { readonly tokenFile?: string } }[];
   };
   config.users = config.users.map((each) => {
+    const { exec } = each as { readonly exec?: { readonly command?: string } };
+    if (exec?.command?.includes('/')) return { ...each, exec: { ...exec, command: beside(exec.command) } };
     const file = users?.find(({ name }) => name === each.name)?.user?.tokenFile;
     if (file === undefined) return each;
-    const tokenFile = resolve(dirname(path), file);
     const { token: _, ...user } = each;
-    return { ...user, authProvider: { name: 'tokenFile', config: { tokenFile } } };
+    return { ...user, authProvider: { token: { file: beside(file) } } };
   });
   return config;
 }

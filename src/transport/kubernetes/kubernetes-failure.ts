@@ -1,7 +1,19 @@
 import { fail, toError } from '../../base/errors.ts';
 
+/** The object is not there; a path that the server does not serve, a kind it does not know, is another thing. */
 export function isNotFound(thrown: unknown): boolean {
-  return statusOf(thrown) === 404;
+  return statusOf(thrown) === 404 && saidBy(thrown)?.reason === 'NotFound';
+}
+
+/** The server does not know the kind of object in this version of the API. */
+export function isUnserved(thrown: unknown): boolean {
+  return statusOf(thrown) === 404 && !isNotFound(thrown);
+}
+
+/** Not allowed, or over a quota. */
+export function isRefusal(thrown: unknown): boolean {
+  const status = statusOf(thrown);
+  return status === 401 || status === 403;
 }
 
 export function isConflict(thrown: unknown): boolean {
@@ -19,7 +31,7 @@ function nameOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.name : '';
 }
 
-function statusOf(thrown: unknown): number | undefined {
+export function statusOf(thrown: unknown): number | undefined {
   const code = (thrown as { code?: unknown } | undefined)?.code;
   return typeof code === 'number' ? code : undefined;
 }
@@ -31,19 +43,22 @@ export function failure(action: string, thrown: unknown, mend: string): Error {
 
 /** What the API server says in its Status object, which a watch hands over bare; else the plain error. */
 export function reasonOf(thrown: unknown): string {
-  const { body, kind } = (thrown ?? {}) as { readonly body?: unknown; readonly kind?: unknown };
   const status = statusOf(thrown);
-  const said = messageIn(kind === 'Status' ? thrown : body);
+  const said = saidBy(thrown)?.message;
   if (said !== undefined) return `${said}${status === undefined ? '' : ` (${status})`}`;
+  if (status === 401) return 'the API server does not accept these credentials (401)';
   if (status !== undefined) return `HTTP ${status}`;
   if (nameOf(thrown) === 'AbortError') return 'the API server did not answer in time';
-  return toError(thrown).message;
+  // The client quotes a header that it cannot send.
+  return toError(thrown).message.replace(/Bearer \S+/g, 'Bearer …');
 }
 
-function messageIn(body: unknown): string | undefined {
+function saidBy(thrown: unknown): { readonly message?: string; readonly reason?: string } | undefined {
+  const { body, kind } = (thrown ?? {}) as { readonly body?: unknown; readonly kind?: unknown };
+  const said = kind === 'Status' ? thrown : body;
   try {
-    return ((typeof body === 'string' ? JSON.parse(body) : body) as { message?: string } | undefined)
-      ?.message;
+    const status: unknown = typeof said === 'string' ? JSON.parse(said) : said;
+    return typeof status === 'object' && status !== null ? status : undefined;
   } catch {
     // Not an answer of the API server itself, a proxy's page for instance.
     return undefined;
