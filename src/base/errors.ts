@@ -104,6 +104,11 @@ export const ERRORS = {
     status: 415,
     hint: 'Send Content-Type: application/json.',
   },
+  KV_RESPONSE_UNKNOWN: {
+    message: 'the response {response} is not known here',
+    status: 404,
+    hint: 'Engines keep responses where they are told to; this frontend knows the latest that it passed on.',
+  },
   KV_CONTENT_ENCODING: {
     message: 'the content encoding {encoding} is not supported',
     status: 415,

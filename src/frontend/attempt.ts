@@ -20,12 +20,14 @@ import type { AnswerStream } from './answer-stream.ts';
 import type { Exchange } from './exchange.ts';
 import { watchForHang } from './hung-worker.ts';
 import type { Handoff } from './prefill-hop.ts';
+import type { ResponseHomes } from './response-homes.ts';
 
 export interface AttemptParts {
   readonly client: HttpClient;
   readonly clock: Clock;
   readonly headersTimeoutMs: number;
   readonly idleTimeoutMs: number;
+  readonly homes: ResponseHomes;
 }
 
 export interface AttemptRequest {
@@ -123,7 +125,8 @@ export async function attempt(
       meter.end('failed');
       return broken;
     }
-    settle(exchange, meter, answer, outcome, request, parts.clock.nowMs());
+    const responseId = settle(exchange, meter, answer, outcome, request, parts.clock.nowMs());
+    if (responseId !== undefined) parts.homes.put(responseId, instance.workerId);
     return SETTLED;
   } finally {
     stopListening();
@@ -198,6 +201,7 @@ function breakOf(outcome: RelayOutcome, answer: AnswerStream, url: string): Atte
   return { kind: 'broken', error: lostEngine(outcome, url, true), errorType: failureType(outcome) };
 }
 
+/** Gives the request its outcome, and the id of the response that came, if one did. */
 function settle(
   exchange: Exchange,
   meter: AnswerMeter,
@@ -205,18 +209,18 @@ function settle(
   outcome: RelayOutcome,
   request: AttemptRequest,
   atMs: number,
-): void {
+): string | undefined {
   switch (outcome.kind) {
     case 'cancelled':
       meter.end('cancelled');
-      return;
+      return undefined;
     case 'streamed':
       settleStream(exchange, meter, answer);
-      return;
+      return answer.splitter.responseId;
     case 'answered':
-      if (answer.begun) settleRefusal(exchange, meter, answer, outcome);
-      else settleAnswer(exchange, meter, outcome, request.answerHeaders, atMs);
-      return;
+      if (!answer.begun) return settleAnswer(exchange, meter, outcome, request.answerHeaders, atMs);
+      settleRefusal(exchange, meter, answer, outcome);
+      return undefined;
     default: {
       const error = lostEngine(outcome, request.instance.url, answer.begun);
       const slowClient = outcome.kind === 'timeout' && outcome.waiting === 'client';
@@ -224,6 +228,7 @@ function settle(
       if (!answer.begun) throw error;
       exchange.guard.fail(failureType(outcome));
       answer.finish(error);
+      return undefined;
     }
   }
 }
@@ -257,7 +262,7 @@ function settleAnswer(
   outcome: Extract<RelayOutcome, { kind: 'answered' }>,
   headers: Readonly<Record<string, string>>,
   atMs: number,
-): void {
+): string | undefined {
   const { guard, reply } = exchange;
   const { status, body } = outcome;
   meter.accepted();
@@ -270,7 +275,7 @@ function settleAnswer(
     const later = outcome.headers['retry-after'];
     if (later !== undefined) void reply.header('retry-after', later);
     void reply.code(status).type(type).send(bytes);
-    return;
+    return undefined;
   }
   const facts = readChunk(body.toString('utf8'));
   if (facts === undefined)
@@ -284,6 +289,7 @@ function settleAnswer(
     .code(200)
     .type(outcome.headers['content-type'] ?? 'application/json; charset=utf-8')
     .send(body);
+  return facts.responseId;
 }
 
 function failureType(outcome: RelayOutcome): ErrorType {

@@ -15,6 +15,7 @@ import { ApiKeys } from './api-keys.ts';
 import { type Endpoint, PATHS } from './exchange.ts';
 import { type DirectoryParts, ModelDirectory, type ServedModel } from './model-directory.ts';
 import { OPENAPI_INFO, ROUTE_SCHEMAS } from './openapi.ts';
+import { addResponseRoutes, ResponseHomes } from './response-homes.ts';
 import { type ServeParts, serveRequest } from './serve-request.ts';
 
 export interface FrontendOptions {
@@ -41,7 +42,14 @@ export interface FrontendParts
   extends Omit<DirectoryParts, 'wallMs' | 'metrics'>,
     Omit<
       ServeParts,
-      'directory' | 'suspect' | 'hurry' | 'current' | 'forwardAuthorization' | 'quotaOf' | 'agentHints'
+      | 'directory'
+      | 'suspect'
+      | 'hurry'
+      | 'current'
+      | 'forwardAuthorization'
+      | 'quotaOf'
+      | 'agentHints'
+      | 'homes'
     > {
   readonly process: ProcessMetrics;
   readonly hints: AgentHintOptions;
@@ -72,6 +80,7 @@ export class Frontend {
     this.#serve = {
       ...parts,
       directory: this.directory,
+      homes: new ResponseHomes(),
       forwardAuthorization: options.apiKeys.length === 0,
       quotaOf: (request) => this.#keys.quotaOf(request),
       agentHints: new AgentHintReader(hints, clock, (source) => metrics.hinted(source)),
@@ -130,6 +139,15 @@ export class Frontend {
       app.post(PATHS[endpoint], { schema: ROUTE_SCHEMAS[endpoint] }, (request, reply) =>
         this.serve(endpoint, request, reply),
       );
+    addResponseRoutes(app, {
+      homes: this.#serve.homes,
+      client: this.#parts.client,
+      instance: (id) =>
+        this.directory
+          .pools()
+          .map((pool) => pool.instance(id))
+          .find((instance) => instance !== undefined),
+    });
     app.get('/v1/models', { schema: ROUTE_SCHEMAS.models }, async () => this.#models());
     app.get('/v1/models/*', { schema: ROUTE_SCHEMAS.model }, async (request) => this.#model(request.params));
     app.get('/health', { schema: ROUTE_SCHEMAS.health }, async (_request, reply) => {

@@ -122,6 +122,36 @@ describe('responses', () => {
     expect(engines.map((engine) => engine.seen.length)).toEqual([0, 1]);
   });
 
+  test.each([false, true])('go on where the one before was given (stream: %s)', async (stream) => {
+    const engines = [await startEngine(), await startEngine(), await startEngine()];
+    const { url } = await startFrontend({ engines });
+    for (const _ of engines) {
+      const text = await (await post(url, '/v1/responses', { ...ASK, stream })).text();
+      const home = engines.find(({ seen }) => seen.length > 0)!;
+      const id = /"id":"(resp_[^"]+)"/.exec(text)![1];
+      await post(url, '/v1/responses', { model: 'm', input: 'More', previous_response_id: id });
+      expect(home.seen.pop()?.body.previous_response_id).toBe(id);
+      for (const [method, path] of [
+        ['GET', `/v1/responses/${id}?include=x`],
+        ['DELETE', `/v1/responses/${id}`],
+        ['POST', `/v1/responses/${id}/cancel`],
+      ] as const) {
+        const headers = { 'content-type': 'application/json' };
+        const answer = await fetch(url + path, { method, headers });
+        expect(await answer.json()).toEqual({ at: home.url, method, path });
+      }
+      home.seen.length = 0;
+    }
+  });
+
+  test('that are not known are not found', async () => {
+    const { url } = await startFrontend({ engines: [await startEngine()] });
+    const answer = await fetch(`${url}/v1/responses/resp_1`);
+    expect([answer.status, await answer.json()]).toMatchObject([404, { error: { type: 'NotFoundError' } }]);
+    const body = { ...ASK, previous_response_id: 'resp_1' };
+    expect((await post(url, '/v1/responses', body)).status).toBe(200);
+  });
+
   test('whose input is no messages go by load', async () => {
     const engine = await startEngine();
     const { url } = await startFrontend({ engines: [engine] });

@@ -11,7 +11,7 @@ import { type Endpoint, type Exchange, isChunked } from './exchange.ts';
 import type { KeyQuota, QuotaClaim } from './key-quota.ts';
 import type { ModelDirectory, ServedModel } from './model-directory.ts';
 import type { Prompt, PromptEncoder } from './prompt.ts';
-import { readControls } from './request-controls.ts';
+import { pinsDecode, readControls } from './request-controls.ts';
 import { PROMPT_FIELDS, type ReadRequest, readRequest } from './request-reader.ts';
 import { requireReady } from './worker-pool.ts';
 
@@ -85,6 +85,12 @@ async function prepare(
     const read = readRequest(endpoint, body);
     const { request } = read;
     const model = parts.directory.find(request.model);
+    const controls = readControls(
+      headers,
+      parts.nvext ? (request.nvext ?? undefined) : undefined,
+      request.cache_salt ?? undefined,
+      parts.agentHints,
+    );
     const encoder = requireReady(model.pool);
     const collector = begun.guard.collect();
     const param = PROMPT_FIELDS[endpoint];
@@ -101,12 +107,7 @@ async function prepare(
       body: body as Readonly<Record<string, unknown>>,
       model,
       prompt,
-      controls: readControls(
-        headers,
-        parts.nvext ? (request.nvext ?? undefined) : undefined,
-        request.cache_salt ?? undefined,
-        parts.agentHints,
-      ),
+      controls: pinsDecode(controls) ? controls : { ...controls, ...homePin(parts, request, model) },
       headers: engineHeaders(headers, id, parts.forwardAuthorization),
       receivedMs,
       collector,
@@ -115,6 +116,16 @@ async function prepare(
   } finally {
     stage.end();
   }
+}
+
+/** A response that goes on with another one is the worker's that has it, as long as that serves. */
+function homePin(
+  { homes }: ServeParts,
+  { previous_response_id: previous }: Exchange['request'],
+  { pool }: ServedModel,
+): { readonly decodeWorkerId?: string } {
+  const home = typeof previous === 'string' ? homes.get(previous) : undefined;
+  return home !== undefined && pool.instance(home) !== undefined ? { decodeWorkerId: home } : {};
 }
 
 async function tokenise(

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { answerBody, answerChunks } from '../../src/formats/openai/answer.ts';
@@ -84,6 +85,9 @@ export class OpenAiEngine {
     request.on('end', () => {
       if (this.hangs) return;
       if (request.url === '/health') return void response.writeHead(this.healthStatus).end();
+      // What is asked of a response that it keeps.
+      if (request.url?.startsWith('/v1/responses/'))
+        return void response.end(JSON.stringify({ at: this.url, method: request.method, path: request.url }));
       if (request.method === 'GET') {
         const card = {
           id: 'm',
@@ -112,8 +116,9 @@ export class OpenAiEngine {
   async #answer({ path, body }: SeenRequest, response: ServerResponse): Promise<void> {
     const behave = (body.behave as Behaviour | undefined) ?? this.next.shift() ?? this.behave;
     const kind = path.includes('chat') ? 'chat' : 'completion';
-    const head = { id: `${kind === 'chat' ? 'chatcmpl' : 'cmpl'}-1`, created: 1, model: String(body.model) };
     const asked = path.endsWith('/responses') ? (body as ResponsesRequest) : undefined;
+    const id = asked ? `resp_${randomUUID()}` : kind === 'chat' ? 'chatcmpl-1' : 'cmpl-1';
+    const head = { id, created: 1, model: String(body.model) };
     const tokens = Number(body.max_tokens ?? MAX_TOKENS);
     const usage = {
       promptTokens: 40,

@@ -21,6 +21,8 @@ export interface ChunkFacts {
   readonly cachedBlocks: CachedBlocks | undefined;
   /** No event comes after it; other streams than that of a response end with `[DONE]`. */
   readonly isLast?: boolean;
+  /** By which an engine may be asked to go on with a response. */
+  readonly responseId?: string | undefined;
 }
 
 export interface CachedBlocks {

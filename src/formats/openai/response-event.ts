@@ -37,6 +37,7 @@ export function readResponse(event: Fields, begun: boolean): ChunkFacts {
     finishes: isLast ? 1 : 0,
     cachedBlocks: undefined,
     isLast,
+    responseId: typeof response.id === 'string' ? response.id : undefined,
   };
 }
 

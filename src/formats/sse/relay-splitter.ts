@@ -64,6 +64,8 @@ export class RelaySplitter {
   cachedBlocks: CachedBlocks | undefined;
   /** The first error that the engine sent in its stream. */
   error: EngineError | undefined;
+  /** Of an answer that is a response. */
+  responseId: string | undefined;
   /** Whether `[DONE]` was seen. */
   done = false;
 
@@ -150,6 +152,7 @@ export class RelaySplitter {
     const chunk = readChunk(data, this.tokens > 0);
     if (chunk === undefined) return undefined;
     if (chunk.isLast === true) this.done = true;
+    this.responseId ??= chunk.responseId;
     const opening = this.tokens === 0 && chunk.tokens === 0 && chunk.choices > 0 && chunk.finishes === 0;
     this.error ??= chunk.error;
     if (this.#mayMend(chunk, start)) {
