@@ -139,6 +139,20 @@ describe('profile sla on Kubernetes', () => {
     );
   });
 
+  test('tells while it waits what holds a pod up', async () => {
+    const { flags } = await cluster({
+      waiting: { reason: 'CreateContainerConfigError', message: '' },
+      nodes: [H100],
+    });
+    const stop = new AbortController();
+    const run = profileSla({ ...flags, maxNumGpusPerEngine: 1 }, stop.signal);
+    const log = join(flags.outputDir, 'profile_sla.log');
+    const told = /Waiting for vllm-agg-\w+: pod vllm-agg-\w+-frontend-0: CreateContainerConfigError; pod/;
+    await until(() => existsSync(log) && told.test(readFileSync(log, 'utf8')));
+    stop.abort(fail('KV_INTERRUPTED', { signal: 'SIGINT' }));
+    await run;
+  });
+
   test('finds the pods of an operator that marks them by a selector alone', async () => {
     const { flags } = await cluster({ ...READY, oldOperator: true, workerLog: 'its log\n' });
     const stop = new AbortController();

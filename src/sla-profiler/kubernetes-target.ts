@@ -124,12 +124,13 @@ export class KubernetesTarget implements ProfileTarget {
   }
 
   async #untilReady({ deployment }: EngineOrder, name: string, signal: AbortSignal): Promise<void> {
-    const { cluster, clock, readyTimeoutMs, pollMs = POLL_MS } = this.#options;
+    const { cluster, clock, log, readyTimeoutMs, pollMs = POLL_MS } = this.#options;
     const deadlineMs = clock.nowMs() + readyTimeoutMs;
     const done = new AbortController();
     let wake = (): void => {};
     cluster.watch(name, done.signal, () => wake());
     let last: DeploymentStatus | undefined;
+    let told = '';
     try {
       while (clock.nowMs() < deadlineMs) {
         // Made before looking, so that no change falls between.
@@ -139,7 +140,9 @@ export class KubernetesTarget implements ProfileTarget {
         last = await cluster.status(name, signal);
         if (last === undefined) throw this.#gone(name);
         if (isReady(last)) return;
-        await this.#checkImages(deployment, name, signal);
+        const trouble = await this.#trouble(deployment, name, signal);
+        if (trouble !== told && trouble !== '') log(`Waiting for ${name}: ${trouble}`);
+        told = trouble;
         const wait = new AbortController();
         const untilMs = Math.min(deadlineMs, clock.nowMs() + pollMs);
         const sleeping = sleepUntil(clock, untilMs, AbortSignal.any([signal, wait.signal])).catch(() => {});
@@ -165,10 +168,11 @@ export class KubernetesTarget implements ProfileTarget {
     });
   }
 
-  /** An image that cannot be pulled will not be there at the deadline either. */
-  async #checkImages(deployment: Deployment, name: string, signal: AbortSignal): Promise<void> {
+  /** What holds its pods up. An image that cannot be pulled, which will not be there at the deadline either, is thrown. */
+  async #trouble(deployment: Deployment, name: string, signal: AbortSignal): Promise<string> {
     const { cluster } = this.#options;
-    for (const { pod } of await cluster.pods(name, deployment.serviceNames, signal)) {
+    const pods = (await cluster.pods(name, deployment.serviceNames, signal)).map(({ pod }) => pod);
+    for (const pod of pods) {
       const trouble = imageTrouble(pod);
       if (trouble === undefined) continue;
       throw fail('KV_IMAGE_UNAVAILABLE', {
@@ -177,6 +181,7 @@ export class KubernetesTarget implements ProfileTarget {
         namespace: cluster.namespace,
       });
     }
+    return pods.flatMap((pod) => podTrouble(pod, false)).join('; ');
   }
 
   /** The conditions that do not hold, and what pods wait for. */
@@ -185,7 +190,7 @@ export class KubernetesTarget implements ProfileTarget {
       .filter(({ status }) => status !== 'True')
       .map(({ type, reason, message }) => `${type}: ${message ?? reason ?? 'no reason given'}`);
     const pods = await this.#options.cluster.pods(name, deployment.serviceNames);
-    const waiting = pods.flatMap(({ pod }) => podTrouble(pod));
+    const waiting = pods.flatMap(({ pod }) => podTrouble(pod, true));
     return [`state ${last?.state ?? 'unknown'}`, ...conditions, ...waiting].join('; ');
   }
 

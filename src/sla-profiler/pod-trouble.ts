@@ -17,13 +17,21 @@ export function imageTrouble(pod: V1Pod): ImageTrouble | undefined {
   return undefined;
 }
 
-/** What the scheduler and the kubelet say of a pod that does not get ready, in short sentences. */
-export function podTrouble(pod: V1Pod): string[] {
+/** Every pod waits for these for a while. */
+const STARTING = new Set(['ContainerCreating', 'PodInitializing']);
+
+/**
+ * What the scheduler and the kubelet say of a pod that does not get ready, in short sentences. Of one that is just starting
+ * nothing, unless `all` is asked for.
+ */
+export function podTrouble(pod: V1Pod, all: boolean): string[] {
   const unscheduled = pod.status?.conditions?.find(
     ({ type, status }) => type === 'PodScheduled' && status === 'False',
   );
   const said = [unscheduled?.message, ...containersOf(pod).map(containerTrouble)];
-  return said.flatMap((text) => (text === undefined ? [] : `pod ${pod.metadata?.name}: ${text}`));
+  return said.flatMap((text) =>
+    text === undefined || (!all && STARTING.has(text)) ? [] : `pod ${pod.metadata?.name}: ${text}`,
+  );
 }
 
 function containersOf({ status }: V1Pod): V1ContainerStatus[] {

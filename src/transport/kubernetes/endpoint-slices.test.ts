@@ -60,6 +60,12 @@ describe('engines of EndpointSlices', () => {
     ]);
   });
 
+  test('are left out when they end, even of a service that calls them ready all the same', () => {
+    const ending = { ready: true, serving: true, terminating: true };
+    const endpoints = [{ addresses: ['10.0.0.1'], conditions: ending }, { addresses: ['10.0.0.2'] }];
+    expect(urls([slice({ endpoints })])).toEqual(['http://10.0.0.2:8000']);
+  });
+
   test('count once, whatever slices and address families name their pod', () => {
     const pod = (address: string) => [{ addresses: [address], targetRef: { uid: 'pod-1' } }];
     const six = slice({ addressType: 'IPv6', endpoints: pod('fd00::1'), metadata: { name: 'a' } });

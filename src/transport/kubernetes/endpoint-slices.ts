@@ -1,4 +1,4 @@
-import type { V1EndpointSlice } from '@kubernetes/client-node';
+import type { V1EndpointConditions, V1EndpointSlice } from '@kubernetes/client-node';
 import { toError } from '../../base/errors.ts';
 import { type EngineSpec, parseEngineSpec } from '../engine-spec.ts';
 
@@ -22,8 +22,8 @@ const LABEL_PREFIX = 'kvasir-';
 const LABEL_KEYS = ['model', 'block-size', 'role', 'dp', 'kind'];
 
 /**
- * The engines that slices name, by URL. Labels of a service are on its slices. An endpoint that is not ready is left
- * out; a pod with addresses of both families counts by its IPv4 one. `onProblem` hears what cannot be used.
+ * The engines that slices name, by URL. Labels of a service are on its slices. An endpoint that is not ready or is
+ * ending is left out; a pod with addresses of both families counts by its IPv4 one. `onProblem` hears what cannot be used.
  */
 export function enginesOf(
   slices: Iterable<V1EndpointSlice>,
@@ -46,8 +46,7 @@ export function enginesOf(
     }
     for (const { addresses, conditions, targetRef } of slice.endpoints ?? []) {
       const [address] = addresses;
-      // As the API says: an unknown state counts as ready.
-      if (conditions?.ready === false || address === undefined) continue;
+      if (!takesRequests(conditions) || address === undefined) continue;
       const host = slice.addressType === 'IPv6' ? `[${address}]` : address;
       const identity = targetRef?.uid ?? address;
       if (engines.has(`http://${host}:${api}`) || pods.has(`${identity}:${api}`)) continue;
@@ -61,6 +60,14 @@ export function enginesOf(
     }
   }
   return engines;
+}
+
+/**
+ * As the API says, an unknown state counts as ready. A service that publishes addresses that are not ready calls even a
+ * pod ready that is ending.
+ */
+function takesRequests(conditions: V1EndpointConditions | undefined): boolean {
+  return conditions?.ready !== false && conditions?.terminating !== true;
 }
 
 function specText(slice: V1EndpointSlice, host: string, api: number, ports: PortNames): string {
