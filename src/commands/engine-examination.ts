@@ -46,8 +46,11 @@ export async function examineEngine(spec: EngineSpec, parts: ExaminationParts): 
   let instance: WorkerInstance;
   let own: WorkerInstance;
   try {
-    own = await describeEngine(client, { url, ...(spec.kind && { kind: spec.kind }) }, '0', look);
     instance = await describeEngine(client, spec, '0', look);
+    own = await describeEngine(client, { url, ...(spec.kind && { kind: spec.kind }) }, '0', look).catch(
+      // One that lists no model serves by the name that it is given.
+      (): WorkerInstance => ({ ...instance, blockSize: undefined }),
+    );
   } catch (thrown) {
     const mend = 'Start the engine or wait until it is ready; correct the address of --engine.';
     const findings = [wrong('reachable', toError(thrown).message, mend)];

@@ -8,7 +8,10 @@ import { RelaySplitter, type SplitterOptions } from '../formats/sse/relay-splitt
 import { EventStream } from '../transport/http-server-sse.ts';
 import type { Relay, RelayListener } from '../transport/relay.ts';
 import type { AnswerMeter } from './answer-meter.ts';
-import type { Endpoint, Exchange } from './exchange.ts';
+import { type Endpoint, type Exchange, isChunked } from './exchange.ts';
+
+const NOTHING = Buffer.alloc(0);
+const DONE = Buffer.from(SSE_DONE);
 
 /** One engine's part in an answer. */
 export interface Leg extends Omit<SplitterOptions, 'continues'> {
@@ -46,6 +49,15 @@ export class AnswerStream implements RelayListener {
   /** Whether the client got any of it. */
   get begun(): boolean {
     return this.#stream !== undefined;
+  }
+
+  /** Whether the engine has said all: some servers leave out the `[DONE]` after the last choice has finished. */
+  get whole(): boolean {
+    const { endpoint, request, prompt } = this.#exchange;
+    const { done, finishes } = this.#splitter;
+    const choices =
+      isChunked(endpoint) && prompt.length === prompt.tokens.length ? (request.n ?? 1) : undefined;
+    return done || (choices !== undefined && finishes >= choices);
   }
 
   /** What the client has of the answer, for another engine to go on with; undefined if that is more than text. */
@@ -103,15 +115,16 @@ export class AnswerStream implements RelayListener {
   finish(brokeOff?: KvasirError): void {
     const stream = this.#open();
     const error = brokeOff ?? (this.#splitter.done ? undefined : this.unfinished());
-    if (error === undefined) stream.write(this.#splitter.rest());
+    if (error === undefined)
+      stream.write(Buffer.concat([this.#splitter.rest(), this.#splitter.done ? NOTHING : DONE]));
     else stream.write(errorFrames(this.#exchange.endpoint, error));
     stream.end();
   }
 
   /** Why the engine's stream, which is over, has not all of the answer; undefined if another engine could not mend it. */
   unfinished(): KvasirError | undefined {
-    const { done, withholds, error } = this.#splitter;
-    if (done && !withholds) return undefined;
+    const { withholds, error } = this.#splitter;
+    if (this.whole && !withholds) return undefined;
     const reason = withholds ? `it failed: ${error?.message}` : 'its stream ended without [DONE]';
     return fail('KV_ENGINE_BROKE_OFF', { url: this.#leg.meter.url, reason });
   }

@@ -164,7 +164,8 @@ async function enginesFailure(
   return failure.fault === 'engine' || (await isDown(client, url)) ? failure.message : undefined;
 }
 
-function failureOf(outcome: RelayOutcome, { splitter, begun }: AnswerStream): EngineError | undefined {
+function failureOf(outcome: RelayOutcome, answer: AnswerStream): EngineError | undefined {
+  const { splitter, begun } = answer;
   switch (outcome.kind) {
     case 'cancelled':
       return undefined;
@@ -174,7 +175,7 @@ function failureOf(outcome: RelayOutcome, { splitter, begun }: AnswerStream): En
       return begun && outcome.waiting !== 'client' ? { message: outcome.kind, fault: 'engine' } : undefined;
     case 'streamed':
       if (splitter.withholds) return splitter.error;
-      return splitter.done ? undefined : { message: 'its stream ended without [DONE]', fault: 'engine' };
+      return answer.whole ? undefined : { message: 'its stream ended without [DONE]', fault: 'engine' };
     default: {
       if (outcome.status === 200) return brokenWhole(outcome.body);
       const fault = faultOf(outcome);
@@ -236,7 +237,7 @@ function settle(
 function settleStream(exchange: Exchange, meter: AnswerMeter, answer: AnswerStream): void {
   const { splitter } = answer;
   if (splitter.usage !== undefined) meter.usage(splitter.usage);
-  const whole = splitter.done && splitter.error === undefined;
+  const whole = answer.whole && splitter.error === undefined;
   meter.end(whole ? 'done' : 'failed');
   if (whole) exchange.guard.succeed();
   else exchange.guard.fail('internal');

@@ -108,7 +108,7 @@ describe('the frontend, when things go wrong,', () => {
 
   test.each([
     ['die in stream', /ended its answer early: it closed the connection/],
-    ['end without done', /ended its answer early: its stream ended without \[DONE\]/],
+    ['end before finish', /ended its answer early: its stream ended without \[DONE\]/],
     ['error in stream', /^out of luck$/],
   ])('tells the client of an engine that will %s', async (behave, message) => {
     const engine = await startEngine();
@@ -121,6 +121,20 @@ describe('the frontend, when things go wrong,', () => {
     await until(async () => (await value(requestsTotal(true, 'internal'))) === 1);
     expect(routers[0]?.loads()[0]?.activeRequests).toBe(0);
     expect(await value('dynamo_frontend_inflight_requests{model="m"}')).toBe(0);
+  });
+
+  test('takes an answer for whole that has finished, though its engine never says [DONE]', async () => {
+    const engine = await startEngine();
+    const { url, value } = await startFrontend({ engines: [engine], parts: { migrationLimit: 3 } });
+    const body = { ...CHAT, stream: true, behave: 'end without done' };
+    const events = payloads(await (await post(url, '/v1/chat/completions', body)).text());
+    expect(events.at(-1)).toBe('[DONE]');
+    expect(JSON.parse(events.at(-2)!).choices[0].finish_reason).toBe('length');
+    await until(async () => (await value(requestsTotal(true))) === 1);
+    expect(engine.seen).toHaveLength(1);
+    // Of two, one has not finished.
+    const two = payloads(await (await post(url, '/v1/chat/completions', { ...body, n: 2 })).text());
+    expect(JSON.parse(two.at(-2)!).error.message).toMatch(/ended without \[DONE\]/);
   });
 
   test('gives up an engine that never answers, or falls silent', async () => {

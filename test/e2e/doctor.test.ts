@@ -70,6 +70,22 @@ test('takes the events of an engine that hands them out once only where it is to
   });
 });
 
+test('takes the name that is given for an engine that lists no model', async () => {
+  const engine = createServer((request, response) => {
+    response.statusCode = request.url === '/v1/models' ? 200 : 404;
+    response.end('{"object":"list","data":[]}');
+  });
+  await new Promise<void>((resolve) => engine.listen(0, '127.0.0.1', resolve));
+  const { port } = engine.address() as AddressInfo;
+  const { report } = await examine('--engine', `http://127.0.0.1:${port},model=mine`);
+  engine.closeAllConnections();
+  await new Promise((resolve) => engine.close(resolve));
+  expect(report.engines[0]?.findings.slice(0, 2)).toMatchObject([
+    { check: 'reachable', status: 'ok' },
+    { check: 'model', status: 'ok', message: 'mine' },
+  ]);
+});
+
 test('finds nothing wrong with workers as they should be', async () => {
   const first = await startWorker(...EVENTS);
   const second = await startWorker(...EVENTS, '--dp-size', '2');

@@ -17,6 +17,7 @@ export type Behaviour =
   | 'error at once in stream'
   | 'wrong in stream'
   | 'end without done'
+  | 'end before finish'
   | 'linger after done'
   | 'die after done'
   | 'refuse 400'
@@ -191,6 +192,7 @@ export class OpenAiEngine {
         return;
       }
       if (behave === 'never end' && i === 2) return;
+      if (behave === 'end before finish' && i === 2) return void response.end();
       const end = Math.min(tokens, i + per);
       const text = Array.from({ length: end - i }, (_, k) => `w${i + k} `).join('');
       const soFar = options?.continuous_usage_stats ? { ...usage, completionTokens: end } : undefined;
