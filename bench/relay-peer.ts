@@ -95,6 +95,7 @@ async function fullRelay(engineUrl: string): Promise<object> {
   const settings = resolveSettings(FRONTEND_SETTINGS, { flags: { httpPort: 0 }, env: {} });
   const router = () => routerConfig();
   const running = await startFrontend({ settings, router, discovery, log: SILENT_LOG, env: {} });
+  await Promise.all(running.frontend.directory.pools().map((pool) => pool.loading));
   return { url: running.url };
 }
 
@@ -119,7 +120,9 @@ class Client {
     return new Promise((resolve, reject) => {
       const handler: Dispatcher.DispatchHandler = {
         onRequestStart: () => {},
-        onResponseStart: () => {},
+        onResponseStart: (_controller, status) => {
+          if (status !== 200) reject(new Error(`status ${status} instead of a stream`));
+        },
         onResponseData: (_controller, bytes) => {
           for (let at = bytes.indexOf(END); at >= 0; at = bytes.indexOf(END, at + 1)) this.#chunks++;
           resolve();
