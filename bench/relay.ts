@@ -14,10 +14,20 @@ class Peer {
     this.#child = fork(new URL('./relay-peer.ts', import.meta.url), [role], { stdio: 'inherit' });
   }
 
+  /** Throws if the process ends instead of answering. */
   async ask<T>(question: object): Promise<T> {
     this.#child.send(question);
-    const [answer] = (await once(this.#child, 'message')) as [T];
-    return answer;
+    const given = new AbortController();
+    const { signal } = given;
+    try {
+      const ended = once(this.#child, 'exit', { signal }).then(([code]) => {
+        throw new Error(`a process of the bench ended with ${code}`);
+      });
+      const [answer] = (await Promise.race([once(this.#child, 'message', { signal }), ended])) as [T];
+      return answer;
+    } finally {
+      given.abort();
+    }
   }
 
   async stop(): Promise<void> {
