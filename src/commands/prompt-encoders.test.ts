@@ -49,6 +49,13 @@ describe('prompts of an engine that names no tokenizer', () => {
     expect((await encoder.encodeChat(...CHAT)).length).toBeGreaterThan(2);
   });
 
+  test('are told apart where it understands no question, as llama.cpp', async () => {
+    const encoder = await encoderOf(() => ({ tokens: [] }));
+    expect(encoder.exact).toBe(false);
+    expect((await encoder.encode('a')).length).toBe(1);
+    expect((await encoder.encodeChat(...CHAT)).length).toBeGreaterThan(2);
+  });
+
   test('are told apart where it tokenises nothing, as TensorRT-LLM', async () => {
     const encoder = await encoderOf(undefined);
     expect(encoder.exact).toBe(false);

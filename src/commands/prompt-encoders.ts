@@ -1,4 +1,4 @@
-import { toError } from '../base/errors.ts';
+import { fail, toError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { EngineEncoder } from '../frontend/engine-encoder.ts';
 import { LibraryEncoder } from '../frontend/library-encoder.ts';
@@ -49,7 +49,12 @@ export class PromptEncoders {
     const { url, kind, models } = instance;
     const remote = new EngineEncoder(this.#client, models[0] ?? '', engines);
     try {
-      await remote.encode('x');
+      // llama.cpp's answers any question but its own with no token at all.
+      if ((await remote.encode('x')).length === 0)
+        throw fail('KV_ENGINE_UNREACHABLE', {
+          url: `${url}/tokenize`,
+          reason: 'it gave no token for a text',
+        });
       this.#log.info({ url, kind }, 'no tokenizer is given: prompts are tokenised by the engines');
       return (await this.#takesChats(remote, instance)) ? remote : withoutChats(remote);
     } catch (thrown) {

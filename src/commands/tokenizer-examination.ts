@@ -32,7 +32,8 @@ export async function examineTokenizer(
       signal,
     });
     const tokens = (answer as { tokens?: unknown } | undefined)?.tokens;
-    return status === 200 && Array.isArray(tokens) ? (tokens as number[]) : undefined;
+    // llama.cpp's speaks otherwise, and answers with none.
+    return status === 200 && Array.isArray(tokens) && tokens.length > 0 ? (tokens as number[]) : undefined;
   };
   try {
     const first = await ask({ prompt: SAMPLES[0] });

@@ -62,6 +62,11 @@ describe('the load of an engine', () => {
     expect(loadsOf(text.join(''))).toMatchObject([{ waiting: 9 }]);
   });
 
+  test('of llama.cpp is what it works on and what waits', () => {
+    const text = 'llamacpp:requests_processing 2\nllamacpp:requests_deferred 3\n';
+    expect(loadsOf(text)).toMatchObject([{ running: 2, waiting: 3, kvUsage: undefined }]);
+  });
+
   test('that is not told is unknown, not zero', () => {
     expect(loadsOf('# TYPE x gauge\nx 1\n')).toEqual([]);
     const [load] = loadsOf('vllm:num_requests_running 2\nvllm:kv_cache_usage_perc NaN\n');

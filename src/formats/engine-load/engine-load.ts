@@ -32,12 +32,14 @@ const NAMES: Readonly<Record<Figure, readonly string[]>> = {
     'sglang:num_running_reqs',
     'trtllm_num_requests_running',
     'trtllm:num_requests_running',
+    'llamacpp:requests_processing',
   ],
   waiting: [
     'vllm:num_requests_waiting',
     'sglang:num_queue_reqs',
     'trtllm_num_requests_waiting',
     'trtllm:num_requests_waiting',
+    'llamacpp:requests_deferred',
   ],
   kvUsage: [
     'vllm:kv_cache_usage_perc',
@@ -45,6 +47,7 @@ const NAMES: Readonly<Record<Figure, readonly string[]>> = {
     'sglang:token_usage',
     'trtllm_kv_cache_utilization',
     'trtllm:kv_cache_utilization',
+    'llamacpp:kv_cache_usage_ratio',
   ],
   usedBlocks: ['trtllm_kv_cache_used_blocks', 'trtllm:kv_cache_used_blocks'],
   totalBlocks: ['sglang:num_pages', 'trtllm_kv_cache_max_blocks', 'trtllm:kv_cache_max_blocks'],
