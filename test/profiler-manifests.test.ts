@@ -45,8 +45,9 @@ describe('the manifests of the profiler', () => {
 
   test('allow what the profiler does, and nothing more', () => {
     const documents = parseAllDocuments(read('profiler-rbac.yaml')).map((document) => document.toJS());
+    const bound = new Set(documents.flatMap(({ roleRef }) => roleRef?.name ?? []));
     const allowed = documents
-      .filter(({ kind }) => /Role$/.test(kind))
+      .filter(({ kind, metadata }) => /Role$/.test(kind) && bound.has(metadata.name))
       .flatMap(({ rules }) => rules)
       .flatMap(({ resources, verbs }: { resources: string[]; verbs: string[] }) =>
         resources.flatMap((resource) => verbs.map((verb) => `${verb} ${resource}`)),

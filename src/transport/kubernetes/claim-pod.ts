@@ -2,7 +2,7 @@ import { PassThrough, Writable } from 'node:stream';
 import type { CoreV1Api, Exec, V1Pod, V1Status } from '@kubernetes/client-node';
 import { type Clock, sleepUntil } from '../../base/clock.ts';
 import { fail } from '../../base/errors.ts';
-import { failure, isNotFound } from './kubernetes-failure.ts';
+import { failure, isNotFound, isRefusal } from './kubernetes-failure.ts';
 import { connectKubernetes } from './kubernetes-library.ts';
 
 /** Where the claim is mounted in the pod. */
@@ -122,7 +122,7 @@ export class ClaimPod {
     try {
       await this.#core.createNamespacedPod({ namespace, body });
     } catch (thrown) {
-      throw failure(`creating pod ${POD}`, thrown, `Allow pods create and pods/exec in ${namespace}.`);
+      throw this.#failure(`creating pod ${POD}`, thrown);
     }
   }
 
@@ -147,7 +147,7 @@ export class ClaimPod {
       return await this.#core.readNamespacedPod({ namespace: this.#options.namespace, name: POD });
     } catch (thrown) {
       if (isNotFound(thrown)) return undefined;
-      throw failure(`reading pod ${POD}`, thrown, `Allow pods get in namespace ${this.#options.namespace}.`);
+      throw this.#failure(`reading pod ${POD}`, thrown);
     }
   }
 
@@ -158,11 +158,19 @@ export class ClaimPod {
       await this.#core.deleteNamespacedPod({ namespace, name: POD, gracePeriodSeconds: 0 });
     } catch (thrown) {
       if (isNotFound(thrown)) return;
-      throw failure(`deleting pod ${POD}`, thrown, `Delete it by hand in ${namespace}.`);
+      throw this.#failure(`deleting pod ${POD}`, thrown);
     }
     const deadlineMs = clock.nowMs() + readyTimeoutMs;
     while (clock.nowMs() < deadlineMs && (await this.#look()) !== undefined)
       await sleepUntil(clock, clock.nowMs() + POLL_MS);
+  }
+
+  #failure(action: string, thrown: unknown): Error {
+    const { namespace } = this.#options;
+    const mend = isRefusal(thrown)
+      ? `Mend what it says, or allow get, create and delete of pods, and get and create of pods/exec, in namespace ${namespace}.`
+      : `Check --namespace and --kubeconfig. If pod ${POD} is left over, delete it by hand.`;
+    return failure(action, thrown, mend);
   }
 
   /** What the command prints; throws when it ends with another code than 0, or the connection breaks. */
@@ -189,7 +197,7 @@ export class ClaimPod {
       .catch((thrown: { message?: string }) => {
         signal.throwIfAborted();
         const cause = new Error(thrown.message);
-        throw failure(action, cause, `Allow pods/exec in namespace ${namespace}.`);
+        throw failure(action, cause, `Allow get and create of pods/exec in namespace ${namespace}.`);
       })
       .finally(() => done.abort());
     if (status.status === 'Success') return out.content();
