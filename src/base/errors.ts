@@ -169,6 +169,11 @@ export const ERRORS = {
     status: 502,
     hint: 'Retry; look at the log of the engine.',
   },
+  KV_WORKFLOW_FAILED: {
+    message: 'workflow {url}: {reason}',
+    status: 502,
+    hint: 'Look at the log of the workflow server; --input-key names the member of a request that holds the input.',
+  },
   KV_HANDOFF_FAILED: {
     message: 'the KV of the prompt cannot be fetched from {url}: {reason}',
     status: 500,

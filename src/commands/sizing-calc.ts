@@ -10,6 +10,7 @@ import { AGENT_TRACE_SETTINGS } from '../load/trace/agent-sessions.ts';
 import { loadPngRenderer } from '../transport/plot-assets.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { measureLevels } from './sizing-load.ts';
+import { measureWorkflowLevels } from './sizing-workflow.ts';
 import { faultLog, ON_FAULT } from './trace-faults.ts';
 
 const SETTINGS = {
@@ -22,6 +23,19 @@ const SETTINGS = {
     placeholder: 'URL',
     env: 'KVASIR_SIZING_ENDPOINT',
     help: 'OpenAI-compatible server to run a workload against, at each of --concurrencies',
+  }),
+  workflow: text({
+    placeholder: 'URL',
+    help: 'workflow server (nat serve) to run the questions of --dataset through, at each of --concurrencies',
+  }),
+  dataset: text({ placeholder: 'FILE', help: 'with --workflow: JSON or JSON Lines of nat eval’s items' }),
+  questionKey: text({
+    default: 'question',
+    help: 'with --workflow: member of an item that holds its question',
+  }),
+  inputKey: text({
+    default: 'input_message',
+    help: 'with --workflow: member of a request that holds the question, named as the workflow’s argument',
   }),
   offlineMode: flag({ help: 'calculate again from what earlier jobs in --calc-output-dir measured' }),
   calcOutputDir: text({
@@ -45,18 +59,18 @@ const SETTINGS = {
   concurrencies: list({
     placeholder: 'N,N',
     default: ['1', '2', '3', '4', '5', '6', '7', '8', '9', '10'],
-    help: 'with --endpoint: runs of the workflow at a time, one level each',
+    help: 'with --endpoint or --workflow: runs of the workflow at a time, one level each',
   }),
   numPasses: int({
     default: 0,
     min: 0,
-    help: 'with --endpoint: runs of the workflow per place of a level; 0 for the whole workload',
+    help: 'with --endpoint or --workflow: runs per place of a level; 0 for the whole workload',
   }),
   endpointTimeout: number({
     default: 300,
     min: 0.001,
     placeholder: 'SEC',
-    help: 'a call that takes longer has failed',
+    help: 'a call, or with --workflow a run, that takes longer has failed',
   }),
   trace: text({
     placeholder: 'FILE',
@@ -82,6 +96,7 @@ export const command = defineCommand({
   kvasir sizing calc --run 1=c1.json --run 4=c4.json --run 16=c16.json \\
     --target-workflow-runtime 10 --target-users 100 --test-gpu-count 8
   kvasir sizing calc --endpoint http://127.0.0.1:8000 --concurrencies 1,2,4,8,16 --target-llm-latency 3 --target-users 100 --test-gpu-count 8
+  kvasir sizing calc --workflow http://127.0.0.1:8000 --dataset questions.json --concurrencies 1,2,4,8 --target-workflow-runtime 20 --target-users 100 --test-gpu-count 8
   kvasir sizing calc --offline-mode --target-llm-latency 2 --target-users 500 --test-gpu-count 8
 
 A line through the p95 times at several concurrencies gives the concurrency that meets a target, and so the GPUs.`,
@@ -121,11 +136,12 @@ async function readLevels(
   targets: SizingTargets,
   context: CommandContext,
 ): Promise<Levels> {
-  const { run, endpoint, offlineMode } = settings;
-  if ([run.length > 0, endpoint !== undefined, offlineMode].filter(Boolean).length !== 1)
+  const { run, endpoint, workflow, offlineMode } = settings;
+  const given = [run.length > 0, endpoint !== undefined, workflow !== undefined, offlineMode];
+  if (given.filter(Boolean).length !== 1)
     throw fail('KV_USAGE', {
       reason: 'nothing to size from, or more than one source',
-      mend: 'Give one of --run N=TRACES (twice or more), --endpoint URL, or --offline-mode.',
+      mend: 'Give one of --run N=TRACES (twice or more), --endpoint URL, --workflow URL, or --offline-mode.',
     });
   if (offlineMode) {
     requireTargets(targets);
@@ -138,6 +154,10 @@ async function readLevels(
   if (endpoint !== undefined) {
     const concurrencies = readConcurrencies(settings.concurrencies);
     return measureLevels({ ...settings, endpoint, concurrencies }, context);
+  }
+  if (workflow !== undefined) {
+    const concurrencies = readConcurrencies(settings.concurrencies);
+    return measureWorkflowLevels({ ...settings, workflow, concurrencies }, context);
   }
   const faults = faultLog(settings.onFault, context);
   const levels = await levelsOfRuns(run, settings.compat, faults.report);

@@ -2,6 +2,7 @@ import type { Levels, SizingMetrics } from '../agent-profiler/sizing/gpu-sizing.
 import { LevelCollector, type LevelItem } from '../agent-profiler/sizing/usage-stats.ts';
 import { RealClock } from '../base/clock.ts';
 import { fail } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
 import { resolveSettings } from '../base/settings.ts';
 import { traceSessions } from '../formats/traces/sessions.ts';
 import type { Trace, TraceRow } from '../formats/traces/trace.ts';
@@ -87,11 +88,7 @@ export async function measureLevels(load: SizingLoad, context: CommandContext): 
         }
         const { metrics, failed } = levelOf(run);
         levels.set(concurrency, metrics);
-        const { llm_latency_p95: latency, workflow_runtime_p95: runtime } = metrics;
-        const facts = { concurrency, calls: run.records.length, ...(failed > 0 && { failed }) };
-        const times = `p95 LLM latency ${latency.toFixed(3)} s, p95 workflow runtime ${runtime.toFixed(3)} s`;
-        if (failed > 0) context.log.warn(facts, `some calls failed, this level is not used: ${times}`);
-        else context.log.info(facts, times);
+        logLevel(context.log, metrics, { concurrency, calls: run.records.length, failed });
       } finally {
         progress.stop();
         await target.stop();
@@ -101,6 +98,17 @@ export async function measureLevels(load: SizingLoad, context: CommandContext): 
   } finally {
     await client.stop();
   }
+}
+
+/** Says what a level came to, and that it counts for nothing where something in it failed. */
+export function logLevel(
+  log: Log,
+  { llm_latency_p95: latency, workflow_runtime_p95: runtime }: SizingMetrics,
+  { failed, reason, ...facts }: Readonly<Record<string, unknown>> & { readonly failed: number },
+): void {
+  const times = `p95 LLM latency ${latency.toFixed(3)} s, p95 workflow runtime ${runtime.toFixed(3)} s`;
+  if (failed === 0) log.info(facts, times);
+  else log.warn({ ...facts, failed, reason }, `some failed, this level is not used: ${times}`);
 }
 
 /** The sessions of one level. */

@@ -63,12 +63,11 @@ POST /find_worker and /feedback are the messages of NeMo Agent Toolkit's router;
   async run(settings, context) {
     const { log, signal, input } = context;
     const changed = readThompsonConfig(input && parseYaml(input.source), overridesOf(settings));
-    if (changed.unused.length > 0)
-      log.warn({ keys: changed.unused }, 'not used: --decision-log-file writes decisions down');
     const usual = input === undefined ? 'thompson' : 'thompson-reference';
     const routerMode = settings.routerMode ?? (changed.byLoad ? 'least-loaded' : usual);
     const { clock, client, metrics } = openThompson(settings.host, settings.port, log);
-    const files = await openPolicyFiles(settings, { process: metrics, clock, log });
+    const decisionLogFile = settings.decisionLogFile ?? changed.traceFile;
+    const files = await openPolicyFiles({ ...settings, decisionLogFile }, { process: metrics, clock, log });
     const plane = await openPlane({ ...settings, routerReplicaSync: false }, { client, clock, log });
     const configOf = routerConfigs({ ...settings, routerMode });
     const preset = routerMode === 'thompson-reference' ? REFERENCE_THOMPSON : KVASIR_THOMPSON;

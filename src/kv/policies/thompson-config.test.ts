@@ -12,7 +12,7 @@ describe('the configuration of the Thompson router', () => {
     const read = readThompsonConfig(shipped, []);
     expect(REFERENCE_THOMPSON).toMatchObject(read.parameters);
     expect(Object.keys(read.parameters)).toHaveLength(25);
-    expect(read).toMatchObject({ blockSize: 16, byLoad: false, minWorkers: 1, unused: [] });
+    expect(read).toMatchObject({ blockSize: 16, byLoad: false, minWorkers: 1, traceFile: undefined });
   });
 
   test('is told from settings of Kvasir by its sections', () => {
@@ -39,8 +39,11 @@ describe('the configuration of the Thompson router', () => {
     expect(readThompsonConfig(undefined, others)).toMatchObject({
       byLoad: true,
       minWorkers: 0,
-      unused: ['debug.traces_enabled'],
+      traceFile: '/tmp/dynamo_router_traces/router_traces.jsonl',
     });
+    const debug = { traces_enabled: true, trace_dir: 'traces/', buffer_size: 9 };
+    expect(readThompsonConfig({ debug }, []).traceFile).toBe('traces/router_traces.jsonl');
+    expect(readThompsonConfig({ debug }, ['debug.traces_enabled=0']).traceFile).toBeUndefined();
   });
 
   test.each([
@@ -52,6 +55,8 @@ describe('the configuration of the Thompson router', () => {
     ['affinity.base=-1', /from 0 on/],
     ['infrastructure.router_type=none', /kv, kv_load/],
     ['infrastructure.block_size=1.5', /whole number/],
+    ['debug.traces_enabled=maybe', /traces_enabled.*maybe/],
+    ['debug.trace_dir=7', /trace_dir.*no folder/],
   ])('refuses %s and says what is wrong', (override, message) => {
     let said = '';
     try {

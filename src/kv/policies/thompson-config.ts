@@ -61,8 +61,8 @@ export interface ThompsonConfig {
   readonly byLoad: boolean;
   /** Healthy from so many workers on. */
   readonly minWorkers: number;
-  /** Keys that say something Kvasir has another flag for. */
-  readonly unused: readonly string[];
+  /** `debug.traces_enabled`: where decisions are written down. */
+  readonly traceFile: string | undefined;
 }
 
 /** Whether a document is such a file, by its sections. */
@@ -112,8 +112,20 @@ export function readThompsonConfig(document: unknown, overrides: readonly string
     blockSize: countOf('infrastructure.block_size', others),
     byLoad: type === 'kv_load',
     minWorkers: countOf('infrastructure.min_workers', others) ?? 1,
-    unused: others['debug.traces_enabled'] === true ? ['debug.traces_enabled'] : [],
+    traceFile: traceFileOf(others),
   };
+}
+
+/** The reference's file in its folder; it keeps the last `buffer_size` in memory too, which nothing reads. */
+function traceFileOf({
+  'debug.traces_enabled': enabled = false,
+  'debug.trace_dir': dir = '/tmp/dynamo_router_traces',
+}: Readonly<Record<string, unknown>>): string | undefined {
+  if (![true, false, 1, 0].includes(enabled as boolean | number))
+    throw invalid('debug.traces_enabled', String(enabled), 'is neither true nor false', 'Give one.');
+  if (typeof dir !== 'string' || dir === '')
+    throw invalid('debug.trace_dir', String(dir), 'is no folder', 'Name one.');
+  return enabled ? `${dir.replace(/\/+$/, '')}/router_traces.jsonl` : undefined;
 }
 
 function* leaves(document: unknown, path: string): Generator<readonly [string, unknown]> {
