@@ -16,6 +16,7 @@ import { TokenUniquenessCollector } from './analysis/token-uniqueness.ts';
 import { WasteCollector } from './analysis/waste.ts';
 import { absoluteSupport, type Compat, type ProfilerConfig } from './config.ts';
 import type { Trace } from './input/event.ts';
+import { withFoundStarts } from './input/found-starts.ts';
 import { TrieCollector } from './trie/prediction-trie.ts';
 import { roundHalfEven } from './trie/sensitivity.ts';
 import type { TrieNode } from './trie/trie-node.ts';
@@ -106,9 +107,10 @@ export class AgentProfiler {
     this.#moved = nat ? undefined : new MovedTextCollector();
   }
 
-  add(trace: Trace): void {
+  add(given: Trace): void {
     this.#requests++;
-    this.#events += trace.events.length;
+    this.#events += given.events.length;
+    const trace = this.#nat ? given : withFoundStarts(given);
     this.#base.add(trace);
     this.#prefixes?.add(trace);
     if (this.#extraPrefixes !== this.#prefixes) this.#extraPrefixes?.add(trace);

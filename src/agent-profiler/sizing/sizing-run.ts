@@ -1,5 +1,6 @@
 import { fail } from '../../base/errors.ts';
 import type { Compat } from '../config.ts';
+import { withFoundStarts } from '../input/found-starts.ts';
 import { readTraceFiles, type TraceFileOptions } from '../input/trace-files.ts';
 import { findCalcOutputs, readCalcOutput } from './calc-output.ts';
 import type { Levels, SizingMetrics } from './gpu-sizing.ts';
@@ -25,8 +26,9 @@ export async function levelsOfRuns(
     if (concurrency < 1 || levels.has(concurrency))
       throw invalid(run, concurrency < 1 ? 'is not a concurrency' : 'repeats a concurrency');
     const level = new LevelCollector();
-    const pairing = compat === 'nat' ? 'last-start' : 'uuid';
-    for await (const trace of readTraceFiles([match[2]!], { onFault })) addTrace(level, trace, pairing);
+    for await (const trace of readTraceFiles([match[2]!], { onFault }))
+      if (compat === 'nat') addTrace(level, trace, 'last-start');
+      else addTrace(level, withFoundStarts(trace), 'uuid');
     levels.set(concurrency, level.finish());
   }
   if (levels.size < 2) throw invalid(runs.join(','), 'gives fewer than two concurrencies');
