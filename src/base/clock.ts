@@ -16,7 +16,7 @@ export interface Clock {
 // setTimeout clamps longer delays to 1 ms.
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
-/** The machine's clock. Timers do not keep the process alive unless `keepAlive` is set. */
+/** The machine's clock. A timer may be up to two milliseconds early, as Node's are. Timers do not keep the process alive unless `keepAlive` is set. */
 export class RealClock implements Clock {
   readonly #keepAlive: boolean;
 

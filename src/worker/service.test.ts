@@ -55,7 +55,7 @@ describe('the engine besides generation', () => {
   });
 
   test('is alive but not ready while its model loads, on both ports', async () => {
-    const options = { startupMs: 300, systemPort: 0, httpPort: await freePort(), engine: {} };
+    const options = { startupMs: 1000, systemPort: 0, httpPort: await freePort(), engine: {} };
     const url = `http://127.0.0.1:${options.httpPort}`;
     const starting = start(options);
     await until(async () => (await fetch(`${url}/live`).catch(() => undefined))?.status === 200);
@@ -71,12 +71,12 @@ describe('the engine besides generation', () => {
     expect(health.status).toBe(200);
     expect(await health.json()).toEqual({
       status: 'ready',
-      uptime: { secs: 0, nanos: expect.any(Number) },
+      uptime: { secs: expect.any(Number), nanos: expect.any(Number) },
       endpoints: { generate: 'ready' },
     });
     expect((await fetch(`${systemUrl}/live`)).status).toBe(200);
     expect((await fetch(`${systemUrl}/nothing`)).status).toBe(404);
-    expect(await metric(systemUrl!, /^dynamo_component_model_load_time_seconds/)).toBeGreaterThan(0.29);
+    expect(await metric(systemUrl!, /^dynamo_component_model_load_time_seconds/)).toBeGreaterThan(0.99);
   });
 
   test('finishes what it has when told to stop, and refuses more', async () => {
