@@ -57,6 +57,10 @@ It serves the OpenAI API; /metrics has dynamo_component_thompson_*. Without --ro
       aliases: ['--model-path'],
       help: 'tokenizer of engines that name none; "byte" for simulated ones',
     }),
+    modelName: text({
+      placeholder: 'NAME',
+      help: 'name to serve the workers’ model under; they may call it so, NAME-internal, or anything if they serve but one',
+    }),
     engineTimeoutSecs: number({
       default: 600,
       min: 1,
@@ -100,7 +104,7 @@ It serves the OpenAI API; /metrics has dynamo_component_thompson_*. Without --ro
       metrics: new ThompsonMetrics(metrics),
       headersTimeoutMs: 1000 * settings.engineTimeoutSecs,
       idleTimeoutMs: 1000 * settings.streamTimeoutSecs,
-      read: (path, body) => readRequest(directory, path, body),
+      read: (path, body) => readRequest(directory, path, body, settings.modelName),
     });
     const server = new HttpServer({
       host: settings.host,
@@ -113,7 +117,7 @@ It serves the OpenAI API; /metrics has dynamo_component_thompson_*. Without --ro
     server.app.get('/v1/models', async () =>
       modelList(
         directory.models().map(({ name, pool, loraName, created }) => ({
-          id: name,
+          id: publicName(directory, name, settings.modelName),
           ownedBy: 'kvasir',
           contextLength: pool.contextLength,
           parent: loraName === undefined ? undefined : pool.model,
@@ -144,16 +148,33 @@ It serves the OpenAI API; /metrics has dynamo_component_thompson_*. Without --ro
   },
 });
 
-async function readRequest(directory: ModelDirectory, path: string, body: unknown): Promise<ReadRequest> {
+/** What the workers call the model that is served under this name. */
+function workersName(directory: ModelDirectory, served: string): string {
+  const names = directory.models().map(({ name }) => name);
+  const known = [served, `${served}-internal`].find((name) => names.includes(name));
+  return known ?? (names.length === 1 ? names[0]! : served);
+}
+
+function publicName(directory: ModelDirectory, name: string, served: string | undefined): string {
+  return served !== undefined && workersName(directory, served) === name ? served : name;
+}
+
+async function readRequest(
+  directory: ModelDirectory,
+  path: string,
+  body: unknown,
+  served: string | undefined,
+): Promise<ReadRequest> {
   const request = path === CHAT ? parseChatRequest(body) : parseCompletionRequest(body);
-  const { pool } = directory.find(request.model);
+  const model = request.model === served ? workersName(directory, served) : request.model;
+  const { pool } = directory.find(model);
   const encoder = requireReady(pool);
   const { tokens } =
     path === CHAT
       ? await encodeChatPrompt(request as ChatRequest, encoder)
       : await encodeCompletionPrompt(parseCompletionRequest(body).prompt, encoder);
   return {
-    model: request.model,
+    model,
     tokens,
     instance: (workerId) => pool.instance(workerId),
     inTurn: () => {
@@ -161,7 +182,7 @@ async function readRequest(directory: ModelDirectory, path: string, body: unknow
         .router('decode')
         ?.select({ requestId: crypto.randomUUID(), tokens, queryOnly: true });
       const instance = selection?.kind === 'selected' ? pool.instance(selection.worker.workerId) : undefined;
-      if (instance === undefined) throw noWorkers(request.model);
+      if (instance === undefined) throw noWorkers(model);
       return instance;
     },
   };

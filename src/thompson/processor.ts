@@ -23,6 +23,7 @@ import type { RouterClient } from './router-client.ts';
 
 /** A request that has been understood, with its place to go. */
 export interface ReadRequest {
+  /** As the workers call it. */
   readonly model: string;
   readonly tokens: Uint32Array;
   instance(workerId: string): WorkerInstance | undefined;
@@ -80,7 +81,14 @@ export class Processor {
         this.#parts.router?.tell({ ...told, tokens_in: read.tokens.length, tokens_out: tokensOut });
       };
       if (client.left) return reply;
-      const { answer, failure, reason } = await this.#relay(path, request, reply, instance, client);
+      const { answer, failure, reason } = await this.#relay(
+        path,
+        request,
+        reply,
+        instance,
+        client,
+        read.model,
+      );
       if (failure !== undefined) {
         metrics.engineFailed();
         settle(false, reason, answer.tokens);
@@ -164,11 +172,13 @@ export class Processor {
     reply: FastifyReply,
     instance: WorkerInstance,
     client: ClientPresence,
+    model: string,
   ) {
     const { clock, client: http, headersTimeoutMs, idleTimeoutMs } = this.#parts;
     const body = request.body as Readonly<Record<string, unknown>>;
     const options = body.stream_options as { include_usage?: boolean } | null | undefined;
     const { fields, stripUsage } = usageFields(body.stream === true, options);
+    const renamed = body.model !== model;
     const splitter = new RelaySplitter({ stripUsage });
     const headers = { 'x-kvasir-worker-id': instance.workerId };
     let stream: EventStream | undefined;
@@ -177,7 +187,7 @@ export class Processor {
         pool: http.pool(instance.url),
         path: new URL(instance.url + path).pathname,
         headers: { 'content-type': 'application/json' },
-        body: upstreamBody(request.rawBody ?? Buffer.alloc(0), body, fields),
+        body: upstreamBody(request.rawBody ?? Buffer.alloc(0), body, renamed ? { ...fields, model } : fields),
         headersTimeoutMs,
         idleTimeoutMs,
       },

@@ -27,6 +27,7 @@ let flow: Flow;
 let asked: unknown[] = [];
 let told: Record<string, unknown>[] = [];
 let worker = '';
+let engineModels: unknown[] = [];
 let processor: KvasirProcess;
 let url = '';
 
@@ -58,7 +59,8 @@ function eventOf({ token_ids, finish_reason, error, ...rest }: Chunk): string {
 }
 
 beforeAll(async () => {
-  const engine = await serve((request) => {
+  const engine = await serve((request, body) => {
+    if (body !== '') engineModels.push(JSON.parse(body).model);
     if (request.method === 'GET') return JSON.stringify({ data: [{ id: 'm' }] });
     return `${flow.yielded.map(eventOf).join('')}data: [DONE]\n\n`;
   });
@@ -75,7 +77,7 @@ beforeAll(async () => {
   });
   processor = new KvasirProcess([
     ...['processor', '--http-port', '0', '--router-url', router, '--engine', engine],
-    ...['--tokenizer', 'byte'],
+    ...['--model-path', 'byte', '--model-name', 'public'],
   ]);
   url = String((await processor.json()).url);
   while ((await fetch(`${url}/health`)).status !== 200)
@@ -147,4 +149,17 @@ test.each(flows)('flow: $name', async (each) => {
     return { ...feedback, latency_ms: '<t>', finish_reason: reason === 'exception' ? 'error' : reason };
   });
   expect(plain).toEqual(wanted);
+});
+
+test('the model has the name that it is served under, and for the engine its own', async () => {
+  flow = golden.flows[0]!;
+  const { data } = (await (await fetch(`${url}/v1/models`)).json()) as { data: { id: string }[] };
+  expect(data.map(({ id }) => id)).toEqual(['public']);
+  engineModels = [];
+  const answer = await ask({ model: 'public' });
+  expect(answer.status).toBe(200);
+  await answer.text();
+  expect(engineModels).toEqual(['m']);
+  expect(asked.at(-1)).toMatchObject({ model: 'm' });
+  expect((await ask({ model: 'another' })).status).toBe(404);
 });
