@@ -1,4 +1,4 @@
-import type { ApisApi, CoreV1Api, CustomObjectsApi, V1Node, V1Pod, Watch } from '@kubernetes/client-node';
+import type { ApisApi, CoreV1Api, CustomObjectsApi, V1Node, V1Pod } from '@kubernetes/client-node';
 import { type Clock, sleepUntil } from '../base/clock.ts';
 import { fail } from '../base/errors.ts';
 import {
@@ -61,9 +61,9 @@ export class DynamoCluster {
   readonly #core: CoreV1Api;
   readonly #custom: CustomObjectsApi;
   readonly #groups: ApisApi;
-  readonly #watch: Watch;
+  readonly #watch: KubernetesConnection['watch'];
 
-  private constructor(options: ClusterOptions, { library, config, client }: KubernetesConnection) {
+  private constructor(options: ClusterOptions, { library, client, watch }: KubernetesConnection) {
     const { version, namespace } = options;
     this.#options = options;
     this.#resource = { ...RESOURCE, version, namespace };
@@ -71,7 +71,7 @@ export class DynamoCluster {
     this.#core = client(library.CoreV1Api);
     this.#custom = client(library.CustomObjectsApi);
     this.#groups = client(library.ApisApi);
-    this.#watch = new library.Watch(config);
+    this.#watch = watch;
   }
 
   static async open(options: ClusterOptions): Promise<DynamoCluster> {
@@ -151,15 +151,13 @@ export class DynamoCluster {
     const { clock } = this.#options;
     const follow = async (): Promise<void> => {
       while (!signal.aborted) {
-        const thrown = await new Promise<unknown>((ended) => {
-          this.#watch.watch(path, query, changed, ended).then((watching) => {
-            if (signal.aborted) watching.abort();
-            else signal.addEventListener('abort', () => watching.abort(), { once: true });
-          }, ended);
+        const thrown = await new Promise<unknown>((done) => {
+          const end = this.#watch({ path, query, take: changed, done });
+          signal.addEventListener('abort', end, { once: true });
         });
         const { statusCode = 0 } = (thrown ?? {}) as { readonly statusCode?: number };
         // Whoever may not watch is told by polling.
-        if (statusCode === 401 || statusCode === 403) return;
+        if (signal.aborted || statusCode === 401 || statusCode === 403) return;
         changed();
         await sleepUntil(clock, clock.nowMs() + REWATCH_MS, signal).catch(() => {});
       }

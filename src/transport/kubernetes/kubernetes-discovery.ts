@@ -35,34 +35,39 @@ export class KubernetesDiscovery implements Discovery {
   readonly #reflector: KubernetesReflector<V1EndpointSlice>;
   readonly #members = new Map<string, Member>();
   readonly #told = new Set<string>();
+  /** Of all calls to the API server that are under way. */
+  readonly #calls: AbortController;
 
   private constructor(
     options: KubernetesDiscoveryOptions,
+    calls: AbortController,
     reflect: (
       onChange: (slices: ReadonlyMap<string, V1EndpointSlice>) => void,
     ) => KubernetesReflector<V1EndpointSlice>,
   ) {
     this.#options = options;
+    this.#calls = calls;
     this.#reflector = reflect((slices) => this.#update(slices.values()));
   }
 
   /** Reads the configuration, which may fail; nothing is asked of the cluster yet. */
   static async open(options: KubernetesDiscoveryOptions): Promise<KubernetesDiscovery> {
     const { clock, log, labelSelector, kubeconfig } = options;
-    const { library, config, client } = await connectKubernetes(FLAG, kubeconfig);
+    const calls = new AbortController();
+    const { library, config, client, watch } = await connectKubernetes(FLAG, kubeconfig, calls.signal);
     const context = config.getContextObject(config.getCurrentContext());
     const namespace = options.namespace ?? context?.namespace ?? 'default';
     const api = client(library.DiscoveryV1Api);
     return new KubernetesDiscovery(
       options,
+      calls,
       (onChange) =>
         new KubernetesReflector({
           clock,
           log,
-          config,
           labelSelector,
           onChange,
-          makeWatch: (each) => new library.Watch(each),
+          watch,
           path: `/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices`,
           list: () => api.listNamespacedEndpointSlice({ namespace, labelSelector }),
         }),
@@ -93,7 +98,9 @@ export class KubernetesDiscovery implements Discovery {
   }
 
   async stop(): Promise<void> {
-    await this.#reflector.stop();
+    const stopped = this.#reflector.stop();
+    this.#calls.abort();
+    await stopped;
     await Promise.all([...this.#members.values()].map(({ probe }) => probe.stop()));
     await this.#ready.stop();
   }

@@ -1,6 +1,7 @@
 import type { KubeConfig } from '@kubernetes/client-node';
 import { fail, toError } from '../../base/errors.ts';
 import { readKubernetesConfig } from './kubernetes-config.ts';
+import { startWatch, type WatchRequest } from './kubernetes-watch.ts';
 
 type KubernetesLibrary = typeof import('@kubernetes/client-node');
 type ApiClass<T> = new (configuration: ReturnType<KubernetesLibrary['createConfiguration']>) => T;
@@ -14,12 +15,18 @@ export interface KubernetesConnection {
   readonly config: KubeConfig;
   /** A client of one part of the API, whose calls end within 30 s. */
   client<T>(api: ApiClass<T>): T;
+  /** As {@link startWatch}. */
+  watch<T>(request: WatchRequest<T>): () => void;
 }
 
-/** `kubeconfig` is as of {@link readKubernetesConfig}; `flag` is what needs the connection. Asks nothing of the cluster. */
+/**
+ * `kubeconfig` is as of {@link readKubernetesConfig}; `flag` is what needs the connection; `signal` ends calls under way.
+ * Asks nothing of the cluster.
+ */
 export async function connectKubernetes(
   flag: string,
   kubeconfig: string | undefined,
+  signal?: AbortSignal,
 ): Promise<KubernetesConnection> {
   const library = await loadKubernetes(flag);
   const config = readKubernetesConfig(() => new library.KubeConfig(), kubeconfig);
@@ -30,14 +37,20 @@ export async function connectKubernetes(
     promiseMiddleware: [
       {
         pre: async (request) => {
-          request.setSignal(AbortSignal.timeout(CALL_MS));
+          const late = AbortSignal.timeout(CALL_MS);
+          request.setSignal(signal === undefined ? late : AbortSignal.any([late, signal]));
           return request;
         },
         post: async (response) => response,
       },
     ],
   });
-  return { library, config, client: (api) => new api(configuration) };
+  return {
+    library,
+    config,
+    client: (api) => new api(configuration),
+    watch: (request) => startWatch(library.Watch, config, request),
+  };
 }
 
 async function loadKubernetes(flag: string): Promise<KubernetesLibrary> {

@@ -1,7 +1,7 @@
-import type { KubeConfig, Watch } from '@kubernetes/client-node';
 import { type Clock, sleepUntil } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
 import { reasonOf } from './kubernetes-failure.ts';
+import type { WatchRequest } from './kubernetes-watch.ts';
 
 /** What every object of the Kubernetes API has. */
 export interface KubernetesObject {
@@ -11,11 +11,11 @@ export interface KubernetesObject {
 export interface KubernetesReflectorOptions<T extends KubernetesObject> {
   readonly clock: Clock;
   readonly log: Log;
-  readonly config: KubeConfig;
-  readonly makeWatch: (config: KubeConfig) => Watch;
+  readonly watch: (request: WatchRequest<T>) => () => void;
   /** Of the collection, as `/apis/discovery.k8s.io/v1/namespaces/NS/endpointslices`. */
   readonly path: string;
   readonly labelSelector: string;
+  /** Whoever stops the reflector ends a call under way. */
   readonly list: () => Promise<{
     readonly items: T[];
     readonly metadata?: { readonly resourceVersion?: string };
@@ -30,8 +30,6 @@ const MAX_RETRY_MS = 10_000;
 /** The server ends a watch after so long, so that a connection that died in silence is noticed. */
 const WATCH_SECONDS = 240;
 const SILENCE_MS = 1000 * (WATCH_SECONDS + 30);
-/** A watch is answered at once, before there is anything to tell. */
-const ANSWER_MS = 30_000;
 
 /** A local copy of a collection of Kubernetes objects: listed once, then watched from that version on. */
 export class KubernetesReflector<T extends KubernetesObject> {
@@ -75,7 +73,7 @@ export class KubernetesReflector<T extends KubernetesObject> {
     for (let failures = 0; !signal.aborted; ) {
       const sinceMs = clock.nowMs();
       try {
-        if (this.#version === '') await this.#list(signal);
+        if (this.#version === '') await this.#list();
         this.#ok = true;
         await this.#watch(signal);
         failures = 0;
@@ -97,8 +95,8 @@ export class KubernetesReflector<T extends KubernetesObject> {
     }
   }
 
-  async #list(signal: AbortSignal): Promise<void> {
-    const { items, metadata } = await untilAborted(this.#options.list(), signal);
+  async #list(): Promise<void> {
+    const { items, metadata } = await this.#options.list();
     this.#objects = new Map(items.map((each) => [each.metadata?.name ?? '', each]));
     this.#version = metadata?.resourceVersion ?? '';
     this.#options.onChange(this.#objects);
@@ -106,7 +104,7 @@ export class KubernetesReflector<T extends KubernetesObject> {
 
   /** Follows changes until the server ends the watch; rejects when it fails. */
   #watch(signal: AbortSignal): Promise<void> {
-    const { config, makeWatch, path, labelSelector, clock } = this.#options;
+    const { watch, path, labelSelector, clock } = this.#options;
     const query = {
       resourceVersion: this.#version,
       labelSelector,
@@ -115,40 +113,20 @@ export class KubernetesReflector<T extends KubernetesObject> {
     };
     return new Promise((resolve, reject) => {
       let failure: unknown;
-      let over = false;
-      const finish = (thrown: unknown): void => {
-        if (over) return;
-        over = true;
+      const done = (thrown: unknown): void => {
         silence();
-        answer();
-        signal.removeEventListener('abort', abort);
-        const error = failure ?? (signal.aborted ? undefined : thrown);
-        if (error === undefined || error === null) resolve();
+        signal.removeEventListener('abort', end);
+        const error = failure ?? thrown;
+        if (error === undefined) resolve();
         else reject(error);
       };
-      let stopWatching: () => void = () => {};
-      const end = (thrown?: unknown): void => {
-        stopWatching();
-        finish(thrown);
-      };
-      const silence = clock.at(clock.nowMs() + SILENCE_MS, () => end());
-      const answer = clock.at(clock.nowMs() + ANSWER_MS, () =>
-        end(new Error(`no answer within ${ANSWER_MS / 1000} s`)),
-      );
-      const abort = (): void => end();
-      signal.addEventListener('abort', abort, { once: true });
       const take = (type: string, object: T): void => {
-        if (over) return;
         if (type === 'ERROR') failure = object;
         else this.#take(type, object);
       };
-      makeWatch(config)
-        .watch(path, query, take, finish)
-        .then((controller) => {
-          answer();
-          stopWatching = () => controller.abort();
-          if (over) stopWatching();
-        }, finish);
+      const end = watch({ path, query, take, done });
+      const silence = clock.at(clock.nowMs() + SILENCE_MS, end);
+      signal.addEventListener('abort', end, { once: true });
     });
   }
 
@@ -160,15 +138,6 @@ export class KubernetesReflector<T extends KubernetesObject> {
     else this.#objects.set(name, object);
     this.#options.onChange(this.#objects);
   }
-}
-
-/** Rejects at once when the signal fires, whatever becomes of the promise. */
-function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const stop = (): void => reject(signal.reason);
-    signal.addEventListener('abort', stop, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
-  });
 }
 
 function isGone(thrown: unknown): boolean {
