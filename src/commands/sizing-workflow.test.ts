@@ -81,11 +81,16 @@ test('a run that breaks off interrupts its level; where every run fails the reas
   const url = await serve((_, reply) => {
     runs++;
     if (runs === 2) reply.end(ANSWER.slice(0, ANSWER.length / 2));
-    else reply.end(ANSWER);
+    else if (runs === 3)
+      reply.end(`${ANSWER}\n\ndata: {"code":"workflow_error","message":"the crane broke"}\n\n`);
+    else reply.end(`data: {"value":"an error"}\n\n${ANSWER}`);
   });
   const jsonLines = '{"q": "one"}\n{"q": "two"}\n';
-  const levels = await measure(`${url}/v1/workflow/full`, jsonLines, { questionKey: 'q' });
-  expect([...levels.values()].map(({ alerts }) => alerts.workflow_interrupted)).toEqual([true, false]);
+  const levels = await measure(`${url}/v1/workflow/full`, jsonLines, {
+    questionKey: 'q',
+    concurrencies: [1, 2, 4],
+  });
+  expect([...levels.values()].map(({ alerts }) => alerts.workflow_interrupted)).toEqual([true, true, false]);
   server!.removeAllListeners('request');
   server!.on('request', (_, reply) => {
     reply.statusCode = 422;

@@ -2,6 +2,7 @@ import type { Trajectory } from '../input/atif.ts';
 import { isoSeconds } from '../input/atif.ts';
 import type { Trace, TraceEvent } from '../input/event.ts';
 import { timeSpan } from './base-metrics.ts';
+import { getOrMake } from './column.ts';
 
 /** One evaluator's verdict on one item, as the toolkit writes it. */
 interface Evaluation {
@@ -17,20 +18,27 @@ export type RuntimeEvaluations = Readonly<
   >
 >;
 
+interface CallTimes {
+  startS?: number;
+  endS?: number;
+}
+
 /** Seconds rounded to 4 decimals, tokens to 2. */
 export function evaluateTrace(trace: Trace): RuntimeEvaluations {
-  // In order of the starts, whatever the order of the ends.
-  const calls = new Map<string, { readonly startS: number; endS: number | undefined }>();
+  // In order of what is first seen of them.
+  const calls = new Map<string, CallTimes>();
   const totals: number[] = [];
   for (const event of trace.events) {
-    if (event.type === 'LLM_START') calls.set(event.uuid, { startS: event.timeS, endS: undefined });
-    if (event.type !== 'LLM_END') continue;
-    const call = calls.get(event.uuid);
-    if (call !== undefined) call.endS = event.timeS;
-    totals.push(tokensOf(event));
+    if (event.type !== 'LLM_START' && event.type !== 'LLM_END') continue;
+    const call = getOrMake(calls, event.uuid, (): CallTimes => ({}));
+    if (event.phase === 'start') call.startS = event.timeS;
+    else {
+      call.endS = event.timeS;
+      totals.push(tokensOf(event));
+    }
   }
   const latencies = [...calls.values()].flatMap(({ startS, endS }) =>
-    endS === undefined ? [] : [endS - startS],
+    startS === undefined || endS === undefined ? [] : [Math.max(0, endS - startS)],
   );
   const steps = trace.events.length;
   const [firstS, lastS] = steps === 0 ? [0, 0] : timeSpan(trace);

@@ -68,13 +68,24 @@ async function runEvents(server: WorkflowServer, input: unknown): Promise<readon
     if (line.startsWith(INTERMEDIATE)) {
       const event = stepEvent(line.slice(INTERMEDIATE.length));
       if (event !== undefined) events.push(event);
-    } else if (/^(data:|error)/.test(line) && /"error"|"code": ?[45]\d\d/.test(line))
-      failure = line.slice(0, 300);
+    } else failure ??= errorIn(line);
   }
   const ended = events.some(({ type }) => type === 'WORKFLOW_END');
   if (failure === undefined && ended) return events;
   const reason = failure ?? (events.length === 0 ? 'its answer holds no events' : 'the workflow did not end');
   throw fail('KV_WORKFLOW_FAILED', { url: url.origin + path, reason });
+}
+
+/** What an error in place of a piece of the answer says. */
+function errorIn(line: string): string | undefined {
+  const text = line.replace(/^(data|error):/, '').trim();
+  if (!text.startsWith('{')) return undefined;
+  try {
+    const said = JSON.parse(text) as object;
+    return !('value' in said) && ('error' in said || 'code' in said) ? text.slice(0, 300) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The wire carries a step's payload as JSON text within JSON. */
