@@ -1,6 +1,6 @@
 import { fail } from '../base/errors.ts';
 import { closest } from '../base/settings.ts';
-import type { EngineOptions, EngineSettings, SglangSettings } from './engine-settings.ts';
+import type { EngineOptions, EngineSettings, OffloadSettings, SglangSettings } from './engine-settings.ts';
 import { fixedTiming, POLYNOMIAL_TIMING, type Timing } from './timing.ts';
 
 const DEFAULT_ACCEPT_RATES = '0.85,0.3,0,0,0';
@@ -10,17 +10,19 @@ const DEFAULT_SPECULATIVE_SEED = 42;
 export function parseEngineArgs(args: Readonly<Record<string, unknown>>, timing?: Timing): EngineOptions {
   const options: Record<string, unknown> = { timing: timing ?? parseTiming(args.timing_model) };
   const transfer: Record<string, unknown> = {};
+  const offload: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(args)) {
     if (value === null || SEPARATE.has(name)) continue;
     const target = PLAIN[name];
     if (target !== undefined) options[target] = value;
     else if (TRANSFER[name] !== undefined) transfer[TRANSFER[name]] = value;
+    else if (OFFLOAD[name] !== undefined) offload[OFFLOAD[name]] = value;
     else throw unknownArgument(name);
   }
   const speculative = parseSpeculative(args);
   if (speculative !== undefined) options.speculative = speculative;
   if (args.sglang != null) options.sglang = parseSglang(args.sglang as Record<string, unknown>);
-  return { ...(options as unknown as EngineOptions), transfer };
+  return { ...(options as unknown as EngineOptions), transfer, offload };
 }
 
 const PLAIN: Readonly<Record<string, keyof EngineSettings>> = {
@@ -46,6 +48,16 @@ const TRANSFER: Readonly<Record<string, keyof EngineSettings['transfer']>> = {
   kv_bytes_per_token: 'kvBytesPerToken',
   kv_transfer_bandwidth: 'bandwidthGBps',
   kv_transfer_timing_mode: 'timingMode',
+};
+
+/** G1 is the device, G2 the host, G3 the disk. */
+const OFFLOAD: Readonly<Record<string, keyof OffloadSettings>> = {
+  num_g2_blocks: 'hostBlocks',
+  num_g3_blocks: 'diskBlocks',
+  bandwidth_g1_to_g2_gbps: 'deviceToHostGBps',
+  bandwidth_g2_to_g1_gbps: 'hostToDeviceGBps',
+  bandwidth_g2_to_g3_gbps: 'hostToDiskGBps',
+  bandwidth_g3_to_g2_gbps: 'diskToHostGBps',
 };
 
 const SGLANG: Readonly<Record<string, keyof SglangSettings>> = {
@@ -114,7 +126,7 @@ function parseSglang(args: Readonly<Record<string, unknown>>): Partial<SglangSet
 }
 
 function unknownArgument(name: string): Error {
-  const known = [...Object.keys(PLAIN), ...Object.keys(TRANSFER), ...SEPARATE];
+  const known = [PLAIN, TRANSFER, OFFLOAD].flatMap((names) => Object.keys(names)).concat(...SEPARATE);
   const near = closest(name, known);
   const mend = near === undefined ? `Known arguments: ${known.join(', ')}.` : `Did you mean ${near}?`;
   return fail('KV_SETTING_UNKNOWN', { setting: `engine argument ${name}`, mend });

@@ -33,6 +33,7 @@ export interface EngineSettings {
   readonly timing: Timing;
   readonly sglang: SglangSettings;
   readonly transfer: TransferSettings;
+  readonly offload: OffloadSettings;
   /** Attention data-parallel ranks of one worker, each with its own pool; their passes start together. */
   readonly dpSize: number;
   readonly tensorParallelSize: number;
@@ -65,11 +66,42 @@ export interface TransferSettings {
   readonly timingMode: 'full_prompt' | 'destination_missing';
 }
 
-export type EngineOptions = Partial<Omit<EngineSettings, 'sglang' | 'transfer'>> & {
+/** Memory below the device’s, where blocks go that it has no room for. Speeds are decimal GB/s; 0 takes no time. */
+export interface OffloadSettings {
+  /** Blocks of host memory per rank; 0: evicted blocks are lost. */
+  readonly hostBlocks: number;
+  /** Blocks on disk per rank, which the host has no room for; 0: they are lost. */
+  readonly diskBlocks: number;
+  readonly deviceToHostGBps: number;
+  readonly hostToDeviceGBps: number;
+  readonly hostToDiskGBps: number;
+  readonly diskToHostGBps: number;
+}
+
+export type EngineOptions = Partial<Omit<EngineSettings, 'sglang' | 'transfer' | 'offload'>> & {
   readonly timing: Timing;
   readonly sglang?: Partial<SglangSettings>;
   readonly transfer?: Partial<TransferSettings>;
+  readonly offload?: Partial<OffloadSettings>;
 };
+
+/** PCIe 4.0 x16 and one NVMe disk, as the reference's mocker has them. */
+export const DEFAULT_OFFLOAD: OffloadSettings = {
+  hostBlocks: 0,
+  diskBlocks: 0,
+  deviceToHostGBps: 14,
+  hostToDeviceGBps: 14,
+  hostToDiskGBps: 7,
+  diskToHostGBps: 7,
+};
+
+/** Of Llama 3.1 8B in 16 bits: what offloading counts with where the size of a token's KV is not told. */
+const KV_BYTES_PER_TOKEN = 131_072;
+
+/** Bytes that a block takes in any tier. */
+export function blockBytes({ blockSize, transfer }: EngineSettings): number {
+  return blockSize * (transfer.kvBytesPerToken ?? KV_BYTES_PER_TOKEN);
+}
 
 const DEFAULT_BLOCK_SIZE = { vllm: 64, sglang: 1, trtllm: 32 } as const;
 
@@ -110,6 +142,7 @@ export function engineSettings(options: EngineOptions): EngineSettings {
       timingMode: 'full_prompt',
       ...options.transfer,
     },
+    offload: { ...DEFAULT_OFFLOAD, ...options.offload },
   };
   checkSettings(settings);
   return Object.freeze(settings);
@@ -133,6 +166,23 @@ function checkSettings(settings: EngineSettings): void {
   if (settings.emitKvTokenIds && !settings.emitKvEvents)
     throw invalid('emitKvTokenIds', 'true', 'needs emitKvEvents', 'Turn emitKvEvents on.');
   if (speculative !== undefined) checkSpeculative(settings, speculative);
+  checkOffload(settings);
+}
+
+function checkOffload({ offload, enablePrefixCaching }: EngineSettings): void {
+  const { hostBlocks, diskBlocks, ...speeds } = offload;
+  for (const [name, blocks] of Object.entries({ hostBlocks, diskBlocks })) {
+    if (!Number.isSafeInteger(blocks) || blocks < 0)
+      throw invalid(name, blocks, 'is not a whole number of at least 0', 'Give 0 or more.');
+  }
+  for (const [name, speed] of Object.entries(speeds)) {
+    if (!(speed >= 0) || !Number.isFinite(speed))
+      throw invalid(name, speed, 'is not a number of at least 0', 'Give GB/s, or 0 for no delay.');
+  }
+  if (diskBlocks > 0 && hostBlocks === 0)
+    throw invalid('diskBlocks', diskBlocks, 'needs blocks of host memory before it', 'Set hostBlocks too.');
+  if (hostBlocks > 0 && !enablePrefixCaching)
+    throw invalid('hostBlocks', hostBlocks, 'has no use without prefix caching', 'Turn caching on.');
 }
 
 function checkSpeculative(settings: EngineSettings, { draftTokens, acceptRates }: SpeculativeSettings): void {

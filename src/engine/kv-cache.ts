@@ -1,11 +1,14 @@
 import { BlockPool } from './block-pool.ts';
 import type { EngineSettings } from './engine-settings.ts';
 import type { EventLog } from './event-log.ts';
+import { type LowerTiers, lowerTiers } from './lower-tiers.ts';
 import type { Sequence } from './sequence.ts';
 
 /** The pool of one rank as its sequences use it: prefix lookup, growth, visibility, release; logs what changes. */
 export class KvCache {
   readonly pool: BlockPool;
+  /** Where blocks go that are evicted. */
+  readonly below: LowerTiers | undefined;
   readonly #blockSize: number;
   readonly #caching: boolean;
   readonly #parentsFirst: boolean;
@@ -17,6 +20,7 @@ export class KvCache {
     this.#caching = settings.enablePrefixCaching;
     this.#parentsFirst = settings.backend === 'sglang';
     this.#log = log;
+    this.below = lowerTiers(settings, log);
   }
 
   /** Slots of the visible leading blocks of a sequence, at most `limit`; does not hold them. */
@@ -50,16 +54,19 @@ export class KvCache {
   makeRoom(count: number): void {
     if (count <= this.pool.free) return;
     const removed: bigint[] = [];
+    const heard = this.#log.enabled || this.below !== undefined;
     this.pool.makeRoom(count, (slot, wasLast) => {
-      if (wasLast && this.#log.enabled) removed.push(this.pool.hashOf(slot));
+      if (wasLast && heard) removed.push(this.pool.hashOf(slot));
     });
+    this.below?.store(removed);
     // Evicted tail first; SGLang tells the pages of a cut leaf in their order.
     this.#log.removed(this.#parentsFirst ? removed.reverse() : removed);
   }
 
-  /** Drops all blocks; none may be held. */
+  /** Drops all blocks, in every tier; none may be held. */
   clear(): void {
     this.pool.makeRoom(this.pool.total, () => {});
+    this.below?.clear();
     this.#log.cleared();
   }
 
@@ -102,6 +109,12 @@ export class KvCache {
     sequence.published = full;
   }
 
+  /** The first blocks of a sequence are filled, by what was loaded from below. */
+  filled(sequence: Sequence, blocks: number): void {
+    sequence.computed = blocks * this.#blockSize;
+    this.publish(sequence);
+  }
+
   /** Gives back all blocks, tail first, so that the least useful are evicted first; the sequence starts over. */
   release(sequence: Sequence): void {
     for (let i = sequence.slots.length - 1; i >= 0; i--) this.pool.release(sequence.slots[i]!);
@@ -112,25 +125,10 @@ export class KvCache {
 
   /** A visible copy of a block of the sequence, or -1. */
   #findBlock(sequence: Sequence, block: number): number {
-    const { promptWords, promptBlocks } = sequence;
-    if (block < promptBlocks) return this.pool.find(promptWords[2 * block]!, promptWords[2 * block + 1]!);
-    const hash = sequence.blockHash(block);
-    return this.pool.find(low(hash), high(hash));
+    return this.pool.find(sequence.lowWord(block), sequence.highWord(block));
   }
 
   #publishBlock(sequence: Sequence, block: number): boolean {
-    const slot = sequence.slots[block]!;
-    if (block < sequence.promptBlocks)
-      return this.pool.publish(slot, sequence.promptWords[2 * block]!, sequence.promptWords[2 * block + 1]!);
-    const hash = sequence.blockHash(block);
-    return this.pool.publish(slot, low(hash), high(hash));
+    return this.pool.publish(sequence.slots[block]!, sequence.lowWord(block), sequence.highWord(block));
   }
-}
-
-function low(hash: bigint): number {
-  return Number(hash & 0xffffffffn);
-}
-
-function high(hash: bigint): number {
-  return Number(hash >> 32n);
 }

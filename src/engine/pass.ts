@@ -1,4 +1,4 @@
-import type { KvEvent } from '../kv/event.ts';
+import type { KvEvent, StorageTier } from '../kv/event.ts';
 import type { PromptNamespace } from '../kv/hash.ts';
 import type { Sequence } from './sequence.ts';
 
@@ -13,12 +13,37 @@ export interface Pass {
   readonly pressure: PressureRecord[];
   readonly outputs: Output[];
   readonly events: RankEvent[];
+  readonly transfers: TierTransfer[];
+}
+
+/** The record of a rank's passes, with the lists that other parts of the rank fill. */
+export function newPass(events: RankEvent[], transfers: TierTransfer[] = []): Pass {
+  return { startNs: 0, endNs: 0, admissions: [], pressure: [], outputs: [], events, transfers };
+}
+
+/** Makes the record that of a pass which starts now; events and transfers are their owners' to clear. */
+export function startPass(pass: Pass, nowNs: number): void {
+  pass.startNs = nowNs;
+  pass.admissions.length = 0;
+  pass.pressure.length = 0;
+  pass.outputs.length = 0;
 }
 
 export interface Admission {
   readonly sequence: Sequence;
-  /** Prompt tokens found in the cache. */
+  /** Prompt tokens found in the cache, those in lower tiers included. */
   readonly reusedTokens: number;
+  /** Those of them that were loaded from a lower tier. */
+  readonly loadedTokens: number;
+}
+
+/** KV that was copied from one storage tier to another. */
+export interface TierTransfer {
+  readonly from: StorageTier;
+  readonly to: StorageTier;
+  readonly sizeBytes: number;
+  /** On the link alone, without waiting for others. */
+  readonly durationNs: number;
 }
 
 /** What a request received at the end of a pass: `count` tokens of one time stamp, none if rejected. */
@@ -31,6 +56,12 @@ export interface Output {
   readonly rejected: boolean;
   /** On the first output of a request only: prompt tokens reused at its first admission. */
   readonly cachedTokens: number | undefined;
+}
+
+/** The end of a request without a token of its own. */
+export function endOutput(sequence: Sequence, rejected: boolean): Output {
+  const { generated: first } = sequence;
+  return { sequence, first, count: 0, completed: true, rejected, cachedTokens: undefined };
 }
 
 /** A cache change with its number on this rank, counted from 0 without gaps. */
@@ -77,6 +108,11 @@ export interface RankMetrics {
   /** Prompt tokens of all admissions so far, and those of them found in the cache. */
   readonly queriedTokensTotal: number;
   readonly hitTokensTotal: number;
+  /** Those of the hits that were loaded from lower tiers. */
+  readonly loadedTokensTotal: number;
+  /** Blocks of the tier below the device: held, and in all; 0 without one. */
+  readonly hostBlocks: number;
+  readonly totalHostBlocks: number;
   /** Hits and lookups of the last pass (sglang). */
   readonly passHitTokens: number;
   readonly passQueriedTokens: number;

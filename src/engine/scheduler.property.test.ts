@@ -34,9 +34,13 @@ const settings = fc
     draftTokens: fc.integer({ min: 0, max: 3 }),
     chunk: fc.integer({ min: 6, max: 64 }),
     lpm: fc.boolean(),
+    hostBlocks: fc.constantFrom(0, 3, 20, 200),
+    diskBlocks: fc.constantFrom(0, 10),
+    /** Times of loads beside those of passes: nothing, much alike, much longer. */
+    loadGBps: fc.constantFrom(0, 1, 0.02),
   })
   .map(
-    ({ draftTokens, chunk, lpm, ...rest }): EngineSettings =>
+    ({ draftTokens, chunk, lpm, hostBlocks, diskBlocks, loadGBps, ...rest }): EngineSettings =>
       engineSettings({
         ...rest,
         backend: rest.backend as EngineSettings['backend'],
@@ -46,6 +50,13 @@ const settings = fc
         emitKvEvents: true,
         emitKvTokenIds: true,
         sglang: { chunkedPrefillSize: chunk, schedulePolicy: lpm ? 'lpm' : 'fifo' },
+        transfer: { kvBytesPerToken: 1_000_000 },
+        offload: {
+          hostBlocks: rest.enablePrefixCaching ? hostBlocks : 0,
+          diskBlocks: rest.enablePrefixCaching && hostBlocks > 0 ? diskBlocks : 0,
+          deviceToHostGBps: loadGBps,
+          hostToDeviceGBps: loadGBps,
+        },
         speculative:
           draftTokens === 0 || rest.backend !== 'vllm'
             ? undefined
@@ -119,24 +130,25 @@ function drive(
   }
 }
 
-/** Applies events to a set of visible blocks; a store must bring what was not there, a remove what was. */
-function apply(
-  events: readonly RankEvent[],
-  visible: Map<bigint, bigint | undefined>,
-  nextId: number,
-): number {
+/** Blocks by tier. */
+type Visible = Map<string, Set<bigint>>;
+
+/** Applies events to the visible blocks; a store must bring what was not there, a remove what was. */
+function apply(events: readonly RankEvent[], visible: Visible, nextId: number): number {
   for (const { id, event } of events) {
     expect(id).toBe(nextId++);
+    if (event.kind === 'cleared') continue;
+    const { tier = 'device' } = event;
+    const blocks = visible.get(tier) ?? new Set();
+    visible.set(tier, blocks);
     if (event.kind === 'stored') {
-      let parent = event.parentHash;
-      if (parent !== undefined) expect(visible.has(parent)).toBe(true);
-      for (const hash of event.blockHashes) {
-        expect(visible.has(hash)).toBe(false);
-        visible.set(hash, parent);
-        parent = hash;
+      const { parentHash, blockHashes } = event;
+      if (tier === 'device' && parentHash !== undefined) expect(blocks.has(parentHash)).toBe(true);
+      for (const hash of blockHashes) {
+        expect(blocks.has(hash)).toBe(false);
+        blocks.add(hash);
       }
-    } else if (event.kind === 'removed')
-      for (const hash of event.blockHashes) expect(visible.delete(hash)).toBe(true);
+    } else for (const hash of event.blockHashes) expect(blocks.delete(hash)).toBe(true);
   }
   return nextId;
 }
@@ -146,7 +158,7 @@ describe('any scheduler, with any load', () => {
     fc.assert(
       fc.property(settings, fc.array(request, { maxLength: 25 }), (of, requests) => {
         const rank = newRank(of);
-        const visible = new Map<bigint, bigint | undefined>();
+        const visible: Visible = new Map();
         let nextId = 0;
         const received = drive(rank, requests, (pass) => {
           const metrics = rank.metrics();
@@ -162,15 +174,20 @@ describe('any scheduler, with any load', () => {
               of.maxNumBatchedTokens,
             );
           nextId = apply(pass.events, visible, nextId);
-          expect(visible.size).toBeLessThanOrEqual(metrics.usedBlocks + metrics.cachedBlocks);
+          const size = (tier: string) => visible.get(tier)?.size ?? 0;
+          expect(size('device')).toBeLessThanOrEqual(metrics.usedBlocks + metrics.cachedBlocks);
+          expect(size('host_pinned')).toBe(metrics.hostBlocks);
+          expect(size('host_pinned')).toBeLessThanOrEqual(of.offload.hostBlocks);
+          expect(size('disk')).toBeLessThanOrEqual(of.offload.diskBlocks);
           const snapshot = rank.snapshot();
-          const held = new Map<bigint, bigint | undefined>();
+          const held: Visible = new Map();
           apply(
             snapshot.events.map((event, id) => ({ ...event, id })),
             held,
             0,
           );
-          expect(new Set(held.keys())).toEqual(new Set(visible.keys()));
+          for (const tier of ['device', 'host_pinned', 'disk'])
+            expect(held.get(tier) ?? new Set()).toEqual(visible.get(tier) ?? new Set());
           expect(snapshot.lastEventId).toBe(nextId - 1);
         });
         expect(rank.metrics().usedBlocks).toBe(0);

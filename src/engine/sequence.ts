@@ -1,6 +1,7 @@
 import type { BlockHasher, PromptHashes } from '../kv/hash.ts';
 import { type AnswerTokens, requestKey } from './answer-tokens.ts';
 import type { EngineRequest } from './prompt.ts';
+import type { RankParts } from './scheduler.ts';
 
 export type SequenceState = 'waiting_for_remote_kv' | 'waiting' | 'running' | 'preempted' | 'finished';
 
@@ -13,8 +14,6 @@ export class Sequence {
   readonly id: string;
   readonly promptLength: number;
   readonly maxOutputTokens: number;
-  /** Hashes of the prompt's full blocks, as (low, high) words of u64s. */
-  readonly promptWords: Uint32Array;
   readonly promptBlocks: number;
   state: SequenceState = 'waiting';
   generated = 0;
@@ -26,6 +25,8 @@ export class Sequence {
   published = 0;
   /** Tokens reused at the first admission; undefined before it. */
   cachedTokens: number | undefined;
+  /** Tokens of the cached prefix that come from a lower tier, until it runs. */
+  loadedTokens = 0;
   outputsGiven = 0;
   /** Its blocks outlive it, for another engine to fetch. */
   holdsAtEnd = false;
@@ -37,6 +38,8 @@ export class Sequence {
   passComputedBefore = 0;
   passLength = 0;
 
+  /** Hashes of the prompt's full blocks, as (low, high) words of u64s. */
+  readonly #promptWords: Uint32Array;
   readonly #key: number;
   readonly #hasher: BlockHasher;
   readonly #blockSize: number;
@@ -52,7 +55,7 @@ export class Sequence {
     this.promptLength = request.prompt.length;
     this.maxOutputTokens = maxOutputTokens;
     this.promptBlocks = hashes.sequence.length;
-    this.promptWords = words(hashes.sequence);
+    this.#promptWords = words(hashes.sequence);
     this.#key = requestKey(request.id);
     this.#hasher = blocks.hasher;
     this.#blockSize = blocks.blockSize;
@@ -73,6 +76,18 @@ export class Sequence {
     const tokens = new Uint32Array(count);
     for (let i = 0; i < count; i++) tokens[i] = this.answerToken(first + i);
     return tokens;
+  }
+
+  /** Low half of {@link blockHash}, without a bigint where the block is the prompt's. */
+  lowWord(block: number): number {
+    if (block < this.promptBlocks) return this.#promptWords[2 * block]!;
+    return Number(this.blockHash(block) & 0xffff_ffffn);
+  }
+
+  /** High half of {@link blockHash}. */
+  highWord(block: number): number {
+    if (block < this.promptBlocks) return this.#promptWords[2 * block + 1]!;
+    return Number(this.blockHash(block) >> 32n);
   }
 
   /** Chained hash of a full block, the answer's included. */
@@ -141,6 +156,10 @@ export interface BlockSource {
   readonly hasher: BlockHasher;
   readonly blockSize: number;
   readonly answer: AnswerTokens;
+}
+
+export function blockSource({ settings, hasher, answer }: RankParts): BlockSource {
+  return { hashed: settings.enablePrefixCaching, hasher, blockSize: settings.blockSize, answer };
 }
 
 const EMPTY = { local: new BigUint64Array(0), sequence: new BigUint64Array(0) };

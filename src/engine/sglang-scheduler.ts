@@ -5,13 +5,24 @@ import { EventLog } from './event-log.ts';
 import { type PrefillItem, sglangForwardPass } from './forward-pass.ts';
 import { KvCache } from './kv-cache.ts';
 import { orderByPrefix } from './longest-prefix.ts';
+import { hostUse } from './lower-tiers.ts';
 import { NewTokenRatio } from './new-token-ratio.ts';
-import type { ForwardPass, Pass, PressureState, RankEvent, RankMetrics } from './pass.ts';
+import {
+  endOutput,
+  type ForwardPass,
+  newPass,
+  type Pass,
+  type PressureState,
+  type RankEvent,
+  type RankMetrics,
+  startPass,
+} from './pass.ts';
+import { PrefillBudget } from './prefill-budget.ts';
 import { underPressure } from './pressure.ts';
 import type { EngineRequest } from './prompt.ts';
 import { RemoteKv } from './remote-kv.ts';
 import type { RankParts, RankSnapshot, Scheduler } from './scheduler.ts';
-import { type BlockSource, Sequence } from './sequence.ts';
+import { type BlockSource, blockSource, Sequence } from './sequence.ts';
 import { decodeNs, prefillNs } from './timing.ts';
 import { WaitingQueue } from './waiting-queue.ts';
 
@@ -37,6 +48,9 @@ export class SglangScheduler implements Scheduler {
   readonly #decodeLengths: number[] = [];
   #queriedTokens = 0;
   #hitTokens = 0;
+  #loadedTokens = 0;
+  /** When all that the pass under way loads from lower tiers is there. */
+  #loadedByNs = 0;
 
   constructor(parts: RankParts) {
     const { settings } = parts;
@@ -50,21 +64,9 @@ export class SglangScheduler implements Scheduler {
       hasSlot: () => true,
       publish: (sequence) => this.#cache.publishOnce(sequence, sequence.promptLength),
     });
-    this.#source = {
-      hashed: settings.enablePrefixCaching,
-      hasher: parts.hasher,
-      blockSize: settings.blockSize,
-      answer: parts.answer,
-    };
+    this.#source = blockSource(parts);
     this.#ratio = new NewTokenRatio(settings.sglang.scheduleConservativeness);
-    this.#pass = {
-      startNs: 0,
-      endNs: 0,
-      admissions: [],
-      pressure: [],
-      outputs: [],
-      events: this.#log.events,
-    };
+    this.#pass = newPass(this.#log.events, this.#cache.below?.transfers);
   }
 
   get hasWork(): boolean {
@@ -113,7 +115,8 @@ export class SglangScheduler implements Scheduler {
     this.#items = this.#prefillBatch();
     if (this.#items.length === 0 && this.#running.length === 0) this.#endHopeless();
     this.#finishPrefill();
-    let durationNs = this.#prefillNs();
+    // As SGLang's HiCache: each layer waits for its blocks only.
+    let durationNs = Math.max(this.#prefillNs(), this.#loadedByNs - nowNs);
     if (this.#running.length > 0) durationNs += this.#decode();
     this.#pass.endNs = nowNs + durationNs;
     this.#log.endPass();
@@ -143,6 +146,8 @@ export class SglangScheduler implements Scheduler {
       ...pool.use,
       queriedTokensTotal: this.#queriedTokens,
       hitTokensTotal: this.#hitTokens,
+      loadedTokensTotal: this.#loadedTokens,
+      ...hostUse(this.#cache.below),
       passHitTokens,
       passQueriedTokens,
     };
@@ -178,12 +183,10 @@ export class SglangScheduler implements Scheduler {
   }
 
   #startPass(nowNs: number): void {
-    const pass = this.#pass;
-    pass.startNs = nowNs;
-    pass.admissions.length = 0;
-    pass.pressure.length = 0;
-    pass.outputs.length = 0;
+    startPass(this.#pass, nowNs);
     this.#log.startPass();
+    this.#cache.below?.startPass(nowNs);
+    this.#loadedByNs = nowNs;
     this.#decodeLengths.length = 0;
   }
 
@@ -196,33 +199,22 @@ export class SglangScheduler implements Scheduler {
       sequence.state = 'running';
       sequence.cachedTokens ??= 0;
       this.#running.push(sequence);
-      this.#pass.admissions.push({ sequence, reusedTokens: 0 });
+      this.#pass.admissions.push({ sequence, reusedTokens: 0, loadedTokens: 0 });
     }
   }
 
   /** Takes from the queue's front while estimated memory, token budgets and slots allow. */
   #prefillBatch(): PrefillItem[] {
     const { blockSize, maxNumSeqs } = this.#settings;
-    const { chunkedPrefillSize, maxPrefillTokens } = this.#settings.sglang;
     const items: PrefillItem[] = [];
-    let memory = this.#pool.available * blockSize - this.#promisedTokens();
-    let input = maxPrefillTokens;
-    let chunk = chunkedPrefillSize;
+    const memory = this.#pool.available * blockSize - this.#promisedTokens();
+    const budget = new PrefillBudget(this.#settings, memory);
     while (this.#running.length + items.length < maxNumSeqs && this.remote.pending === 0) {
       const sequence = this.#waiting.first;
-      if (sequence === undefined) break;
-      const extend = sequence.length - sequence.computed;
-      const whole = extend <= chunkedPrefillSize;
-      const tokens = whole ? extend : chunk - (chunk % blockSize);
-      if (tokens === 0 && !whole) break;
-      const charge = Math.ceil(tokens / blockSize) * blockSize;
-      const reserve = whole ? this.#reserveOf(sequence) : 0;
-      if (charge + reserve >= memory || charge > input || charge > chunk) break;
-      memory -= charge + reserve;
-      input -= charge;
-      chunk -= charge;
+      const share = sequence && budget.take(sequence.length - sequence.computed, this.#reserveOf(sequence));
+      if (share === undefined) break;
       this.#waiting.shift();
-      items.push(this.#admit(sequence, tokens, whole));
+      items.push(this.#admit(sequence!, share.tokens, share.whole));
     }
     return items;
   }
@@ -244,15 +236,31 @@ export class SglangScheduler implements Scheduler {
     if (sequence.computed === 0) {
       const hits = this.#cache.findPrefix(sequence, Math.floor(end / blockSize));
       this.#cache.adopt(sequence, hits);
+      this.#loadBelow(sequence, hits.length, Math.floor(end / blockSize));
     }
+    const { loadedTokens } = sequence;
+    sequence.loadedTokens = 0;
     const prefix = sequence.computed;
     const lacking = Math.ceil(end / blockSize) - sequence.slots.length;
     this.#cache.grow(sequence, lacking);
     sequence.cachedTokens ??= prefix;
     this.#queriedTokens += end;
     this.#hitTokens += prefix;
-    this.#pass.admissions.push({ sequence, reusedTokens: prefix });
+    this.#loadedTokens += loadedTokens;
+    this.#pass.admissions.push({ sequence, reusedTokens: prefix, loadedTokens });
     return { sequence, prefix, end, whole };
+  }
+
+  /** Loads what lower tiers hold of a prompt's next blocks, layer by layer while the batch computes. */
+  #loadBelow(sequence: Sequence, from: number, to: number): void {
+    const { below } = this.#cache;
+    const count = below?.reach(sequence, from, to) ?? 0;
+    if (below === undefined || count === 0) return;
+    const load = below.load(sequence, from, count);
+    load.done();
+    this.#loadedByNs = Math.max(this.#loadedByNs, load.readyNs);
+    sequence.loadedTokens = count * this.#settings.blockSize;
+    sequence.computed += sequence.loadedTokens;
   }
 
   /** Shows what the batch computes; whole prompts run on, a chunk goes back to the queue's front. */
@@ -383,14 +391,6 @@ export class SglangScheduler implements Scheduler {
   #endWithout(sequence: Sequence, rejected: boolean): void {
     sequence.state = 'finished';
     this.#cache.release(sequence);
-    const { generated: first } = sequence;
-    this.#pass.outputs.push({
-      sequence,
-      first,
-      count: 0,
-      completed: true,
-      rejected,
-      cachedTokens: undefined,
-    });
+    this.#pass.outputs.push(endOutput(sequence, rejected));
   }
 }

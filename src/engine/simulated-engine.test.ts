@@ -114,7 +114,7 @@ describe('a simulated engine on a virtual clock', () => {
       finished: () => {},
     });
     clock.runUntilIdle();
-    expect(seen).toEqual([{ atMs: 12, cachedTokens: 8 }, { atMs: 24 }]);
+    expect(seen).toEqual([{ atMs: 12, cachedTokens: 8, loadedTokens: 0 }, { atMs: 24 }]);
   });
 
   test('finds in the next turn the blocks of the answer that it streamed', () => {

@@ -4,7 +4,7 @@ import { type AnswerTokens, drawnTokens, idRange } from './answer-tokens.ts';
 import type { EngineSettings } from './engine-settings.ts';
 import { EngineWorker, type WorkerPass } from './engine-worker.ts';
 import { idleForwardPass } from './forward-pass.ts';
-import type { ForwardPass, Output, PressureRecord, RankEvent, RankMetrics } from './pass.ts';
+import type { ForwardPass, Output, PressureRecord, RankEvent, RankMetrics, TierTransfer } from './pass.ts';
 import type { EngineRequest } from './prompt.ts';
 import type { RankSnapshot } from './scheduler.ts';
 import type { Sequence } from './sequence.ts';
@@ -15,10 +15,19 @@ export interface LiveRequest extends EngineRequest {
   readonly dpRank?: number | undefined;
 }
 
+/** A request begins to run. */
+export interface AdmissionNews {
+  readonly atMs: number;
+  /** Prompt tokens found in the cache, in whatever tier. */
+  readonly cachedTokens: number;
+  /** Those of them that were loaded from tiers below the device. */
+  readonly loadedTokens: number;
+}
+
 /** Receives one request's answer; called at or after each time stamp, in order. */
 export interface RequestSink {
   /** Called once, at the start of the first pass that serves it, before any token. */
-  admitted?(admission: { readonly atMs: number; readonly cachedTokens: number }): void;
+  admitted?(admission: AdmissionNews): void;
   tokens(batch: TokenBatch): void;
   /** Called once, last; not after `cancel`. */
   finished(finish: Finish): void;
@@ -49,6 +58,8 @@ export interface EngineListener {
   readonly kvEvents?: (rank: number, events: readonly RankEvent[], atMs: number) => void;
   readonly metrics?: (rank: number, metrics: RankMetrics, atMs: number) => void;
   readonly forwardPass?: (rank: number, figures: ForwardPass, atMs: number) => void;
+  /** What was copied between storage tiers. */
+  readonly transfers?: (rank: number, transfers: readonly TierTransfer[], atMs: number) => void;
   readonly pressure?: (rank: number, record: PressureRecord, atMs: number) => void;
 }
 
@@ -261,11 +272,11 @@ export class SimulatedEngine {
 
   #tellAdmissions({ ranks, startNs }: WorkerPass): void {
     for (const { pass } of ranks) {
-      for (const { sequence, reusedTokens } of pass.admissions) {
+      for (const { sequence, reusedTokens, loadedTokens } of pass.admissions) {
         const entry = this.#inFlight.get(sequence.id);
         if (entry === undefined || entry.sequence !== sequence || entry.admitted) continue;
         entry.admitted = true;
-        entry.sink.admitted?.({ atMs: this.#msOf(startNs), cachedTokens: reusedTokens });
+        entry.sink.admitted?.({ atMs: this.#msOf(startNs), cachedTokens: reusedTokens, loadedTokens });
       }
     }
   }
@@ -293,6 +304,7 @@ export class SimulatedEngine {
     const atMs = this.#msOf(group.endNs);
     for (const { rank, pass } of group.ranks) {
       if (pass.events.length > 0) this.#listener.kvEvents?.(rank, pass.events, atMs);
+      if (pass.transfers.length > 0) this.#listener.transfers?.(rank, pass.transfers, atMs);
       for (const record of pass.pressure) this.#listener.pressure?.(rank, record, atMs);
     }
     for (const { pass } of group.ranks) for (const output of pass.outputs) this.#give(output, atMs);

@@ -1,18 +1,29 @@
 import { cannotFit, footprint, outputLimit, reusableBlocks } from './admission-rules.ts';
-import { batchDurationNs } from './batch-duration.ts';
+import { Batch } from './batch.ts';
 import type { BlockPool } from './block-pool.ts';
 import { type DecodeRun, decodeRun } from './decode-run.ts';
+import { Emission } from './emission.ts';
 import type { EngineSettings } from './engine-settings.ts';
 import { EventLog } from './event-log.ts';
 import { forwardPass } from './forward-pass.ts';
 import { KvCache } from './kv-cache.ts';
-import type { ForwardPass, Pass, PressureState, RankEvent, RankMetrics } from './pass.ts';
+import { hostUse } from './lower-tiers.ts';
+import {
+  type ForwardPass,
+  newPass,
+  type Pass,
+  type PressureState,
+  type RankEvent,
+  type RankMetrics,
+  startPass,
+} from './pass.ts';
 import { underPressure } from './pressure.ts';
 import type { EngineRequest } from './prompt.ts';
 import { RemoteKv } from './remote-kv.ts';
 import type { RankParts, RankSnapshot, Scheduler } from './scheduler.ts';
-import { type BlockSource, Sequence } from './sequence.ts';
+import { type BlockSource, blockSource, Sequence } from './sequence.ts';
 import { SpeculativeDecoding } from './speculative-decoding.ts';
+import { TierLoads } from './tier-loads.ts';
 import { WaitingQueue } from './waiting-queue.ts';
 
 type Scheduled = 'scheduled' | 'blocked' | 'preempted-itself';
@@ -32,26 +43,22 @@ export class VllmScheduler implements Scheduler {
   readonly #drafts: SpeculativeDecoding | undefined;
   readonly #running: Sequence[] = [];
   readonly #waiting = new WaitingQueue();
-  /** What the pass under way scheduled, in order. */
-  readonly #batch: Sequence[] = [];
+  readonly #loads: TierLoads;
+  readonly #batch = new Batch();
   readonly #pass: Pass;
-  #budget = 0;
+  readonly #emission: Emission;
   #preemptedInPass = false;
   #preemptions = 0;
   #queriedTokens = 0;
   #hitTokens = 0;
+  #loadedTokens = 0;
   /** Pool version at which the waiting head last found no room. */
   #noRoomAt = -1;
 
   constructor(parts: RankParts) {
     const { settings } = parts;
     this.#settings = settings;
-    this.#source = {
-      hashed: settings.enablePrefixCaching,
-      hasher: parts.hasher,
-      blockSize: settings.blockSize,
-      answer: parts.answer,
-    };
+    this.#source = blockSource(parts);
     this.#log = new EventLog(settings, parts.snapshots);
     this.#cache = new KvCache(settings, this.#log);
     this.#pool = this.#cache.pool;
@@ -63,18 +70,13 @@ export class VllmScheduler implements Scheduler {
     });
     if (settings.speculative !== undefined)
       this.#drafts = new SpeculativeDecoding(settings, settings.speculative, parts.stream);
-    this.#pass = {
-      startNs: 0,
-      endNs: 0,
-      admissions: [],
-      pressure: [],
-      outputs: [],
-      events: this.#log.events,
-    };
+    this.#loads = new TierLoads(this.#cache, this.#waiting, settings.speedupRatio);
+    this.#pass = newPass(this.#log.events, this.#cache.below?.transfers);
+    this.#emission = new Emission(settings, this.#cache, this.#drafts, this.#pass.outputs);
   }
 
   get hasWork(): boolean {
-    return this.#running.length > 0 || this.#waiting.size > 0;
+    return this.#running.length > 0 || this.#waiting.size > 0 || this.#loads.size > 0;
   }
 
   submit(request: EngineRequest, holdsAtEnd = false): Sequence {
@@ -103,7 +105,12 @@ export class VllmScheduler implements Scheduler {
   cancel(sequence: Sequence): boolean {
     const at = this.#running.indexOf(sequence);
     if (at >= 0) this.#running.splice(at, 1);
-    else if (!this.#waiting.remove(sequence) && !this.remote.cancel(sequence)) return false;
+    else if (
+      !this.#waiting.remove(sequence) &&
+      !this.#loads.cancel(sequence) &&
+      !this.remote.cancel(sequence)
+    )
+      return false;
     this.#cache.release(sequence);
     sequence.state = 'finished';
     this.#noRoomAt = -1;
@@ -112,10 +119,11 @@ export class VllmScheduler implements Scheduler {
 
   pass(nowNs: number): Pass {
     this.#startPass(nowNs);
+    this.#loads.settle(nowNs);
     this.#scheduleRunning();
     if (!this.#preemptedInPass) this.#admit();
     this.#reserveBursts();
-    this.#pass.endNs = nowNs + batchDurationNs(this.#settings, this.#batch);
+    this.#pass.endNs = nowNs + (this.#batch.durationNs(this.#settings) || this.#loads.idleNs(nowNs));
     this.#emit();
     this.#log.endPass();
     return this.#pass;
@@ -123,7 +131,7 @@ export class VllmScheduler implements Scheduler {
 
   decodeRun(nowNs: number, horizonNs: number): DecodeRun | undefined {
     if (this.#drafts !== undefined || this.remote.pending > 0 || this.#mayAdmit()) return undefined;
-    return decodeRun(this.#settings, this.#running, nowNs, horizonNs);
+    return decodeRun(this.#settings, this.#running, nowNs, Math.min(horizonNs, this.#loads.nextReadyNs));
   }
 
   metrics(): RankMetrics {
@@ -131,11 +139,13 @@ export class VllmScheduler implements Scheduler {
     return {
       activeBlocks: pool.used,
       runningRequests: this.#running.length,
-      waitingRequests: this.#waiting.size + this.remote.size,
+      waitingRequests: this.#waiting.size + this.#loads.size + this.remote.size,
       preemptionsTotal: this.#preemptions,
       ...pool.use,
       queriedTokensTotal: this.#queriedTokens,
       hitTokensTotal: this.#hitTokens,
+      loadedTokensTotal: this.#loadedTokens,
+      ...hostUse(this.#cache.below),
       passHitTokens: 0,
       passQueriedTokens: 0,
     };
@@ -143,8 +153,8 @@ export class VllmScheduler implements Scheduler {
 
   forwardPass(): ForwardPass {
     return forwardPass(
-      this.#batch,
-      [...this.#waiting, ...this.remote.sequences()],
+      this.#batch.sequences,
+      [...this.#waiting, ...this.#loads, ...this.remote.sequences()],
       (this.#pass.endNs - this.#pass.startNs) / 1e6,
     );
   }
@@ -162,20 +172,16 @@ export class VllmScheduler implements Scheduler {
   }
 
   #startPass(nowNs: number): void {
-    const pass = this.#pass;
-    pass.startNs = nowNs;
-    pass.admissions.length = 0;
-    pass.pressure.length = 0;
-    pass.outputs.length = 0;
+    startPass(this.#pass, nowNs);
     this.#log.startPass();
-    this.#batch.length = 0;
-    this.#budget = this.#settings.maxNumBatchedTokens;
+    this.#cache.below?.startPass(nowNs);
+    this.#batch.start(this.#settings.maxNumBatchedTokens);
     this.#preemptedInPass = false;
   }
 
   #scheduleRunning(): void {
     let i = 0;
-    while (i < this.#running.length && this.#budget > 0) {
+    while (i < this.#running.length && this.#batch.budget > 0) {
       const sequence = this.#running[i]!;
       const outcome = this.#schedule(sequence);
       if (outcome === 'blocked') return;
@@ -188,14 +194,18 @@ export class VllmScheduler implements Scheduler {
 
   /** Gives a running request as many tokens as the budget allows, and blocks for them. */
   #schedule(sequence: Sequence): Scheduled {
-    const { blockSize, enableChunkedPrefill } = this.#settings;
-    const promptLeft = sequence.promptLength - sequence.computed;
-    if (!enableChunkedPrefill && promptLeft > 0 && promptLeft > this.#budget) return 'blocked';
-    const desired = Math.min(sequence.length - sequence.computed, this.#budget);
-    const blocks = Math.ceil((sequence.computed + desired) / blockSize);
+    if (!this.#fitsBudget(sequence, sequence.computed)) return 'blocked';
+    const desired = Math.min(sequence.length - sequence.computed, this.#batch.budget);
+    const blocks = Math.ceil((sequence.computed + desired) / this.#settings.blockSize);
     if (blocks > sequence.slots.length && !this.#allocate(sequence, blocks)) return 'preempted-itself';
     this.#commit(sequence, desired);
     return 'scheduled';
+  }
+
+  /** Whether what the pass may still take covers a prompt of which so many tokens are done, or it may be split. */
+  #fitsBudget(sequence: Sequence, done: number): boolean {
+    if (this.#settings.enableChunkedPrefill) return true;
+    return sequence.promptLength - done <= Math.max(0, this.#batch.budget);
   }
 
   /** Extends a sequence to `blocks` blocks, preempting until there is room; false if it was preempted itself. */
@@ -212,12 +222,7 @@ export class VllmScheduler implements Scheduler {
 
   /** Counts tokens as computed in this pass and shows the blocks that they fill. */
   #commit(sequence: Sequence, tokens: number): void {
-    sequence.passTokens = tokens;
-    sequence.passComputedBefore = sequence.computed;
-    sequence.passLength = sequence.length;
-    sequence.computed += tokens;
-    this.#budget -= tokens;
-    this.#batch.push(sequence);
+    this.#batch.add(sequence, tokens);
     this.#cache.publish(sequence);
   }
 
@@ -235,11 +240,7 @@ export class VllmScheduler implements Scheduler {
 
   #sendBack(victim: Sequence): void {
     this.#running.splice(this.#running.indexOf(victim), 1);
-    const scheduledAt = this.#batch.indexOf(victim);
-    if (scheduledAt >= 0) {
-      this.#batch.splice(scheduledAt, 1);
-      this.#budget += victim.passTokens;
-    }
+    this.#batch.withdraw(victim);
     this.#cache.release(victim);
     victim.state = 'preempted';
     this.#waiting.pushFront(victim);
@@ -254,12 +255,21 @@ export class VllmScheduler implements Scheduler {
   }
 
   #admit(): void {
-    while (this.#budget > 0 && this.#running.length < this.#settings.maxNumSeqs) {
+    while (this.#batch.budget > 0 && this.#running.length < this.#settings.maxNumSeqs) {
+      const loaded = this.#loads.first;
+      if (loaded !== undefined) {
+        if (!this.#fitsBudget(loaded, loaded.computed)) return;
+        this.#loads.shift();
+        this.#run(loaded);
+        continue;
+      }
       const sequence = this.#nextWaiting();
       if (sequence === undefined) return;
       if (sequence.handedOver) this.#takeOver(sequence);
-      else if (cannotFit(this.#settings, sequence)) this.#endUnserved(sequence);
-      else if (this.#noRoomAt === this.#pool.version || !this.#admitOne(sequence)) return;
+      else if (cannotFit(this.#settings, sequence)) {
+        this.#waiting.shift();
+        this.#emission.end(sequence);
+      } else if (this.#noRoomAt === this.#pool.version || !this.#admitOne(sequence)) return;
     }
   }
 
@@ -277,61 +287,66 @@ export class VllmScheduler implements Scheduler {
     sequence.state = 'running';
     sequence.cachedTokens ??= 0;
     this.#running.push(sequence);
-    this.#pass.admissions.push({ sequence, reusedTokens: 0 });
+    this.#pass.admissions.push({ sequence, reusedTokens: 0, loadedTokens: 0 });
     this.#commit(sequence, 0);
   }
 
-  /** Ends the waiting head: a fresh request is rejected, one that outgrew the pool keeps the answer it has. */
-  #endUnserved(sequence: Sequence): void {
-    this.#waiting.shift();
-    const rejected = sequence.state === 'waiting';
-    sequence.state = 'finished';
-    this.#pass.outputs.push({
-      sequence,
-      first: sequence.generated,
-      count: 0,
-      completed: true,
-      rejected,
-      cachedTokens: undefined,
-    });
-  }
-
-  /** Admits the waiting head if its tokens and blocks fit; false if it has to wait. */
+  /** Takes the waiting head off the queue if its tokens and blocks fit: it runs, or waits for what is loaded for it. */
   #admitOne(sequence: Sequence): boolean {
-    const { blockSize, enableChunkedPrefill } = this.#settings;
-    const hits = this.#findPrefix(sequence);
+    const { blockSize } = this.#settings;
+    const { hits, below } = this.#findPrefix(sequence);
+    if (below > 0 && this.#loads.follow(sequence, hits.length)) {
+      this.#waiting.shift();
+      return true;
+    }
     const held = hits.filter((slot) => this.#pool.isHeld(slot)).length;
     if (footprint(this.#settings, sequence) - held > this.#roomForAdmission()) {
       this.#noRoomAt = this.#pool.version;
       return false;
     }
-    const reused = hits.length * blockSize;
-    const promptLeft = sequence.promptLength - reused;
-    if (!enableChunkedPrefill && promptLeft > 0 && promptLeft > this.#budget) return false;
+    if (below === 0 && !this.#fitsBudget(sequence, hits.length * blockSize)) return false;
     this.#waiting.shift();
-    this.#running.push(sequence);
     this.#cache.adopt(sequence, hits);
-    sequence.state = 'running';
-    sequence.cachedTokens ??= reused;
-    this.#queriedTokens += sequence.length;
-    this.#hitTokens += reused;
-    this.#pass.admissions.push({ sequence, reusedTokens: reused });
-    return this.#schedule(sequence) === 'scheduled';
+    if (below === 0) return this.#run(sequence) === 'scheduled';
+    sequence.loadedTokens = below * blockSize;
+    // Before room is made, which might push out what is to be loaded.
+    this.#loads.start(sequence, hits.length, below);
+    // Room for all that is known of it, so that two whose loads are done cannot keep each other from running.
+    this.#cache.grow(sequence, Math.ceil(sequence.length / blockSize) - hits.length);
+    return true;
   }
 
-  /** Slots of the cached leading blocks that admission may reuse. */
-  #findPrefix(sequence: Sequence): number[] {
-    const slots = this.#cache.findPrefix(sequence, reusableBlocks(this.#settings, sequence));
+  /** Starts a request whose cached prefix is on the device. */
+  #run(sequence: Sequence): Scheduled {
+    const { computed: reusedTokens, loadedTokens } = sequence;
+    this.#running.push(sequence);
+    sequence.state = 'running';
+    sequence.loadedTokens = 0;
+    sequence.cachedTokens ??= reusedTokens;
+    this.#queriedTokens += sequence.length;
+    this.#hitTokens += reusedTokens;
+    this.#loadedTokens += loadedTokens;
+    this.#pass.admissions.push({ sequence, reusedTokens, loadedTokens });
+    return this.#schedule(sequence);
+  }
+
+  /** Slots of the cached leading blocks that admission may reuse, and how many more are in lower tiers. */
+  #findPrefix(sequence: Sequence): { hits: number[]; below: number } {
+    const limit = reusableBlocks(this.#settings, sequence);
+    const hits = this.#cache.findPrefix(sequence, limit);
+    const below = this.#cache.below?.reach(sequence, hits.length, limit) ?? 0;
     // Draft tokens need the last block computed anew.
-    if (this.#drafts !== undefined && slots.length > 0) slots.pop();
-    return slots;
+    if (this.#drafts === undefined) return { hits, below };
+    if (below > 0) return { hits, below: below - 1 };
+    hits.pop();
+    return { hits, below };
   }
 
   #roomForAdmission(): number {
     const room = this.#pool.available;
     if (this.#settings.backend !== 'trtllm') return room;
     let promised = 0;
-    for (const sequence of this.#running)
+    for (const sequence of [...this.#running, ...this.#loads])
       promised += footprint(this.#settings, sequence) - sequence.slots.length;
     return room - promised;
   }
@@ -340,7 +355,7 @@ export class VllmScheduler implements Scheduler {
   #reserveBursts(): void {
     const drafts = this.#drafts;
     if (drafts === undefined) return;
-    for (const sequence of [...this.#batch]) {
+    for (const sequence of [...this.#batch.sequences]) {
       // It may have been preempted for one before it.
       if (sequence.state !== 'running' || sequence.computed < sequence.length) continue;
       const blocks = drafts.blocksFor(sequence);
@@ -350,9 +365,11 @@ export class VllmScheduler implements Scheduler {
 
   #emit(): void {
     let finished = 0;
-    for (const sequence of this.#batch) {
+    for (const sequence of this.#batch.sequences) {
       if (sequence.computed < sequence.length) continue;
-      if (this.#emitFor(sequence)) finished++;
+      if (!this.#emission.give(sequence)) continue;
+      if (!sequence.holdsAtEnd) this.#cache.release(sequence);
+      finished++;
     }
     if (finished === 0) return;
     let kept = 0;
@@ -360,34 +377,9 @@ export class VllmScheduler implements Scheduler {
     this.#running.length = kept;
   }
 
-  /** Emits the token or burst of a request whose tokens are all computed; true if that completes it. */
-  #emitFor(sequence: Sequence): boolean {
-    const remaining = sequence.maxOutputTokens - sequence.generated;
-    const fits = (this.#settings.maxModelLen ?? Number.POSITIVE_INFINITY) - sequence.length;
-    const count = Math.min(remaining, fits, remaining === 0 ? 0 : (this.#drafts?.burst(sequence) ?? 1));
-    const first = sequence.generated;
-    sequence.generated += count;
-    if (count > 1) {
-      sequence.computed = sequence.length - 1;
-      this.#cache.publish(sequence);
-    }
-    const completed = count === remaining || count === fits;
-    this.#pass.outputs.push({
-      sequence,
-      first,
-      count,
-      completed,
-      rejected: false,
-      cachedTokens: sequence.outputsGiven++ === 0 ? sequence.cachedTokens : undefined,
-    });
-    if (!completed) return false;
-    sequence.state = 'finished';
-    if (!sequence.holdsAtEnd) this.#cache.release(sequence);
-    return true;
-  }
-
   #mayAdmit(): boolean {
-    if (this.#waiting.size === 0 || this.#running.length >= this.#settings.maxNumSeqs) return false;
-    return this.#noRoomAt !== this.#pool.version;
+    if (this.#running.length >= this.#settings.maxNumSeqs) return false;
+    if (this.#loads.first !== undefined) return true;
+    return this.#waiting.size > 0 && this.#noRoomAt !== this.#pool.version;
   }
 }
