@@ -1,4 +1,12 @@
-import { HF3FS, MOONCAKE, MOONCAKE_STORE, NIXL, NIXL_NEWER, OFFLOAD } from './names/connector.ts';
+import {
+  EXTERNAL_CACHE,
+  HF3FS,
+  MOONCAKE,
+  MOONCAKE_STORE,
+  NIXL,
+  NIXL_NEWER,
+  OFFLOAD,
+} from './names/connector.ts';
 import { VLLM } from './names/engine.ts';
 import {
   EVENT_LOOP,
@@ -49,7 +57,7 @@ export const SGLANG_TITLE = 'Worker: simulated SGLang';
 /** Inherited from the connectors themselves, which the catalogue does not list. */
 export const CONNECTORS_TITLE = 'Worker: KV connectors';
 const CONNECTOR_FAMILIES: Readonly<Record<string, FamilySpec>> = Object.fromEntries(
-  [NIXL, NIXL_NEWER, MOONCAKE, MOONCAKE_STORE, OFFLOAD, OFFLOAD_FLAT, HF3FS, LMCACHE]
+  [EXTERNAL_CACHE, NIXL, NIXL_NEWER, MOONCAKE, MOONCAKE_STORE, OFFLOAD, OFFLOAD_FLAT, HF3FS, LMCACHE]
     .flatMap((families) => Object.values<FamilySpec>(families))
     .map((family) => [family.name, family]),
 );

@@ -19,11 +19,16 @@ export interface FinishedRequest {
 export interface EngineSeries {
   /** After each pass of the scheduler; `usage` is a ratio 0..1. */
   setLoad(running: number, waiting: number, usage: number): void;
-  /** A request was admitted for the first time: so many tokens looked up, so many of them found. */
-  prefixLookup(queriedTokens: number, hitTokens: number): void;
+  /**
+   * A request was admitted for the first time: so many tokens looked up, so many of them found, so many of those in
+   * a tier below the device.
+   */
+  prefixLookup(queriedTokens: number, hitTokens: number, loadedTokens?: number): void;
+  /** Blocks of host memory in use, where there is any. */
+  setHostUse?(blocks: number): void;
   preempted(requests?: number): void;
   /** A request gave its first token, its prompt being done. */
-  firstToken(ttftS: number, promptTokens: number, cachedTokens: number): void;
+  firstToken(ttftS: number, promptTokens: number, cachedTokens: number, loadedTokens?: number): void;
   /** So many tokens followed, each this long after the one before. */
   laterTokens(itlS: number, tokens?: number): void;
   finished(request: FinishedRequest): void;

@@ -11,6 +11,8 @@ export interface SglangEngineOptions {
   /** Tokens of a page. */
   readonly pageSize: number;
   readonly pages: number;
+  /** Pages of host memory; SGLang's hierarchical cache is on where there are any. */
+  readonly hostPages?: number;
 }
 
 type Families = ReturnType<typeof sglangFamilies>;
@@ -33,6 +35,8 @@ export class SglangMetrics {
 /** The native series of one rank. Its tokenizer's counters are shared with the other ranks, as SGLang's are. */
 export class SglangEngineSeries implements EngineSeries {
   readonly #tokens: number;
+  readonly #pageSize: number;
+  readonly #hicache: { readonly used: Gauge; readonly loaded: Counter } | undefined;
   readonly #gauge: Readonly<
     Record<'running' | 'queued' | 'usage' | 'usedTokens' | 'throughput' | 'hitRate' | 'retracted', Gauge>
   >;
@@ -43,7 +47,8 @@ export class SglangEngineSeries implements EngineSeries {
   #countedAtMs: number | undefined;
   #retracted = 0;
 
-  constructor(families: Families, { modelName, dpRank, pageSize, pages }: SglangEngineOptions) {
+  constructor(families: Families, options: SglangEngineOptions) {
+    const { modelName, dpRank, pageSize, pages, hostPages = 0 } = options;
     const shared = { model_name: modelName, engine_type: 'unified' };
     const labels = {
       ...shared,
@@ -74,6 +79,15 @@ export class SglangEngineSeries implements EngineSeries {
       itl: families.itl.with(shared),
       e2e: families.e2e.with(shared),
     };
+    this.#pageSize = pageSize;
+    if (hostPages > 0) {
+      const { used, total } = families.hicache();
+      total.with(labels).set(pageSize * hostPages);
+      this.#hicache = {
+        used: used.with(labels),
+        loaded: families.cachedTokens.with({ ...shared, cache_source: 'host' }),
+      };
+    }
     families.totalTokens.with(labels).set(this.#tokens);
     families.pageSize.with(labels).set(pageSize);
     families.pages.with(labels).set(pages);
@@ -98,10 +112,15 @@ export class SglangEngineSeries implements EngineSeries {
     this.#gauge.retracted.set(this.#retracted);
   }
 
-  firstToken(ttftS: number, promptTokens: number, cachedTokens: number): void {
+  setHostUse(blocks: number): void {
+    this.#hicache?.used.set(blocks * this.#pageSize);
+  }
+
+  firstToken(ttftS: number, promptTokens: number, cachedTokens: number, loadedTokens = 0): void {
     this.#time.ttft.observe(ttftS);
     this.#counter.prompt.inc(promptTokens);
-    this.#counter.cached.inc(cachedTokens);
+    this.#counter.cached.inc(cachedTokens - loadedTokens);
+    this.#hicache?.loaded.inc(loadedTokens);
     this.#count(1);
   }
 
@@ -141,6 +160,10 @@ function sglangFamilies(registry: Registry, ranked: boolean) {
     totalTokens: scheduler(SGLANG.maxTotalNumTokens),
     pageSize: scheduler(SGLANG.pageSize),
     pages: scheduler(SGLANG.numPages),
+    hicache: () => ({
+      used: scheduler(SGLANG.hicacheHostUsedTokens),
+      total: scheduler(SGLANG.hicacheHostTotalTokens),
+    }),
     throughput: scheduler(SGLANG.genThroughput),
     hitRate: scheduler(SGLANG.cacheHitRate),
     utilization: scheduler(SGLANG.utilization),

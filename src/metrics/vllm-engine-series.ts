@@ -27,9 +27,11 @@ export class VllmEngineSeries implements EngineSeries {
   readonly #times: Readonly<
     Record<'e2e' | 'queue' | 'inference' | 'prefill' | 'decode' | 'perToken', Histogram>
   >;
+  readonly #external: ExternalCache | undefined;
   readonly #speculation: () => readonly [Counter, Counter, Counter];
 
-  constructor(families: VllmFamilies, { modelName, engine, blockSize, numGpuBlocks }: VllmEngineOptions) {
+  constructor(families: VllmFamilies, options: VllmEngineOptions) {
+    const { modelName, engine, blockSize, numGpuBlocks, offloads } = options;
     const labels = { model_name: modelName, engine: String(engine) };
     this.#running = families.running.with(labels);
     this.#waiting = families.waiting.with(labels);
@@ -66,6 +68,7 @@ export class VllmEngineSeries implements EngineSeries {
       families.draftTokens.with(labels),
       families.acceptedTokens.with(labels),
     ];
+    if (offloads) this.#external = externalCache(families, labels);
     const config = {
       engine: labels.engine,
       block_size: String(blockSize),
@@ -80,19 +83,24 @@ export class VllmEngineSeries implements EngineSeries {
     this.#usage.set(usage);
   }
 
-  prefixLookup(queriedTokens: number, hitTokens: number): void {
+  prefixLookup(queriedTokens: number, hitTokens: number, loadedTokens = 0): void {
     this.#prefixQueries.inc(queriedTokens);
-    this.#prefixHits.inc(hitTokens);
+    this.#prefixHits.inc(hitTokens - loadedTokens);
+    this.#external?.queries.inc(queriedTokens);
+    this.#external?.hits.inc(loadedTokens);
   }
 
   preempted(requests = 1): void {
     this.#preemptions.inc(requests);
   }
 
-  firstToken(ttftS: number, promptTokens: number, cachedTokens: number): void {
+  firstToken(ttftS: number, promptTokens: number, cachedTokens: number, loadedTokens = 0): void {
     this.#ttft.observe(ttftS);
     this.#promptTokens.inc(promptTokens);
     this.#promptTokensCached.inc(cachedTokens);
+    this.#external?.computed.inc(promptTokens - cachedTokens);
+    this.#external?.local.inc(cachedTokens - loadedTokens);
+    this.#external?.loaded.inc(loadedTokens);
     this.#generationTokens.inc();
   }
 
@@ -124,4 +132,19 @@ export class VllmEngineSeries implements EngineSeries {
     tokenCounter.inc(draftTokens);
     acceptedCounter.inc(acceptedTokens);
   }
+}
+
+/** What the series of an engine with a KV connector count beside those of one without. */
+type ExternalCache = ReturnType<typeof externalCache>;
+
+function externalCache(families: VllmFamilies, labels: { model_name: string; engine: string }) {
+  const { queries, hits, bySource } = families.external();
+  const source = (name: string): Counter => bySource.with({ ...labels, source: name });
+  return {
+    queries: queries.with(labels),
+    hits: hits.with(labels),
+    computed: source('local_compute'),
+    local: source('local_cache_hit'),
+    loaded: source('external_kv_transfer'),
+  };
 }

@@ -1,4 +1,5 @@
 import { oneTwoFiveBuckets } from './buckets.ts';
+import { EXTERNAL_CACHE } from './names/connector.ts';
 import { VLLM } from './names/engine.ts';
 import type { Registry } from './registry.ts';
 import type { HistogramSpec } from './spec.ts';
@@ -10,6 +11,8 @@ export interface VllmEngineOptions {
   readonly engine: number;
   readonly blockSize: number;
   readonly numGpuBlocks: number;
+  /** A KV connector is at work: blocks are found beyond the GPU too. */
+  readonly offloads?: boolean;
 }
 
 export type VllmFamilies = ReturnType<typeof vllmFamilies>;
@@ -57,5 +60,10 @@ function vllmFamilies(registry: Registry, maxModelLen: number) {
     draftTokens: registry.counter(VLLM.specDecodeNumDraftTokensTotal),
     acceptedTokens: registry.counter(VLLM.specDecodeNumAcceptedTokensTotal),
     cacheConfig: registry.gauge(VLLM.cacheConfigInfo),
+    external: () => ({
+      queries: registry.counter(EXTERNAL_CACHE.externalPrefixCacheQueriesTotal),
+      hits: registry.counter(EXTERNAL_CACHE.externalPrefixCacheHitsTotal),
+      bySource: registry.counter(EXTERNAL_CACHE.promptTokensBySourceTotal),
+    }),
   };
 }

@@ -45,7 +45,10 @@ export const REPLAY_SETTINGS = {
     aliases: ['--num-decode-workers'],
     help: 'workers that only decode',
   }),
-  kvBytesPerToken: int({ min: 1, help: 'bytes of KV of one token, for the time that a handoff takes' }),
+  kvBytesPerToken: int({
+    min: 1,
+    help: 'bytes of KV of one token, for the time that a handoff or a copy between storage tiers takes',
+  }),
   kvTransferBandwidth: number({
     default: 64,
     min: 0,

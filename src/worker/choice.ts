@@ -1,5 +1,5 @@
 import { fail, type KvasirError } from '../base/errors.ts';
-import type { Finish, RequestSink, TokenBatch } from '../engine/simulated-engine.ts';
+import type { AdmissionNews, Finish, RequestSink, TokenBatch } from '../engine/simulated-engine.ts';
 import type { FinishReason } from '../formats/openai/answer.ts';
 import type { TokenStream } from '../tokenizer/tokenizer.ts';
 import type { AnswerLength } from './answer-plan.ts';
@@ -28,8 +28,8 @@ export interface ChoiceListener {
 /** Hears of the engine's work on choices, for metrics. */
 export interface ChoiceObserver {
   /** The first time only. */
-  prefixLookup(promptTokens: number, cachedTokens: number): void;
-  firstToken(ttftS: number, promptTokens: number, cachedTokens: number): void;
+  prefixLookup(promptTokens: number, cachedTokens: number, loadedTokens: number): void;
+  firstToken(ttftS: number, promptTokens: number, cachedTokens: number, loadedTokens: number): void;
   /** That many, each so long after the one before. */
   laterTokens(itlS: number, tokens: number): void;
 }
@@ -61,6 +61,7 @@ export class Choice implements RequestSink {
   admittedMs: number | undefined;
   firstTokenMs: number | undefined;
   #lastTokenMs = 0;
+  #loadedTokens = 0;
 
   constructor(options: ChoiceOptions) {
     this.#options = options;
@@ -75,10 +76,11 @@ export class Choice implements RequestSink {
     return this.#ended;
   }
 
-  admitted(admission: { readonly atMs: number; readonly cachedTokens: number }): void {
-    this.cachedTokens = admission.cachedTokens;
-    this.admittedMs = admission.atMs;
-    this.#options.observer.prefixLookup(this.#options.promptTokens, admission.cachedTokens);
+  admitted({ atMs, cachedTokens, loadedTokens }: AdmissionNews): void {
+    this.cachedTokens = cachedTokens;
+    this.#loadedTokens = loadedTokens;
+    this.admittedMs = atMs;
+    this.#options.observer.prefixLookup(this.#options.promptTokens, cachedTokens, loadedTokens);
   }
 
   tokens({ tokenIds, atMs }: TokenBatch): void {
@@ -127,7 +129,12 @@ export class Choice implements RequestSink {
     let later = tokens;
     if (this.firstTokenMs === undefined) {
       this.firstTokenMs = this.#lastTokenMs = atMs;
-      observer.firstToken((atMs - arrivalMs) / 1000, promptTokens, this.cachedTokens ?? 0);
+      observer.firstToken(
+        (atMs - arrivalMs) / 1000,
+        promptTokens,
+        this.cachedTokens ?? 0,
+        this.#loadedTokens,
+      );
       later--;
     }
     if (later > 0) observer.laterTokens((atMs - this.#lastTokenMs) / 1000 / later, later);

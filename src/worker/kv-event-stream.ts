@@ -4,6 +4,8 @@ import type { RankSnapshot } from '../engine/scheduler.ts';
 import type { DialectName } from '../formats/kv-events/dialects.ts';
 import type { BlockStored, EngineEvent, EngineEventBatch } from '../formats/kv-events/engine-event.ts';
 import { EventEncoder } from '../formats/kv-events/event-encoder.ts';
+import { MEDIUM_OF_TIER } from '../formats/kv-events/medium-tier.ts';
+import { toldEvents } from '../formats/kv-events/offload-events.ts';
 import type { RankBlocks } from '../formats/kv-events/snapshot.ts';
 
 /** Takes each encoded batch of a rank; numbers them from 0 as this stream does. */
@@ -25,7 +27,6 @@ export interface KvEventStreamOptions {
 export type BatchListener = (batch: EngineEventBatch, seq: number) => void;
 export type EncodedListener = (payload: Uint8Array, seq: number) => void;
 
-const MEDIUM = 'GPU';
 const SPEC_KIND = 'full_attention';
 
 /** One rank's cache changes as its engine publishes them: one batch for each pass that changed something. */
@@ -64,13 +65,14 @@ export class KvEventStream {
   publish(events: readonly RankEvent[], atMs: number): void {
     const last = events.at(-1);
     if (last === undefined) return;
-    const { clock, rank, sink } = this.#options;
+    const { clock, dialect, rank, sink } = this.#options;
     const timestampS = (clock.wallMs() - (clock.nowMs() - atMs)) / 1000;
     const batch = { timestampS, dpRank: rank, events: events.map((event) => this.#eventOf(event)) };
     this.#seq++;
     this.#lastEventId = last.id;
     if (sink !== undefined || this.#encodedListeners.size > 0) {
-      const payload = this.#encoder.encode(batch);
+      const told = batch.events.flatMap((event) => toldEvents(event, dialect));
+      const payload = this.#encoder.encode({ ...batch, events: told });
       sink?.publish(payload);
       for (const listener of this.#encodedListeners) listener(payload, this.#seq);
     }
@@ -103,8 +105,9 @@ export class KvEventStream {
 
   #eventOf({ event, tokenIds, namespace }: RankEvent): EngineEvent {
     if (event.kind === 'cleared') return { kind: 'cleared' };
-    const { blockHashes } = event;
-    if (event.kind === 'removed') return { kind: 'removed', blockHashes, medium: MEDIUM, groupIdx: 0 };
+    const { blockHashes, tier = 'device' } = event;
+    const medium = MEDIUM_OF_TIER[tier];
+    if (event.kind === 'removed') return { kind: 'removed', blockHashes, medium, groupIdx: 0 };
     const { parentHash } = event;
     const stored: BlockStored = {
       kind: 'stored',
@@ -112,7 +115,7 @@ export class KvEventStream {
       parentHash,
       tokenIds: tokenIds ?? new Uint32Array(0),
       blockSize: this.#options.blockSize,
-      medium: MEDIUM,
+      medium,
       extraKeys: extraKeys(blockHashes.length, parentHash === undefined, namespace?.cacheSalt),
       groupIdx: 0,
       kvCacheSpecKind: SPEC_KIND,

@@ -183,7 +183,7 @@ export class SimulatedWorker implements RunningWorker {
 
   #makeService(): Service {
     const { clock, log, model, namespace, component, endpoint, metricsVersion } = this.#settings;
-    const { backend, dpSize, blockSize, numGpuBlocks } = this.#engineSettings;
+    const { backend, dpSize, blockSize, numGpuBlocks, offload } = this.#engineSettings;
     const metrics = new WorkerMetrics({
       clock,
       log,
@@ -196,6 +196,7 @@ export class SimulatedWorker implements RunningWorker {
       dpSize,
       blockSize,
       numGpuBlocks,
+      hostBlocks: this.#settings.role === 'decode' ? 0 : offload.hostBlocks,
       contextLength: this.#contextLength,
       version: metricsVersion,
     });
@@ -241,12 +242,13 @@ export class SimulatedWorker implements RunningWorker {
 
   #meterTransfers(metrics: WorkerMetrics): TransferMeter {
     const { clock, log, model, role } = this.#settings;
-    const { dpSize, blockSize, transfer } = this.#engineSettings;
+    const { dpSize, blockSize, transfer, offload } = this.#engineSettings;
     const { kvBytesPerToken } = transfer;
     const engineId = metrics.dynamo.process.instanceId.toString(16);
     const { native: registry } = metrics;
-    const options = { clock, log, registry, model, dpSize, blockSize, kvBytesPerToken, engineId };
-    return new TransferMeter(options, role !== 'both');
+    const link = { dpSize, blockSize, kvBytesPerToken, engineId };
+    const kinds = { handsOver: role !== 'both', offloads: offload.hostBlocks > 0 && role !== 'decode' };
+    return new TransferMeter({ clock, log, registry, model, ...link, ...kinds });
   }
 
   #makeEngine(metrics: WorkerMetrics): SimulatedEngine {
@@ -263,6 +265,7 @@ export class SimulatedWorker implements RunningWorker {
           counting.kvEvents?.(rank, events, atMs);
           this.#streams[rank]!.publish(events, atMs);
         },
+        transfers: (rank, transfers) => this.#transfers?.copied(rank, transfers),
       },
     });
     metrics.refreshOnScrape((rank) => engine.metrics(rank));

@@ -1,6 +1,8 @@
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import { ConnectorTelemetry } from '../connector/connector-telemetry.ts';
+import type { TierTransfer } from '../engine/pass.ts';
+import { MEDIUM_OF_TIER } from '../formats/kv-events/medium-tier.ts';
 import type { Registry } from '../metrics/registry.ts';
 
 /** A prompt's KV that came from another engine, or was given up on the way. */
@@ -22,23 +24,34 @@ export interface TransferMeterOptions {
   readonly kvBytesPerToken: number | undefined;
   /** As other engines know this one. */
   readonly engineId: string;
+  /** It is a prefill or decode worker: there will be hand-overs. */
+  readonly handsOver: boolean;
+  /** It has storage tiers below its device. */
+  readonly offloads: boolean;
 }
 
 /** As often as vLLM writes its lines. */
 const INTERVAL_MS = 10_000;
-const CONNECTOR = 'NixlConnector';
+const HANDOVER = 'NixlConnector';
+const OFFLOAD = 'OffloadingConnector';
+/** One that has both, as in vLLM. */
+const BOTH = 'MultiConnector';
 
-/** What a simulated engine tells of its hand-overs, as vLLM's NIXL connector does; owns the timer of its lines. */
+/**
+ * What a simulated engine tells of its hand-overs and of copies between storage tiers, as vLLM's connectors do; owns
+ * the timer of their lines.
+ */
 export class TransferMeter {
   readonly #options: TransferMeterOptions;
-  #telemetry: ConnectorTelemetry | undefined;
+  readonly #telemetries = new Map<string, ConnectorTelemetry>();
   #cancel: () => void = () => {};
   #stopped = false;
 
-  /** With `eager` the series exist at zero from the start; else from the first hand-over on. */
-  constructor(options: TransferMeterOptions, eager: boolean) {
+  /** The series of what the worker is set up for exist at zero from the start; else from the first transfer on. */
+  constructor(options: TransferMeterOptions) {
     this.#options = options;
-    if (eager) this.#start();
+    if (options.handsOver) this.#telemetryOf(HANDOVER);
+    if (options.offloads) this.#telemetryOf(OFFLOAD);
   }
 
   take({ dpRank, tokens, durationMs, arrived }: Transfer): void {
@@ -52,12 +65,23 @@ export class TransferMeter {
           num_descriptors: [Math.ceil(tokens / blockSize)],
         }
       : { num_failed_transfers: [1] };
-    this.#start().observe(payload, dpRank);
+    this.#observe(HANDOVER, payload, dpRank);
+  }
+
+  /** Blocks that went from one storage tier to another. */
+  copied(dpRank: number, transfers: readonly TierTransfer[]): void {
+    const payload: Record<string, { op_size: number; op_time: number }[]> = {};
+    for (const { from, to, sizeBytes, durationNs } of transfers) {
+      const direction = `${MEDIUM_OF_TIER[from]}_to_${MEDIUM_OF_TIER[to]}`;
+      payload[direction] ??= [];
+      payload[direction].push({ op_size: sizeBytes, op_time: durationNs / 1e9 });
+    }
+    this.#observe(OFFLOAD, payload, dpRank);
   }
 
   /** Nobody fetched the KV of a prompt before its lease ran out. */
   expired(): void {
-    this.#start().observe({ num_kv_expired_reqs: [1] });
+    this.#observe(HANDOVER, { num_kv_expired_reqs: [1] }, 0);
   }
 
   /** Tells of what has not been told yet, and ends. */
@@ -65,14 +89,27 @@ export class TransferMeter {
     if (this.#stopped) return;
     this.#stopped = true;
     this.#cancel();
-    this.#telemetry?.report();
+    this.#report();
   }
 
-  #start(): ConnectorTelemetry {
-    if (this.#telemetry !== undefined) return this.#telemetry;
+  #observe(connector: string, payload: Record<string, unknown>, dpRank: number): void {
+    const telemetry = this.#telemetryOf(connector);
+    const nested = this.#nameOf(connector) === BOTH;
+    telemetry.observe(nested ? { [connector]: { data: payload } } : payload, dpRank);
+  }
+
+  /** The connector by which the engine is set up: one for all where it is set up for both. */
+  #nameOf(connector: string): string {
+    return this.#options.handsOver && this.#options.offloads ? BOTH : connector;
+  }
+
+  #telemetryOf(connector: string): ConnectorTelemetry {
+    const name = this.#nameOf(connector);
+    const known = this.#telemetries.get(name);
+    if (known !== undefined) return known;
     const { clock, log, registry, model: modelName, dpSize, engineId } = this.#options;
-    this.#telemetry = new ConnectorTelemetry({
-      connector: CONNECTOR,
+    const telemetry = new ConnectorTelemetry({
+      connector: name,
       modelName,
       engines: Array.from({ length: dpSize }, (_, rank) => rank),
       registry,
@@ -80,15 +117,20 @@ export class TransferMeter {
       log,
       engineId: (rank) => (dpSize > 1 ? `${engineId}_dp${rank}` : engineId),
     });
-    this.#tick();
-    return this.#telemetry;
+    this.#telemetries.set(name, telemetry);
+    if (this.#telemetries.size === 1) this.#tick();
+    return telemetry;
+  }
+
+  #report(): void {
+    for (const telemetry of this.#telemetries.values()) telemetry.report();
   }
 
   #tick(): void {
     const { clock } = this.#options;
     if (this.#stopped) return;
     this.#cancel = clock.at(clock.nowMs() + INTERVAL_MS, () => {
-      this.#telemetry?.report();
+      this.#report();
       this.#tick();
     });
   }

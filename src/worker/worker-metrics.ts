@@ -15,6 +15,8 @@ export interface WorkerMetricsOptions extends DynamoMetricsOptions {
   readonly backend: Backend;
   readonly blockSize: number;
   readonly numGpuBlocks: number;
+  /** Of each rank; 0 without a tier below the device. */
+  readonly hostBlocks: number;
   readonly contextLength: number;
 }
 
@@ -85,6 +87,7 @@ export class WorkerMetrics {
   #passed(rank: number, metrics: RankMetrics): void {
     const { runningRequests, waitingRequests, activeBlocks, totalBlocks } = metrics;
     this.engines[rank]!.setLoad(runningRequests, waitingRequests, activeBlocks / totalBlocks);
+    this.engines[rank]!.setHostUse?.(metrics.hostBlocks);
     const last = this.#totals[rank]!;
     const { queriedTokensTotal, hitTokensTotal } = metrics;
     this.#hitRates[rank]!.push(queriedTokensTotal - last.queried, hitTokensTotal - last.hit);
@@ -99,7 +102,7 @@ export class WorkerMetrics {
 }
 
 function seriesMaker(native: Registry, options: WorkerMetricsOptions): (rank: number) => EngineSeries {
-  const { backend, model: modelName, dpSize, blockSize, numGpuBlocks, contextLength } = options;
+  const { backend, model: modelName, dpSize, blockSize, numGpuBlocks, hostBlocks, contextLength } = options;
   if (backend === 'sglang') {
     const sglang = new SglangMetrics(native, dpSize);
     return (rank) =>
@@ -108,8 +111,9 @@ function seriesMaker(native: Registry, options: WorkerMetricsOptions): (rank: nu
         dpRank: rank,
         pageSize: blockSize,
         pages: numGpuBlocks,
+        hostPages: hostBlocks,
       });
   }
   const vllm = new VllmMetrics(native, contextLength);
-  return (engine) => vllm.engine({ modelName, engine, blockSize, numGpuBlocks });
+  return (engine) => vllm.engine({ modelName, engine, blockSize, numGpuBlocks, offloads: hostBlocks > 0 });
 }

@@ -1,7 +1,7 @@
 import { fail } from '../base/errors.ts';
 import { choice, flag, int, number, type SettingsOf, text } from '../base/settings.ts';
 import { parseEngineArgs } from '../engine/engine-args.ts';
-import type { EngineOptions } from '../engine/engine-settings.ts';
+import { DEFAULT_OFFLOAD, type EngineOptions } from '../engine/engine-settings.ts';
 import { fixedTiming, POLYNOMIAL_TIMING, type Timing } from '../engine/timing.ts';
 import { DIALECTS, type DialectName } from '../formats/kv-events/dialects.ts';
 import { METRICS_VERSIONS } from '../metrics/registry.ts';
@@ -10,6 +10,15 @@ import type { WorkerOptions } from './start-worker.ts';
 import type { UpstreamWorkerOptions } from './upstream-worker.ts';
 
 const PORT = { min: 0, max: 65_535, placeholder: 'PORT' };
+
+function speed(way: string, gigabytesPerS: number) {
+  return number({
+    default: gigabytesPerS,
+    min: 0,
+    placeholder: 'GB/S',
+    help: `speed of KV copies from ${way}, decimal; 0 takes no time`,
+  });
+}
 
 /** What the simulated engine is like; `up` has the same rows for all its workers. */
 export const ENGINE_SETTINGS = {
@@ -67,7 +76,7 @@ export const ENGINE_SETTINGS = {
   }),
   kvBytesPerToken: int({
     min: 1,
-    help: 'size of a token’s KV, which makes hand-overs between engines take time',
+    help: 'size of a token’s KV, which makes hand-overs between engines take time; copies to and from --num-g2-blocks take 131072 unless given',
   }),
   kvTransferBandwidth: number({
     default: 64,
@@ -75,6 +84,21 @@ export const ENGINE_SETTINGS = {
     placeholder: 'GB/S',
     help: 'speed of hand-overs between engines, decimal',
   }),
+  numG2Blocks: int({
+    default: 0,
+    min: 0,
+    aliases: ['--num-cpu-blocks'],
+    help: 'KV blocks of host memory of each rank, for what the GPU has no room for; 0: evicted blocks are lost',
+  }),
+  numG3Blocks: int({
+    default: 0,
+    min: 0,
+    help: 'KV blocks on disk of each rank, for what the host has no room for',
+  }),
+  bandwidthG1ToG2Gbps: speed('GPU to host', DEFAULT_OFFLOAD.deviceToHostGBps),
+  bandwidthG2ToG1Gbps: speed('host to GPU', DEFAULT_OFFLOAD.hostToDeviceGBps),
+  bandwidthG2ToG3Gbps: speed('host to disk', DEFAULT_OFFLOAD.hostToDiskGBps),
+  bandwidthG3ToG2Gbps: speed('disk to host', DEFAULT_OFFLOAD.diskToHostGBps),
   kvLoadFailurePolicy: choice({
     choices: ['fail', 'recompute'],
     default: 'fail',
@@ -165,7 +189,7 @@ export const WORKER_SETTINGS = {
 export function engineOptions(settings: SettingsOf<typeof ENGINE_SETTINGS>): Partial<EngineOptions> {
   const extra = parseExtra(settings.extraEngineArgs);
   const parsed: Partial<EngineOptions> = extra === undefined ? {} : parseEngineArgs(extra);
-  const { timing: extraTiming, transfer, ...rest } = parsed;
+  const { timing: extraTiming, transfer, offload, ...rest } = parsed;
   const hasTiming = extra?.timing_model != null;
   return {
     backend: settings.engineType,
@@ -184,6 +208,15 @@ export function engineOptions(settings: SettingsOf<typeof ENGINE_SETTINGS>): Par
       kvBytesPerToken: settings.kvBytesPerToken,
       bandwidthGBps: settings.kvTransferBandwidth,
       ...transfer,
+    },
+    offload: {
+      hostBlocks: settings.numG2Blocks,
+      diskBlocks: settings.numG3Blocks,
+      deviceToHostGBps: settings.bandwidthG1ToG2Gbps,
+      hostToDeviceGBps: settings.bandwidthG2ToG1Gbps,
+      hostToDiskGBps: settings.bandwidthG2ToG3Gbps,
+      diskToHostGBps: settings.bandwidthG3ToG2Gbps,
+      ...offload,
     },
     timing: hasTiming && extraTiming !== undefined ? extraTiming : parseTiming(settings.timing),
   };

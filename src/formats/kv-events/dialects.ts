@@ -14,6 +14,11 @@ export interface Dialect {
   readonly required: readonly FieldName[];
   /** Signed engines write hashes from 2^63 on as negative; wide: nine bytes always. */
   readonly hashes: 'unsigned' | 'signed' | 'wide' | 'bytes';
+  /**
+   * Stores in tiers below the device: `described` as all others; `named` by their hashes alone, as bytes; undefined:
+   * the version cannot tell of other tiers, so neither stores nor removes there are written.
+   */
+  readonly offloads: 'described' | 'named' | undefined;
 }
 
 const CORE = ['block_hashes', 'parent_block_hash', 'token_ids', 'block_size', 'lora_id'] as const;
@@ -34,19 +39,34 @@ const VLLM_ARRAY: Dialect = {
   removed: REMOVED,
   required: [],
   hashes: 'unsigned',
+  offloads: 'named',
 };
 const VLLM_MAP: Dialect = { ...VLLM_ARRAY, event: 'map', required: WITH_LORA_NAME };
 
+const WITHOUT_MEDIUM: Dialect = {
+  ...VLLM_ARRAY,
+  batch: 2,
+  stored: CORE,
+  removed: ['block_hashes'],
+  offloads: undefined,
+};
+
 /** Each is named for the version that began it. `kvasir` is vLLM's present form, and tells the cache salt. */
 export const DIALECTS = {
-  kvasir: { ...VLLM_MAP, stored: [...WITH_SPEC, 'cache_salt'] },
+  kvasir: { ...VLLM_MAP, stored: [...WITH_SPEC, 'cache_salt'], offloads: 'described' },
   'vllm-0.24': VLLM_MAP,
   'vllm-0.24-bytes': { ...VLLM_MAP, hashes: 'bytes' },
-  'vllm-0.26': { ...VLLM_MAP, stored: [...WITH_SPEC, 'locality'], removed: [...REMOVED, 'locality'] },
+  'vllm-0.26': {
+    ...VLLM_MAP,
+    stored: [...WITH_SPEC, 'locality'],
+    removed: [...REMOVED, 'locality'],
+    offloads: 'described',
+  },
   'vllm-main': {
     ...VLLM_MAP,
     stored: [...WITH_SPEC, 'locality', 'ownership', 'session_id'],
     removed: [...REMOVED, 'locality', 'ownership'],
+    offloads: 'described',
   },
   'vllm-map-batch': { ...VLLM_MAP, batch: 'map' },
   'vllm-0.21': VLLM_ARRAY,
@@ -65,13 +85,14 @@ export const DIALECTS = {
     removed: ['block_hashes', 'medium'],
     hashes: 'signed',
   },
-  'vllm-0.9': { ...VLLM_ARRAY, batch: 2, stored: CORE, removed: ['block_hashes'] },
-  'sglang-2025': { ...VLLM_ARRAY, batch: 2, stored: CORE, removed: ['block_hashes'], hashes: 'signed' },
+  'vllm-0.9': WITHOUT_MEDIUM,
+  'sglang-2025': { ...WITHOUT_MEDIUM, hashes: 'signed' },
   'sglang-medium': {
     ...VLLM_ARRAY,
     stored: [...CORE, 'medium'],
     removed: ['block_hashes', 'medium'],
     hashes: 'signed',
+    offloads: 'described',
   },
   'sglang-map': {
     ...VLLM_MAP,
@@ -79,6 +100,7 @@ export const DIALECTS = {
     removed: ['block_hashes', 'medium'],
     required: CORE,
     hashes: 'signed',
+    offloads: 'described',
   },
   trtllm: {
     ...VLLM_MAP,
@@ -94,12 +116,14 @@ export const DIALECTS = {
     removed: ['block_hashes'],
     required: ['block_hashes', 'parent_block_hash', 'token_ids', 'block_size'],
     hashes: 'signed',
+    offloads: undefined,
   },
   'llm-d-sim': {
     ...VLLM_ARRAY,
     stored: [...WITH_LORA_NAME, 'extra_keys'],
     removed: ['block_hashes', 'medium'],
     hashes: 'wide',
+    offloads: 'described',
   },
 } as const satisfies Record<string, Dialect>;
 

@@ -1,6 +1,7 @@
 import { DEFAULT_DIALECT, DIALECTS, type Dialect, type DialectName, type FieldName } from './dialects.ts';
 import type { BlockStored, EngineEvent, EngineEventBatch } from './engine-event.ts';
 import { MsgpackWriter } from './msgpack-writer.ts';
+import { isBelowDevice } from './offload-events.ts';
 
 const TAGS = { stored: 'BlockStored', removed: 'BlockRemoved', cleared: 'AllBlocksCleared' } as const;
 const DIGEST_BYTES = 32;
@@ -9,6 +10,8 @@ const DIGEST_BYTES = 32;
 export class EventEncoder {
   readonly #dialect: Dialect;
   readonly #writer = new MsgpackWriter();
+  /** Whether hashes of the event under way are digests. */
+  #bytes = false;
 
   constructor(dialect: DialectName = DEFAULT_DIALECT) {
     this.#dialect = DIALECTS[dialect];
@@ -34,8 +37,11 @@ export class EventEncoder {
   }
 
   #events(events: readonly EngineEvent[]): void {
+    const { hashes, offloads } = this.#dialect;
     this.#writer.array(events.length);
     for (const event of events) {
+      // Offloading connectors wrote digests whatever the engine wrote for its device.
+      this.#bytes = hashes === 'bytes' || (offloads === 'named' && isBelowDevice(event));
       if (this.#dialect.event === 'array') this.#positional(event);
       else this.#mapped(event);
     }
@@ -99,10 +105,10 @@ export class EventEncoder {
   #hash(hash: bigint): void {
     const writer = this.#writer;
     const { hashes } = this.#dialect;
-    if (hashes === 'unsigned') writer.bigint(hash);
+    if (this.#bytes) writer.bytes(digestOf(hash));
+    else if (hashes === 'unsigned') writer.bigint(hash);
     else if (hashes === 'signed') writer.bigint(BigInt.asIntN(64, hash));
-    else if (hashes === 'wide') writer.wideU64(hash);
-    else writer.bytes(digestOf(hash));
+    else writer.wideU64(hash);
   }
 }
 

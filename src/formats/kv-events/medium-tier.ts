@@ -15,6 +15,14 @@ const TIERS = {
   SHARED: 'external',
 } as const;
 
+/** What vLLM calls each tier. */
+export const MEDIUM_OF_TIER: Readonly<Record<MediumTier, string>> = {
+  device: 'GPU',
+  host_pinned: 'CPU',
+  disk: 'STORAGE',
+  external: 'EXTERNAL',
+};
+
 export type MediumTier = (typeof TIERS)[keyof typeof TIERS];
 
 /** The tier an event's medium stands for, in any case; undefined for a medium nobody can place (drop it). */

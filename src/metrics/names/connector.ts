@@ -10,6 +10,25 @@ const DESCRIPTORS = [10, 20, 30, 50, 75, 100, 200, 400, 1000, 2000, 4000, 10_000
 const OFFLOAD_BYTES = [1e6, 5e6, 1e7, 2e7, 4e7, 6e7, 8e7, 1e8, 1.5e8, 2e8];
 const STORE_S = [1e-4, 5e-4, 1e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 1.5, 2];
 
+/** What an engine with any connector counts of what it found beyond its GPU. */
+export const EXTERNAL_CACHE = {
+  externalPrefixCacheQueriesTotal: counter(
+    'vllm:external_prefix_cache_queries_total',
+    'External prefix cache queries from KV connector cross-instance cache sharing, in terms of number of queried tokens.',
+    ENGINE,
+  ),
+  externalPrefixCacheHitsTotal: counter(
+    'vllm:external_prefix_cache_hits_total',
+    'External prefix cache hits from KV connector cross-instance cache sharing, in terms of number of cached tokens.',
+    ENGINE,
+  ),
+  promptTokensBySourceTotal: counter(
+    'vllm:prompt_tokens_by_source_total',
+    'Number of prompt tokens by source.',
+    [...ENGINE, 'source'],
+  ),
+} as const;
+
 /** vLLM's NIXL connector. */
 export const NIXL = {
   xferTimeSeconds: histogram(

@@ -21,6 +21,16 @@ export const SGLANG = {
   ),
   pageSize: gauge('sglang:page_size', 'KV cache page size in tokens.', SCHEDULER),
   numPages: gauge('sglang:num_pages', 'Number of pages in the KV cache pool.', SCHEDULER),
+  hicacheHostUsedTokens: gauge(
+    'sglang:hicache_host_used_tokens',
+    'Number of tokens currently used in the host KV cache.',
+    SCHEDULER,
+  ),
+  hicacheHostTotalTokens: gauge(
+    'sglang:hicache_host_total_tokens',
+    'Total capacity of the host KV cache in tokens.',
+    SCHEDULER,
+  ),
   genThroughput: gauge('sglang:gen_throughput', 'The generation throughput (token/s).', SCHEDULER),
   cacheHitRate: gauge('sglang:cache_hit_rate', 'The prefix cache hit rate.', SCHEDULER),
   utilization: gauge('sglang:utilization', 'The utilization.', SCHEDULER),
