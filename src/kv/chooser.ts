@@ -191,13 +191,19 @@ export class Chooser {
       worker: chosen.key,
       rank: chosen.id,
       predicts: this.#parts.lookup.usesCache(weights),
-      predictedCachedTokens: Math.min(isl, this.#table.cachedTokens[row]!),
+      predictedCachedTokens: Math.min(isl, this.#heldBlocks(row) * this.#parts.blockSize),
+      creditedCachedTokens: Math.min(isl, this.#table.cachedTokens[row]!),
       cost: Number.isNaN(cost) ? undefined : cost,
       probability: this.#probabilities[row]!,
       expectedOutputTokens: request.expectedOutputTokens,
       conversation: request.conversation,
     };
     return decisions.add(facts, this.#table, this.#costs, this.#probabilities, this.#eligible, row);
+  }
+
+  #heldBlocks(row: number): number {
+    const { device, hostPinned, disk, external } = this.#table;
+    return device[row]! + hostPinned[row]! + disk[row]! + external[row]!;
   }
 
   #leaveNothingToChance(row: number): void {

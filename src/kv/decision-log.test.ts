@@ -12,6 +12,7 @@ const facts = {
   rank: 0,
   predicts: true,
   predictedCachedTokens: 0,
+  creditedCachedTokens: 0,
   probability: 1,
   expectedOutputTokens: undefined,
   conversation: undefined,

@@ -45,7 +45,10 @@ export interface Decision {
   readonly rank: number;
   /** False where nothing looked at caches: then zero cached tokens is no prediction. */
   readonly predicts: boolean;
+  /** Prompt tokens that the rank holds in any tier: what its engine should report. */
   readonly predictedCachedTokens: number;
+  /** Weighed by tier: what it is spared of computing them, which its booking reckons with. */
+  readonly creditedCachedTokens: number;
   readonly cost: number | undefined;
   /** Of the choice, as the policy made it; 1 where it left nothing to chance. */
   readonly probability: number;
@@ -166,6 +169,7 @@ export class DecisionLog {
       rank: facts.rank,
       predicts: facts.predicts,
       predictedCachedTokens: facts.predictedCachedTokens,
+      creditedCachedTokens: facts.creditedCachedTokens,
       cost: facts.cost,
       probability: facts.probability,
       expectedOutputTokens: facts.expectedOutputTokens,

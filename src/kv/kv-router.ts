@@ -360,12 +360,12 @@ export class KvRouter {
 
   #book(
     { requestId, expectedOutputTokens, controls }: RouteRequest,
-    { rank, worker, isl, predictedCachedTokens }: Decision,
+    { rank, worker, isl, creditedCachedTokens }: Decision,
     blocks: BigUint64Array | number,
     trackPrefill: boolean,
   ): Booking {
     const { sequences } = this;
-    const newTokens = trackPrefill ? isl - predictedCachedTokens : 0;
+    const newTokens = trackPrefill ? isl - creditedCachedTokens : 0;
     const active = sequences.add({ requestId, rank, blocks, isl, newTokens, expectedOutputTokens });
     if (active === undefined) throw fail('KV_INTERNAL', { reason: `request ${requestId} was booked twice` });
     const affinity = this.#affinity;

@@ -1,6 +1,5 @@
 import { fail } from '../base/errors.ts';
 import type { KvEvent, WorkerKey } from '../kv/event.ts';
-import type { KvIndex } from '../kv/index/kv-index.ts';
 import type { KvRouter } from '../kv/kv-router.ts';
 import { fromRouterEvent, type RouterEvent, toRouterEvent } from './router-event.ts';
 
@@ -20,8 +19,8 @@ export interface RankDump {
   readonly events: readonly KvEvent[];
 }
 
-export function dumpOf(router: KvRouter, index: KvIndex): PartitionDump {
-  const events = index.dump().flatMap(({ rank, event }, i) => {
+export function dumpOf(router: KvRouter): PartitionDump {
+  const events = [...router.intake.dump()].flatMap(({ rank, event }, i) => {
     const key = router.fleet.rank(rank)?.key;
     return key === undefined ? [] : [toRouterEvent(key, event, i)];
   });

@@ -38,6 +38,7 @@ function runFleet(policyName: PolicyName, requests: number, random: Random) {
       rank: row,
       predicts: true,
       predictedCachedTokens: 0,
+      creditedCachedTokens: 0,
       cost: undefined,
       probability: probabilities[row]!,
       expectedOutputTokens: 10,

@@ -2,7 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { WorkerKey } from '../event.ts';
 import type { Fleet, FleetRank } from '../fleet.ts';
 import type { BlockHasher } from '../hash.ts';
-import type { KvIndex } from '../index/kv-index.ts';
+import type { KvIndex, RankEvent } from '../index/kv-index.ts';
 import type { RouterObserver } from '../observer.ts';
 import type { EventSource, SequencedBatch, Snapshot } from './event-source.ts';
 import { EventStream, type StreamState } from './event-stream.ts';
@@ -130,12 +130,23 @@ export class Intake {
     };
   }
 
-  /** Ids of all blocks that the index holds of a rank, in any tier; costs time in proportion to their number. */
+  /**
+   * Events that restore what all ranks hold, or one of them: the index, then blocks that wait for the one before
+   * them. Costs time in proportion to their number.
+   */
+  *dump(rankId?: number): Generator<RankEvent> {
+    yield* this.#options.index?.dump(rankId) ?? [];
+    for (const [rank, { orphans }] of this.#feeds)
+      if (rankId === undefined || rankId === rank)
+        for (const event of orphans.events()) yield { rank, event };
+  }
+
+  /** Ids of all blocks that a rank holds, in any tier; costs time in proportion to their number. */
   heldBlocks(key: WorkerKey): ReadonlySet<bigint> {
     const held = new Set<bigint>();
     const rank = this.#options.fleet.rankOf(key);
     if (rank === undefined) return held;
-    for (const { event } of this.#options.index?.dump(rank.id) ?? []) {
+    for (const { event } of this.dump(rank.id)) {
       if (event.kind === 'stored') for (const hash of event.blockHashes) held.add(hash);
       else if (event.kind === 'removed') for (const hash of event.blockHashes) held.delete(hash);
     }

@@ -49,10 +49,12 @@ export class OrphanBlocks {
   adopted(parentHash: bigint): KvStored[] {
     const children = [...(this.#byParent.get(parentHash) ?? [])];
     for (const child of children) this.#drop(child);
-    return children.flatMap(({ tier, blockHash, localHash, copies }) => {
-      const block = { blockHashes: BigUint64Array.of(blockHash), localHashes: BigUint64Array.of(localHash) };
-      return Array.from({ length: copies }, (): KvStored => ({ kind: 'stored', tier, parentHash, ...block }));
-    });
+    return children.flatMap(storesOf);
+  }
+
+  /** The stores of all, one for each copy: applied elsewhere they are orphans there. */
+  *events(): Generator<KvStored> {
+    for (const orphan of this.#byBlock.values()) yield* storesOf(orphan);
   }
 
   /** Takes one copy of each away; returns those that are no orphans. */
@@ -84,6 +86,11 @@ export class OrphanBlocks {
     siblings?.delete(orphan);
     if (siblings?.size === 0) this.#byParent.delete(orphan.parentHash);
   }
+}
+
+function storesOf({ tier, parentHash, blockHash, localHash, copies }: Orphan): KvStored[] {
+  const block = { blockHashes: BigUint64Array.of(blockHash), localHashes: BigUint64Array.of(localHash) };
+  return Array.from({ length: copies }, () => ({ kind: 'stored', tier, parentHash, ...block }));
 }
 
 function nameOf(tier: StorageTier, blockHash: bigint): string {

@@ -57,6 +57,11 @@ export class RankFeed {
     );
   }
 
+  /** Blocks that the rank holds behind one that it holds nowhere, which the index cannot show. */
+  get orphans(): OrphanBlocks {
+    return this.#orphans;
+  }
+
   applyEngineEvent(event: EngineEvent): void {
     const converted = this.#converter.convert(event);
     if (converted?.kind === 'known') this.#storeKnown(converted);

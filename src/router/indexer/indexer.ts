@@ -139,7 +139,7 @@ export class Indexer {
   /** Everything, by partition. */
   dump(): Readonly<Record<string, PartitionDump>> {
     return Object.fromEntries(
-      this.#partitions.matching({}).map(({ key, value }) => [nameOf(key), dumpOf(value.router, value.index)]),
+      this.#partitions.matching({}).map(({ key, value }) => [nameOf(key), dumpOf(value.router)]),
     );
   }
 

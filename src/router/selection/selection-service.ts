@@ -198,7 +198,7 @@ export class SelectionService {
     return Object.fromEntries(
       this.#parts.catalog.partitions
         .matching({})
-        .map(({ key, value }) => [nameOf(key), dumpOf(value.router, value.index)]),
+        .map(({ key, value }) => [nameOf(key), dumpOf(value.router)]),
     );
   }
 
@@ -314,6 +314,6 @@ function leastLoadedRank(router: KvRouter, workerId: string): number {
   return ranks.sort((a, b) => work(a) - work(b))[0]?.worker.dpRank ?? 0;
 }
 
-function newTokensOf({ isl, predictedCachedTokens }: Selection): number {
-  return Math.max(0, isl - predictedCachedTokens);
+function newTokensOf({ isl, decision }: Selection): number {
+  return Math.max(0, isl - decision.creditedCachedTokens);
 }
