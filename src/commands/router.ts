@@ -45,9 +45,10 @@ has every path.`,
         reason: '--router-restore asks peers for the bookings of the router of this name',
         mend: 'Give --router-replica-sync and --router-id NAME too.',
       });
-    const [{ addRouterRoutes, ROUTER_PATHS }, { RouterService, THOMPSON_PATHS }] = await Promise.all([
+    const [{ addRouterRoutes, ROUTER_PATHS }, { THOMPSON_PATHS }, { routerService }] = await Promise.all([
       import('../router/router-routes.ts'),
       import('../thompson/router-service.ts'),
+      import('./thompson-parts.ts'),
     ]);
     const learns = settings.routerMode.startsWith('thompson');
     const feedbackTimeoutMs = 1000 * KVASIR_THOMPSON.feedbackTimeoutS;
@@ -59,16 +60,10 @@ has every path.`,
       addRoutes: (app, frontend, thompson) => {
         const { directory } = frontend;
         if (learns)
-          new RouterService({
+          routerService(directory, {
             clock: new RealClock(),
             watch: thompson(),
             feedbackTimeoutMs,
-            models: () => directory.pools().map(({ model }) => model),
-            routerOf: (model) =>
-              directory
-                .models()
-                .find(({ name }) => name === model)
-                ?.pool.router('decode'),
           }).addRoutes(app);
         addRouterRoutes(app, {
           hasher,

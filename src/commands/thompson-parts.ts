@@ -3,9 +3,10 @@ import { fail } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { int, list, text } from '../base/settings.ts';
 import { CircuitBreakers } from '../frontend/circuit-breakers.ts';
-import type { DirectoryObserver } from '../frontend/model-directory.ts';
+import type { DirectoryObserver, ModelDirectory } from '../frontend/model-directory.ts';
 import { BlockHasher } from '../kv/hash.ts';
 import { ProcessMetrics } from '../metrics/process-metrics.ts';
+import { RouterService, type RouterServiceParts } from '../thompson/router-service.ts';
 import type { Discovery } from '../transport/discovery.ts';
 import { DISCOVERY_SETTINGS } from '../transport/discovery-settings.ts';
 import { HttpClient } from '../transport/http-client.ts';
@@ -59,6 +60,22 @@ export function thompsonDirectory(
     wallMs: () => clock.wallMs(),
     defaultBlockSize: blockSize ?? DEFAULT_BLOCK_SIZE,
   };
+}
+
+/** `/find_worker` and `/feedback` for the models and workers of a directory. */
+export function routerService(
+  directory: ModelDirectory,
+  parts: Pick<RouterServiceParts, 'clock' | 'watch' | 'feedbackTimeoutMs'>,
+): RouterService {
+  return new RouterService({
+    ...parts,
+    models: () => directory.pools().map(({ model }) => model),
+    routerOf: (model) =>
+      directory
+        .models()
+        .find(({ name }) => name === model)
+        ?.pool.router('decode'),
+  });
 }
 
 export function noWorkers(model: string): Error {

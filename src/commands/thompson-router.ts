@@ -11,7 +11,6 @@ import { KVASIR_THOMPSON, REFERENCE_THOMPSON } from '../kv/policies/thompson-par
 import { ThompsonWatch } from '../kv/policies/thompson-watch.ts';
 import { POLICY_FILE_SETTINGS, ROUTER_SETTINGS } from '../kv/settings.ts';
 import { ThompsonRouterMetrics } from '../metrics/thompson-router-metrics.ts';
-import { RouterService } from '../thompson/router-service.ts';
 import { HttpServer } from '../transport/http-server.ts';
 import { serveMetrics } from '../transport/http-server-metrics.ts';
 import { announceService } from './announce-service.ts';
@@ -19,7 +18,13 @@ import { defineCommand } from './command.ts';
 import { openPlane } from './open-plane.ts';
 import { openPolicyFiles } from './policy-files.ts';
 import { routerConfigs } from './router-configs.ts';
-import { noWorkers, openThompson, THOMPSON_SETTINGS, thompsonDirectory } from './thompson-parts.ts';
+import {
+  noWorkers,
+  openThompson,
+  routerService,
+  THOMPSON_SETTINGS,
+  thompsonDirectory,
+} from './thompson-parts.ts';
 
 const { default: _usual, ...ROUTER_MODE } = ROUTER_SETTINGS.routerMode;
 
@@ -90,17 +95,7 @@ POST /find_worker and /feedback are the messages of NeMo Agent Toolkit's router;
         return router;
       },
     });
-    const service = new RouterService({
-      clock,
-      watch,
-      feedbackTimeoutMs,
-      models: () => directory.pools().map(({ model }) => model),
-      routerOf: (model) =>
-        directory
-          .models()
-          .find(({ name }) => name === model)
-          ?.pool.router('decode'),
-    });
+    const service = routerService(directory, { clock, watch, feedbackTimeoutMs });
     const server = new HttpServer({ host: settings.host, port: settings.port, portFlag: '--port', log });
     service.addRoutes(server.app);
     serveMetrics(server.app, '/metrics', (accept) => {
