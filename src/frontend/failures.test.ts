@@ -50,7 +50,7 @@ describe('the frontend, when things go wrong,', () => {
   test('leaves out a worker that keeps failing, shows it, and trusts it again after trials', async () => {
     const [bad, good] = [await startEngine(), await startEngine()];
     bad.behave = 'refuse 503';
-    const circuits = { failures: 2, openMs: 300, successes: 2 };
+    const circuits = { failures: 2, openMs: 1500, successes: 2 };
     const { url, frontend } = await startFrontend({
       engines: [bad, good],
       circuits,
@@ -139,12 +139,12 @@ describe('the frontend, when things go wrong,', () => {
 
   test('gives up an engine that never answers, or falls silent', async () => {
     const engine = await startEngine();
-    const parts = { headersTimeoutMs: 60, idleTimeoutMs: 60 };
+    const parts = { headersTimeoutMs: 400, idleTimeoutMs: 400 };
     const { url, value } = await startFrontend({ engines: [engine], parts });
     const mute = await post(url, '/v1/chat/completions', { ...CHAT, behave: 'never answer' });
     expect(mute.status).toBe(504);
     expect(((await mute.json()) as { error: { message: string } }).error.message).toMatch(
-      /after 60 ms of waiting/,
+      /after 400 ms of waiting/,
     );
     const silent = await post(url, '/v1/chat/completions', { ...CHAT, stream: true, behave: 'never end' });
     const events = payloads(await silent.text());
@@ -214,7 +214,7 @@ describe('the frontend, when things go wrong,', () => {
     async (behave) => {
       const engines = [await startEngine(), await startEngine()];
       for (const engine of engines) engine.behave = behave;
-      const parts = { migrationLimit: 1, idleTimeoutMs: 100 };
+      const parts = { migrationLimit: 1, idleTimeoutMs: 1000 };
       const { url, value, frontend } = await startFrontend({ engines, parts });
       const one = async (leaves: boolean): Promise<void> => {
         const response = await post(url, '/v1/chat/completions', { ...CHAT, stream: true });
