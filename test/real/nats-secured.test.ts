@@ -162,12 +162,13 @@ describe.skipIf(skip)('a fleet on a NATS that is not open to all', { timeout: 12
     const all = cluster.map(({ url }) => url).join();
     const { url } = await startFleet(all, ['--nats-replicas', '3']);
     await cluster[0]!.kill();
+    let last: Health | undefined;
     const isWhole = async (): Promise<boolean> => {
-      const { discovery, instances } = await health(url);
-      return discovery.ok && instances?.length === 1;
+      last = await health(url);
+      return last.discovery.ok && last.instances?.length === 1;
     };
     for (let i = 0; i < 5; i++) {
-      await eventually('the fleet goes on with the others', isWhole, 60_000);
+      await eventually(() => `the fleet goes on with the others: ${JSON.stringify(last)}`, isWhole, 60_000);
       expect((await ask(url)).status).toBe(200);
       await new Promise((resolve) => setTimeout(resolve, 600));
     }

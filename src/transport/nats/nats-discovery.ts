@@ -24,6 +24,8 @@ interface Lease {
 }
 
 const TICK_MS = 250;
+/** With nobody registered all is listed anew so often: the watch may have died unseen, with the server that led it. */
+const EMPTY_RELIST_MS = 2000;
 const RETRY_MS = 250;
 const MAX_RETRY_MS = 5000;
 
@@ -44,6 +46,8 @@ export class NatsDiscovery implements Discovery {
   #cancelTick: CancelTimer | undefined;
   #reason = 'not connected yet';
   #watching = false;
+  /** When somebody was registered, or all was listed, last. */
+  #lookedMs = 0;
 
   constructor(options: NatsDiscoveryOptions) {
     this.#options = options;
@@ -93,9 +97,9 @@ export class NatsDiscovery implements Discovery {
         failures = 0;
       } catch (thrown) {
         this.#failed(toError(thrown).message);
+        this.#watching = false;
         failures++;
       }
-      this.#watching = false;
       if (this.#stop.signal.aborted) return;
       const wait = new AbortController();
       this.#relist = () => wait.abort();
@@ -159,6 +163,11 @@ export class NatsDiscovery implements Discovery {
     if (connection.isConnected)
       for (const [workerId, lease] of this.#leases)
         if (lease.endMs <= nowMs) void this.#confirm(workerId, lease);
+    if (this.#leases.size > 0) this.#lookedMs = nowMs;
+    else if (this.#watching && nowMs - this.#lookedMs >= EMPTY_RELIST_MS) {
+      this.#lookedMs = nowMs;
+      this.#relist();
+    }
     this.#cancelTick = clock.at(nowMs + TICK_MS, () => this.#tick());
   }
 
