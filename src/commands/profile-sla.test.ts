@@ -212,7 +212,8 @@ describe('profile sla with engines over HTTP', () => {
     itl: 100,
   } as const;
 
-  test('measures the times that the engine takes', async () => {
+  // Real time: a busy machine may need a quiet moment.
+  test('measures the times that the engine takes', { retry: 3 }, async () => {
     const { url } = await workers.start({ engine: { timing: fixedTiming(200, 5) } });
     const { summary, outputDir } = await profileSla({ ...overHttp, endpoint: [`tp1=${url}`] });
     expect(summary.points.failed).toBe(0);
@@ -223,9 +224,8 @@ describe('profile sla with engines over HTTP', () => {
     // A busy machine holds single probes up, but none comes back early.
     expect(Math.min(...ttft)).toBeGreaterThan(200 * 0.99);
     expect(Math.min(...ttft)).toBeLessThan(200 * 1.1);
-    // Over 500 tokens what delays one of them evens out, but for the first: a busy machine may show that one late.
-    expect(itl).toBeGreaterThan(5 * 0.8);
-    expect(itl).toBeLessThan(5 * 1.2);
+    // Over 500 tokens what delays one of them evens out.
+    expect(Math.abs(itl - 5)).toBeLessThan(5 * 0.03);
   });
 
   test('serves what it recommends under load, and journals that too', async () => {

@@ -5,7 +5,7 @@ test('workers die and hang, events get lost, the router restarts: nothing that w
   const report = await runChaos({ seconds: 16, seed: 7, workers: 3, disaggregated: false, clients: 8 });
   const shown = JSON.stringify(report, null, 2);
   expect(report.wrong, shown).toEqual([]);
-  expect(report.clients.answered, shown).toBeGreaterThan(15);
+  expect(report.clients.answered, shown).toBeGreaterThan(50);
   expect(report.comparedBlocks, shown).toBeGreaterThan(50);
   expect(report.events.dropped, shown).toBeGreaterThan(0);
   expect(Object.keys(report.done), shown).toHaveLength(6);

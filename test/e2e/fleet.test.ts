@@ -165,11 +165,11 @@ describe('a fleet of processes', () => {
     expect(cancelled(families)).toBe(count('left'));
     expect(total(families, 'dynamo_frontend_worker_active_decode_blocks')).toBe(0);
     expect(total(families, 'dynamo_frontend_worker_active_prefill_tokens')).toBe(0);
-    // What was on its way when a client left was counted and never seen: on a busy machine dozens of the 1500 tokens asked for.
+    // What was on its way when a client left was counted and never seen; nothing else may differ.
     const seen = outcomes.reduce((sum, { tokens }) => sum + tokens, 0);
     const counted = total(families, 'dynamo_frontend_output_tokens_total');
     expect(counted).toBeGreaterThanOrEqual(seen);
-    expect(counted - seen).toBeLessThan(150 * count('left'));
+    expect(counted - seen).toBeLessThanOrEqual(20 * count('left'));
     // The survivors hold nothing for anyone either.
     for (const { url: engine } of workers) {
       await eventually(
